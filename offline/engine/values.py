@@ -1,0 +1,176 @@
+"""Property values: plain JSON data plus the two things Pulumi adds, secrets and values not known before an update.
+
+Three forms exist and this module translates between them:
+
+- *live*: Python data with :class:`Secret` and :data:`UNKNOWN` in it; what the engine and its providers work on;
+- *wire*: ``google.protobuf.Struct`` with Pulumi's signature objects; what the SDK sends and expects;
+- *state*: JSON with encrypted secrets; what the checkpoint holds.
+
+The signatures are those of the Pulumi protocol (``sdk/go/common/resource/properties.go``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from google.protobuf import struct_pb2
+
+SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
+SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"
+OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+RESOURCE_SIGNATURE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
+UNKNOWN_WIRE: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that is encrypted in the state and masked in every output."""
+
+    value: Any
+
+    def __repr__(self) -> str:
+        return "Secret([secret])"
+
+
+class _Unknown:
+    """A value that a preview cannot know."""
+
+    _only: _Unknown | None = None
+
+    def __new__(cls) -> _Unknown:
+        cls._only = cls._only or super().__new__(cls)
+        return cls._only
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Unknown:
+        return self
+
+
+UNKNOWN: Final = _Unknown()
+
+Properties = dict[str, Any]
+
+
+def unwrap(value: Any) -> Any:
+    """The value without any :class:`Secret` around it or inside it."""
+    if isinstance(value, Secret):
+        return unwrap(value.value)
+    if isinstance(value, Mapping):
+        return {k: unwrap(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [unwrap(v) for v in value]
+    return value
+
+
+def contains_secret(value: Any) -> bool:
+    if isinstance(value, Secret):
+        return True
+    if isinstance(value, Mapping):
+        return any(contains_secret(v) for v in value.values())
+    return isinstance(value, list) and any(contains_secret(v) for v in value)
+
+
+def contains_unknown(value: Any) -> bool:
+    if value is UNKNOWN:
+        return True
+    if isinstance(value, Secret):
+        return contains_unknown(value.value)
+    if isinstance(value, Mapping):
+        return any(contains_unknown(v) for v in value.values())
+    return isinstance(value, list) and any(contains_unknown(v) for v in value)
+
+
+# --- wire ---------------------------------------------------------------------------------------------------------
+
+
+def from_wire(struct: struct_pb2.Struct) -> Properties:
+    return {k: _value_from_wire(v) for k, v in struct.fields.items()}
+
+
+def _value_from_wire(v: struct_pb2.Value) -> Any:
+    kind = v.WhichOneof("kind")
+    if kind == "null_value" or kind is None:
+        return None
+    if kind == "bool_value":
+        return v.bool_value
+    if kind == "number_value":
+        return int(v.number_value) if v.number_value.is_integer() else v.number_value
+    if kind == "string_value":
+        return UNKNOWN if v.string_value == UNKNOWN_WIRE else v.string_value
+    if kind == "list_value":
+        return [_value_from_wire(x) for x in v.list_value.values]
+    fields = v.struct_value.fields
+    if SIGNATURE in fields:
+        signature = fields[SIGNATURE].string_value
+        if signature == SECRET_SIGNATURE:
+            return Secret(_value_from_wire(fields["value"]))
+        if signature == OUTPUT_SIGNATURE:
+            inner = _value_from_wire(fields["value"]) if "value" in fields else UNKNOWN
+            return Secret(inner) if "secret" in fields and fields["secret"].bool_value else inner
+        if signature == RESOURCE_SIGNATURE:
+            return fields["id"].string_value if "id" in fields else fields["urn"].string_value
+    return {k: _value_from_wire(x) for k, x in fields.items()}
+
+
+def to_wire(properties: Mapping[str, Any], *, keep_secrets: bool = True) -> struct_pb2.Struct:
+    out = struct_pb2.Struct()
+    for k, v in properties.items():
+        out.fields[k].CopyFrom(_value_to_wire(v, keep_secrets))
+    return out
+
+
+def _value_to_wire(value: Any, keep_secrets: bool) -> struct_pb2.Value:
+    out = struct_pb2.Value()
+    if value is None:
+        out.null_value = struct_pb2.NULL_VALUE
+    elif value is UNKNOWN:
+        out.string_value = UNKNOWN_WIRE
+    elif isinstance(value, Secret):
+        inner = _value_to_wire(value.value, keep_secrets)
+        if not keep_secrets:
+            return inner
+        out.struct_value.fields[SIGNATURE].string_value = SECRET_SIGNATURE
+        out.struct_value.fields["value"].CopyFrom(inner)
+    elif isinstance(value, bool):
+        out.bool_value = value
+    elif isinstance(value, (int, float)):
+        out.number_value = value
+    elif isinstance(value, str):
+        out.string_value = value
+    elif isinstance(value, Mapping):
+        out.struct_value.CopyFrom(to_wire(value, keep_secrets=keep_secrets))
+    else:
+        out.list_value.SetInParent()
+        out.list_value.values.extend(_value_to_wire(v, keep_secrets) for v in value)
+    return out
+
+
+# --- state --------------------------------------------------------------------------------------------------------
+
+
+def to_state(value: Any, encrypt: Callable[[str], str]) -> Any:
+    """The JSON the checkpoint holds. A secret becomes its signature object with the ciphertext of its JSON text."""
+    if isinstance(value, Secret):
+        plain = json.dumps(unwrap(value.value), separators=(",", ":"), ensure_ascii=False)
+        return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": encrypt(plain)}
+    if isinstance(value, Mapping):
+        return {k: to_state(v, encrypt) for k, v in value.items()}
+    if isinstance(value, list):
+        return [to_state(v, encrypt) for v in value]
+    return UNKNOWN_WIRE if value is UNKNOWN else value
+
+
+def from_state(value: Any, decrypt: Callable[[str], str]) -> Any:
+    if isinstance(value, Mapping):
+        if value.get(SIGNATURE) == SECRET_SIGNATURE:
+            text = value["plaintext"] if "plaintext" in value else decrypt(value["ciphertext"])
+            return Secret(json.loads(text))
+        return {k: from_state(v, decrypt) for k, v in value.items()}
+    if isinstance(value, list):
+        return [from_state(v, decrypt) for v in value]
+    return UNKNOWN if value == UNKNOWN_WIRE else value
