@@ -1,0 +1,156 @@
+"""Creates and drops a module's database: idempotent, and safe when two pods try at once."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from migrator.errors import DatabaseCommandFailed, DatabaseUnavailable, InvalidMigration
+from migrator.sessions import Log, connect, conninfo, pause
+from migrator.settings import Settings
+
+MAINTENANCE_DATABASE = "postgres"
+_NEVER_DROPPED = {"postgres", "template0", "template1"}
+# 42P04 is the answer to the later of two; 23505 the same when both were past the first check.
+_EXISTS = {"42P04", "23505"}
+_TEMPLATE_IN_USE = "55006"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A database and how to reach its server.
+
+    Attributes:
+        name: of the database.
+        conninfo: connection string of the maintenance database on the same server.
+    """
+
+    name: str
+    conninfo: str
+
+
+def target(environment: Mapping[str, str]) -> Target:
+    """Reads the target from POSTGRES_DATABASE and POSTGRES_HOST, ... or POSTGRES_URI.
+
+    Args:
+        environment: such as os.environ.
+
+    Raises:
+        InvalidMigration: variables are missing.
+        DatabaseUnavailable: the connection string cannot be parsed.
+    """
+    uri = environment.get("POSTGRES_NO_DATABASE_URI") or environment.get("POSTGRES_URI", "")
+    if environment.get("POSTGRES_HOST"):
+        names = {"HOST": "host", "PORT": "port", "USERNAME": "user", "PASSWORD": "password"}
+        names |= {"SSLMODE": "sslmode", "SSLROOTCERT": "sslrootcert"}
+        variables = {word: environment.get(f"POSTGRES_{name}", "") for name, word in names.items()}
+        given = {word: value for word, value in variables.items() if value}
+        if uri and "sslmode" not in given:
+            # The URI may say more, TLS above all, than the variables beside it.
+            more = conninfo_to_dict(conninfo(uri))
+            given = {each: str(more[each]) for each in ("sslmode", "sslrootcert") if more.get(each)} | given
+        try:
+            server = make_conninfo("", **given)
+        except psycopg.Error:
+            raise DatabaseUnavailable(
+                "POSTGRES_HOST, _PORT, ... make no connection string", hint="Check POSTGRES_PORT and POSTGRES_SSLMODE."
+            ) from None
+    elif uri:
+        server = conninfo(uri)
+    else:
+        raise InvalidMigration("neither POSTGRES_HOST nor POSTGRES_URI is set", hint="Set one of them.")
+    name = environment.get("POSTGRES_DATABASE", "")
+    if not name and environment.get("POSTGRES_URI"):
+        name = str(conninfo_to_dict(conninfo(environment["POSTGRES_URI"])).get("dbname", ""))
+    if not name:
+        raise InvalidMigration("POSTGRES_DATABASE is not set", hint="Name the database to create.")
+    if len(name.encode()) > 63:
+        raise InvalidMigration(f"database name {name!r} is longer than 63 bytes", hint="PostgreSQL would cut it.")
+    return Target(name, conninfo(server, dbname=MAINTENANCE_DATABASE))
+
+
+def create(wanted: Target, settings: Settings, log: Log) -> bool:
+    """Creates the database unless it exists.
+
+    Args:
+        wanted: the database.
+        settings: budgets for the connection.
+        log: where lines for people go.
+
+    Returns:
+        Whether this call created it.
+
+    Raises:
+        DatabaseUnavailable: no connection.
+        DatabaseCommandFailed: the role may not create databases, or the server refused for another reason.
+    """
+    deadline = time.monotonic() + settings.connect_budget
+    with contextlib.closing(connect(wanted.conninfo, settings, log)) as connection:
+        attempt = 0
+        while True:
+            if connection.execute("SELECT FROM pg_database WHERE datname = %s", (wanted.name,)).fetchone() is not None:
+                log(f"database {wanted.name} exists")
+                return False
+            try:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(wanted.name)))
+            except psycopg.Error as error:
+                if error.sqlstate in _EXISTS:
+                    log(f"database {wanted.name} was created by another at the same moment")
+                    return False
+                if error.sqlstate == _TEMPLATE_IN_USE and time.monotonic() < deadline:
+                    log("the template database is in use, trying again")
+                    time.sleep(pause(attempt))
+                    attempt += 1
+                    continue
+                raise _refused("create", wanted, error) from None
+            log(f"database {wanted.name} created")
+            return True
+
+
+def drop(wanted: Target, settings: Settings, log: Log) -> bool:
+    """Drops the database, ending the sessions in it.
+
+    Args:
+        wanted: the database.
+        settings: budgets for the connection.
+        log: where lines for people go.
+
+    Returns:
+        Whether there was one to drop.
+
+    Raises:
+        DatabaseUnavailable: no connection.
+        DatabaseCommandFailed: it is one of the server's own, or the server refused.
+    """
+    if wanted.name in _NEVER_DROPPED:
+        raise DatabaseCommandFailed(f"{wanted.name} belongs to the server itself", hint="Check POSTGRES_DATABASE.")
+    with contextlib.closing(connect(wanted.conninfo, settings, log)) as connection:
+        try:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(wanted.name)))
+        except psycopg.errors.InvalidCatalogName:
+            log(f"database {wanted.name} does not exist")
+            return False
+        except psycopg.Error as error:
+            raise _refused("drop", wanted, error) from None
+    log(f"database {wanted.name} dropped")
+    return True
+
+
+def _refused(verb: str, wanted: Target, error: psycopg.Error) -> DatabaseCommandFailed:
+    hint = error.diag.message_hint or ""
+    if error.sqlstate == "42501":
+        user = conninfo_to_dict(wanted.conninfo).get("user", "")
+        hint = (
+            f'As an administrator: ALTER ROLE "{user}" CREATEDB;' if verb == "create" else "Only its owner may drop it."
+        )
+    return DatabaseCommandFailed(
+        f"cannot {verb} database {wanted.name}: {error.diag.message_primary or ' '.join(str(error).split())}",
+        hint=hint,
+        sqlstate=error.sqlstate or "",
+    )

@@ -1,0 +1,157 @@
+"""The migrations of an image: `NNNN_name.sql` files, in the order of their numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator.errors import InvalidMigration, MigratorError
+from migrator.statements import Statement, split
+
+_FILE_NAME = re.compile(r"(\d{4,})_[a-z0-9][a-z0-9_-]*\.sql")
+_MARKER = re.compile(r"^--\s*migrate:\s*(.*?)\s*$", re.MULTILINE)
+_NON_TRANSACTIONAL = "non-transactional"
+_ENDS_A_TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"}
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file.
+
+    Attributes:
+        number: its position in the history.
+        name: file name.
+        checksum: SHA-256 of its text with line endings normalised, so that a checkout's setting is no change.
+        statements: what it runs.
+        transactional: False for a file marked `-- migrate: non-transactional`.
+    """
+
+    number: int
+    name: str
+    checksum: str
+    statements: tuple[Statement, ...]
+    transactional: bool = True
+
+    def prefix_checksum(self, count: int) -> str:
+        """Gives the checksum of the first statements: what a resumed file must still agree on.
+
+        Args:
+            count: how many statements.
+        """
+        return hashlib.sha256("\0".join(each.text for each in self.statements[:count]).encode()).hexdigest()
+
+
+def read(directories: Path | str | Sequence[Path | str]) -> list[Migration]:
+    """Reads the migrations of one or several directories.
+
+    Args:
+        directories: where the files lie. Files not ending in `.sql` are left alone.
+
+    Returns:
+        All of them, ordered by number.
+
+    Raises:
+        InvalidMigration: a directory is missing or empty of migrations, two files share a number, a name is not
+            `NNNN_name.sql`, or a file cannot be run in the way it asks for.
+    """
+    given: Iterable[Path | str] = [directories] if isinstance(directories, Path | str) else directories
+    found: dict[int, Migration] = {}
+    for directory in map(Path, given):
+        if not directory.is_dir():
+            raise InvalidMigration(f"{directory} is not a directory", hint="Give the directory of the SQL files.")
+        for path in sorted(directory.glob("*.sql")):
+            migration = parse(path.name, path.read_bytes())
+            if other := found.get(migration.number):
+                raise InvalidMigration(
+                    f"{migration.name} and {other.name} have the same number",
+                    file=migration.name,
+                    hint="Renumber the one that has not been applied anywhere.",
+                )
+            found[migration.number] = migration
+    if not found:
+        raise InvalidMigration(
+            f"no migrations in {', '.join(str(each) for each in given)}",
+            hint="Migrations are files named like 0001_accounts.sql.",
+        )
+    return [found[number] for number in sorted(found)]
+
+
+def parse(name: str, content: bytes) -> Migration:
+    """Reads one file.
+
+    Args:
+        name: its name, `NNNN_name.sql`.
+        content: its bytes, UTF-8.
+
+    Raises:
+        InvalidMigration: see `read`.
+    """
+    match = _FILE_NAME.fullmatch(name)
+    if match is None:
+        raise InvalidMigration(
+            f"{name} is not named NNNN_name.sql (four or more digits, then small letters, digits, _ or -)",
+            file=name,
+            hint="Rename it, or give files that are no migrations another ending.",
+        )
+    try:
+        sql = content.decode("utf-8-sig").replace("\r\n", "\n")
+        statements = tuple(split(sql))
+        transactional = _is_transactional(sql, statements)
+        if not statements:
+            raise InvalidMigration("it holds no statement")
+        _refuse_what_cannot_run(statements, transactional)
+    except UnicodeDecodeError as error:
+        raise InvalidMigration(f"{name}: not UTF-8: {error}", file=name) from None
+    except MigratorError as error:
+        raise InvalidMigration(
+            f"{name}: {error.message}", file=name, line=error.line, statement=error.statement, hint=error.hint
+        ) from None
+    return Migration(int(match.group(1)), name, hashlib.sha256(sql.encode()).hexdigest(), statements, transactional)
+
+
+def _is_transactional(sql: str, statements: tuple[Statement, ...]) -> bool:
+    markers = list(_MARKER.finditer(sql))
+    for marker in markers:
+        line = sql.count("\n", 0, marker.start()) + 1
+        if marker.group(1) != _NON_TRANSACTIONAL:
+            raise InvalidMigration(
+                f"line {line}: unknown marker {marker.group(1)!r}",
+                line=line,
+                hint=f"The only marker is `-- migrate: {_NON_TRANSACTIONAL}`.",
+            )
+        if statements and line > statements[0].line:
+            raise InvalidMigration(
+                f"line {line}: the marker stands after the first statement",
+                line=line,
+                hint="Put it at the top of the file, where a reader sees it.",
+            )
+    return not markers
+
+
+def _refuse_what_cannot_run(statements: tuple[Statement, ...], transactional: bool) -> None:
+    for each in statements:
+        first, second = (*each.words, "", "")[:2]
+        if first == "COPY" and re.search(r"\bfrom\s+stdin\b", each.text, re.IGNORECASE):
+            raise InvalidMigration(
+                f"line {each.line}: COPY FROM STDIN needs data that is no SQL",
+                hint="Write the rows as INSERT ... VALUES.",
+                line=each.line,
+                statement=each.shortened(),
+            )
+        controls = (
+            first in _ENDS_A_TRANSACTION
+            and not (first == "ROLLBACK" and "TO" in each.words[1:4])
+            and (first != "PREPARE" or second == "TRANSACTION")
+            and (first != "START" or second == "TRANSACTION")
+        )
+        if controls:
+            how = "all pending files run in one transaction" if transactional else "each statement runs by itself here"
+            raise InvalidMigration(
+                f"line {each.line}: {first} would take the transaction out of the runner's hands; {how}",
+                hint="Remove it." if transactional else "Remove it, or remove the marker.",
+                line=each.line,
+                statement=each.shortened(),
+            )

@@ -1,0 +1,370 @@
+"""Runs the pending migrations: all of them and their record in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import psycopg
+
+from migrator import files, record
+from migrator.errors import Blocked, Blocker, DatabaseUnavailable, MigratorError, StatementFailed, Terminated
+from migrator.files import Migration
+from migrator.lock import RunnerLock, holders, lock_transaction, name_all
+from migrator.sessions import Log, Watcher, connect, is_transient, pause
+from migrator.settings import Settings
+from migrator.statements import Statement
+
+_CONCURRENT_INDEX = re.compile(
+    r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>(?:\"[^\"]+\"|[\w$.])+)\s+ON\s",
+    re.IGNORECASE,
+)
+_NOT_IN_A_TRANSACTION = "25001"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run has done.
+
+    Attributes:
+        outcome: `migrated`, or `unchanged` when nothing was pending.
+        applied: names of the files applied by this run.
+        before: highest migration number in the database before.
+        after: the same afterwards.
+        ahead: applied files unknown to this image: a newer version was here, which is no error.
+        seconds: how long it took.
+        attempts: how often it was tried.
+    """
+
+    outcome: str
+    applied: tuple[str, ...]
+    before: int
+    after: int
+    ahead: tuple[str, ...]
+    seconds: float
+    attempts: int = 1
+
+
+def say(line: str) -> None:
+    """Prints a line of the log to stderr, at once: the line before a kill is the one that matters."""
+    print(f"migrate: {line}", file=sys.stderr, flush=True)
+
+
+def plan(
+    conninfo: str, directory: Path | str | Sequence[Path | str], settings: Settings, log: Log = say
+) -> record.Plan:
+    """Compares files and database without changing anything.
+
+    Args:
+        conninfo: connection string of the module's database.
+        directory: directory, or directories, of the SQL files.
+        settings: budgets for the connection.
+        log: where lines for people go.
+
+    Raises:
+        MigratorError: see `run`.
+    """
+    migrations = files.read(directory)
+    with connect(conninfo, settings, log) as connection:
+        return record.plan(migrations, record.read(connection))
+
+
+def run(
+    conninfo: str,
+    directory: Path | str | Sequence[Path | str],
+    settings: Settings | None = None,
+    log: Log = say,
+) -> Result:
+    """Brings a database to the state of the given files.
+
+    Args:
+        conninfo: connection string of the module's database.
+        directory: directory, or directories, of the SQL files.
+        settings: budgets; the defaults when left out.
+        log: where lines for people go.
+
+    Returns:
+        What was done. When nothing is pending no lock is taken and nothing is written.
+
+    Raises:
+        InvalidMigration: the files cannot be run.
+        HistoryMismatch: files and database contradict each other.
+        DatabaseUnavailable: no connection.
+        StatementFailed: the server refused a statement; the transaction was rolled back.
+        Blocked: a lock was not to be had within the budget; rolled back.
+        Terminated: a signal came (only if the caller's handler raises it); rolled back.
+    """
+    settings = settings or Settings()
+    started = time.monotonic()
+    migrations = files.read(directory)
+    with contextlib.closing(connect(conninfo, settings, log)) as connection:
+        todo = record.plan(migrations, _read(connection))
+        if not todo.pending:
+            return _unchanged(todo, started, log)
+        log(f"{len(todo.pending)} pending: {', '.join(each.name for each in todo.pending)}")
+    return _Run(conninfo, migrations, settings, log, started).go()
+
+
+def _read(connection: psycopg.Connection) -> list[record.Applied]:
+    try:
+        return record.read(connection)
+    except psycopg.Error as error:
+        raise _refused(error, "reading the record", hint="The role needs to read migrator.migrations.") from None
+
+
+def _unchanged(todo: record.Plan, started: float, log: Log) -> Result:
+    if todo.ahead:
+        log(f"the database is ahead of this version: {', '.join(todo.ahead)} applied by a newer one; nothing to do")
+    else:
+        log(f"nothing pending, the database is at {todo.before}")
+    return Result("unchanged", (), todo.before, todo.before, todo.ahead, time.monotonic() - started)
+
+
+class _Run:
+    """One call of `run` that found something pending."""
+
+    def __init__(
+        self, conninfo: str, migrations: Sequence[Migration], settings: Settings, log: Log, started: float
+    ) -> None:
+        self._conninfo = conninfo
+        self._migrations = migrations
+        self._settings = settings
+        self._log = log
+        self._started = started
+        self._applied: list[str] = []
+        self._before: int | None = None
+        self._blockers: tuple[Blocker, ...] = ()
+        self._rolled_back = "nothing had begun; the database is as it was"
+
+    def go(self) -> Result:
+        attempt = 0
+        trouble_since: float | None = None
+        while True:
+            try:
+                with (
+                    RunnerLock(self._conninfo, self._settings, self._log) as lock,
+                    contextlib.closing(connect(self._conninfo, self._settings, self._log)) as connection,
+                ):
+                    return self._locked(connection, lock, attempt + 1)
+            except (_Passing, psycopg.Error) as error:
+                if isinstance(error, psycopg.Error):  # outside of any statement of ours: the lock, the record
+                    if not is_transient(error):
+                        raise _refused(error, "the runner's own statement") from None
+                    error = _Passing(error, None, None)
+                now = time.monotonic()
+                trouble_since = now if trouble_since is None else trouble_since
+                wait = pause(attempt)
+                attempt += 1
+                if now + wait - trouble_since > self._settings.retry_budget:
+                    raise self._give_up(error, attempt, now - trouble_since) from None
+                by = f"; blocked by {name_all(self._blockers)}" if self._blockers else ""
+                self._log(f"rolled back: {error}{by}; trying again in {wait:.1f} s (attempt {attempt})")
+                time.sleep(wait)
+            except StatementFailed:
+                self._log(self._rolled_back)
+                raise
+            except Terminated as signal:
+                self._log(f"{signal.signal_name}: {self._rolled_back}")
+                raise
+
+    def _locked(self, connection: psycopg.Connection, lock: RunnerLock, attempt: int) -> Result:
+        if lock.pooled:
+            self._log("a connection pooler is in between: the runners' lock is held by a transaction")
+        while True:
+            # Under the lock the record may say more than before it: another runner was first.
+            todo = record.plan(self._migrations, _read_again(connection))
+            if self._before is None:
+                self._before = todo.before
+            if not todo.pending:
+                break
+            alike = next(groupby(todo.pending, key=lambda each: each.transactional))
+            batch = list(alike[1])
+            if alike[0]:
+                self._together(connection, lock, batch, rest=len(todo.pending) - len(batch))
+            else:
+                self._alone(connection, lock, batch[0], todo.resumed.get(batch[0].number, 0))
+        if not self._applied:
+            self._log("another runner has applied everything meanwhile")
+            return replace(_unchanged(todo, self._started, self._log), attempts=attempt)
+        seconds = time.monotonic() - self._started
+        self._log(f"done: {len(self._applied)} applied, the database is at {todo.before} ({seconds:.2f} s)")
+        return Result("migrated", tuple(self._applied), self._before, todo.before, todo.ahead, seconds, attempt)
+
+    def _together(self, connection: psycopg.Connection, lock: RunnerLock, batch: list[Migration], rest: int) -> None:
+        """Runs files in one transaction, their record with them."""
+        if rest:
+            self._log(f"{len(batch)} files in one transaction; {rest} more follow outside of it")
+        self._rolled_back = f"rolled back {', '.join(each.name for each in batch)}; the database is as it was"
+        with self._around(None), connection.transaction():
+            self._limits(connection, local=True)
+            if not lock_transaction(connection):
+                # A runner that lost its lock's connection is still in its transaction; wait for its end.
+                self._blockers = holders(connection)
+                raise _Passing(None, None, None, text="another runner's transaction is still open")
+            record.create(connection)
+            done = {each.number for each in record.read(connection)}
+            if done & {each.number for each in batch}:
+                raise _Passing(None, None, None, text="another runner was first")
+            for migration in batch:
+                began = time.monotonic()
+                self._limits(connection, local=True)
+                for index, statement in enumerate(migration.statements):
+                    self._execute(connection, lock, migration, index, statement)
+                who = (self._settings.module_version, self._settings.runner)
+                record.write(connection, migration, len(migration.statements), time.monotonic() - began, who)
+            self._log("commit")
+        self._applied += [each.name for each in batch]
+        self._rolled_back = f"nothing to roll back; {', '.join(self._applied)} is committed"
+
+    def _alone(self, connection: psycopg.Connection, lock: RunnerLock, migration: Migration, done: int) -> None:
+        """Runs a file's statements one by one, each committed by itself, noting how far it came."""
+        total = len(migration.statements)
+        how = f"resuming after statement {done}/{total}" if done else "a failure keeps the statements before it"
+        self._log(f"{migration.name} is non-transactional: each statement is committed by itself; {how}")
+        self._rolled_back = f"the running statement of {migration.name} was cancelled; those before it are committed"
+        who = (self._settings.module_version, self._settings.runner)
+        with self._around(migration):
+            self._limits(connection, local=False)
+            record.create(connection)
+            for index in range(done, total):
+                if lock.lost:
+                    raise _Passing(None, migration, None, text="the connection that holds the lock is lost")
+                began = time.monotonic()
+                statement = migration.statements[index]
+                self._drop_invalid_index(connection, statement)
+                self._execute(connection, lock, migration, index, statement)
+                record.write(connection, migration, index + 1, time.monotonic() - began, who)
+        self._applied.append(migration.name)
+
+    def _execute(
+        self, connection: psycopg.Connection, lock: RunnerLock, migration: Migration, index: int, statement: Statement
+    ) -> None:
+        place = f"{migration.name} statement {index + 1}/{len(migration.statements)} line {statement.line}"
+        self._log(f"{place}: {statement.shortened(120)}")
+        began = time.monotonic()
+        try:
+            with Watcher(lock.connection, connection.info.backend_pid, self._settings.lock_timeout / 5) as watcher:
+                connection.execute(statement.text.encode())
+        except psycopg.Error as error:
+            self._blockers = watcher.seen or self._blockers
+            if is_transient(error):
+                raise _Passing(error, migration, statement) from None
+            raise _failed(error, migration, statement) from None
+        seconds = time.monotonic() - began
+        if seconds >= 1:
+            self._log(f"{place}: {seconds:.1f} s")
+
+    @contextlib.contextmanager
+    def _around(self, migration: Migration | None) -> Iterator[None]:
+        """Gives errors that come from around the statements, COMMIT above all, a place and a kind."""
+        try:
+            yield
+        except psycopg.Error as error:
+            if is_transient(error):
+                raise _Passing(error, migration, None) from None
+            name = migration.name if migration else ""
+            raise _refused(error, f"COMMIT or the record of {name or 'the migrations'}", file=name) from None
+
+    def _limits(self, connection: psycopg.Connection, *, local: bool) -> None:
+        """Sets the limits again before every file: one may have changed them, or the search path, for itself."""
+        scope = "LOCAL" if local else "SESSION"
+        milliseconds = {
+            "lock_timeout": self._settings.lock_timeout,
+            "statement_timeout": self._settings.statement_timeout,
+            "idle_in_transaction_session_timeout": self._settings.idle_timeout,
+            # A runner killed in mid-statement would otherwise leave its backend working, locks held, to the end.
+            "client_connection_check_interval": 1.0,
+        }
+        commands = [f"SET {scope} {name} = {round(seconds * 1000)}" for name, seconds in milliseconds.items()]
+        connection.execute("; ".join([*commands, f"SET {scope} search_path TO DEFAULT"]).encode())
+
+    def _drop_invalid_index(self, connection: psycopg.Connection, statement: Statement) -> None:
+        """Removes what an interrupted CREATE INDEX CONCURRENTLY has left, or IF NOT EXISTS would be content with it."""
+        match = _CONCURRENT_INDEX.match(statement.text)
+        if match is None:
+            return
+        row = connection.execute(
+            "SELECT i.indexrelid::regclass::text FROM pg_index i WHERE NOT i.indisvalid "
+            "AND i.indexrelid = to_regclass(%s)",
+            (match.group("name"),),
+        ).fetchone()
+        if row:
+            self._log(f"dropping the invalid index {row[0]} of an interrupted attempt")
+            connection.execute(f"DROP INDEX CONCURRENTLY {row[0]}".encode())
+
+    def _give_up(self, trouble: _Passing, attempts: int, seconds: float) -> MigratorError:
+        place = {"file": trouble.file, "line": trouble.line, "statement": trouble.statement}
+        if trouble.sqlstate == "55P03" or (not trouble.sqlstate and self._blockers):
+            return Blocked(
+                f"blocked for {seconds:.0f} s, {attempts} attempts, rolled back: {name_all(self._blockers)}",
+                hint="Wait for that session, or end it with pg_terminate_backend(pid); then run the migration again.",
+                sqlstate=trouble.sqlstate,
+                blockers=self._blockers,
+                **place,  # type: ignore[arg-type]
+            )
+        kind = DatabaseUnavailable if trouble.lost else StatementFailed
+        return kind(
+            f"{trouble} (for {seconds:.0f} s, {attempts} attempts), rolled back",
+            hint="This kind of trouble passes by itself as a rule; run the migration again.",
+            sqlstate=trouble.sqlstate,
+            **place,  # type: ignore[arg-type]
+        )
+
+
+class _Passing(Exception):
+    """Trouble after which the same transaction may succeed when tried again."""
+
+    def __init__(
+        self, error: psycopg.Error | None, migration: Migration | None, statement: Statement | None, text: str = ""
+    ) -> None:
+        what = text or (error and (error.diag.message_primary or " ".join(str(error).split()))) or "unknown"
+        self.sqlstate = (error.sqlstate if error else "") or ""
+        self.lost = error is not None and (not self.sqlstate or self.sqlstate[:2] in ("08", "57"))
+        self.file = migration.name if migration else ""
+        self.line = statement.line if statement else None
+        self.statement = statement.shortened() if statement else ""
+        place = f"{self.file} line {self.line}: " if statement else ""
+        super().__init__(f"{place}{what}" + (f" (SQLSTATE {self.sqlstate})" if self.sqlstate else ""))
+
+
+def _read_again(connection: psycopg.Connection) -> list[record.Applied]:
+    # Errors go to the caller as they are: a lost connection here is to be tried again.
+    return record.read(connection)
+
+
+def _failed(error: psycopg.Error, migration: Migration, statement: Statement) -> StatementFailed:
+    diagnosis = error.diag
+    line = statement.line
+    if diagnosis.statement_position:
+        line = statement.line_at(int(diagnosis.statement_position))
+    hint = diagnosis.message_hint or ""
+    if error.sqlstate == _NOT_IN_A_TRANSACTION and migration.transactional:
+        hint = "Put it into a file of its own that starts with `-- migrate: non-transactional`."
+    elif error.sqlstate == "57014":
+        hint = (
+            "statement_timeout ended it: MIGRATE_STATEMENT_TIMEOUT sets how many seconds it may take, 0 for no limit."
+        )
+    details = [diagnosis.message_detail, diagnosis.context and " ".join(diagnosis.context.split())]
+    message = ". ".join([diagnosis.message_primary or " ".join(str(error).split()), *filter(None, details)])
+    return StatementFailed(
+        message,
+        hint=hint,
+        file=migration.name,
+        line=line,
+        statement=statement.shortened(),
+        sqlstate=error.sqlstate or "",
+    )
+
+
+def _refused(error: psycopg.Error, what: str, *, file: str = "", hint: str = "") -> StatementFailed:
+    message = error.diag.message_primary or " ".join(str(error).split())
+    detail = f". {error.diag.message_detail}" if error.diag.message_detail else ""
+    return StatementFailed(
+        f"{what}: {message}{detail}", hint=error.diag.message_hint or hint, file=file, sqlstate=error.sqlstate or ""
+    )

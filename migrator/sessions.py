@@ -1,0 +1,189 @@
+"""Connections to the server: opening them, telling a passing trouble from a lasting one, and who stands in the way."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from migrator.errors import Blocker, DatabaseUnavailable
+from migrator.settings import Settings
+
+Log = Callable[[str], None]
+
+_TRANSIENT = {"55P03", "40P01", "40001", "57P01"}
+# At connect time libpq gives the server's text without its SQLSTATE. What is listed here does not pass by waiting;
+# anything else (refused, timeout, DNS, "starting up", "too many clients") may.
+_LASTING = re.compile(
+    r"password authentication failed|no password supplied|no pg_hba\.conf entry|authentication failed"
+    r"|role \".*\" does not exist|database \".*\" does not exist|permission denied for database"
+    r"|does not support SSL|certificate verify failed|root certificate file|not permitted to log in"
+    r"|server certificate|invalid (?:sslmode|port|connection|integer|channel)|unsupported frontend protocol",
+    re.IGNORECASE,
+)
+_HINTS = (
+    (r"password|authentication failed|role \"", "Check user and password in the credentials' Secret."),
+    (r"pg_hba", "The server's pg_hba.conf admits no such user, address or TLS mode."),
+    (r"database \".*\" does not exist", "Create it first: `create-database`."),
+    (r"SSL|certificate", "Check sslmode and sslrootcert."),
+    (
+        r"resolve host|name or service not known|name resolution",
+        "Check the host name; DNS did not know it.",
+    ),
+    (r"", "Check host and port, and that the server is up and admits connections from here."),
+)
+
+
+def is_transient(error: psycopg.Error) -> bool:
+    """Whether the same transaction may succeed when tried again.
+
+    Lock timeout (55P03), deadlock (40P01), serialization failure (40001), administrator shutdown (57P01) and lost
+    connections (class 08, or a broken connection, for which libpq gives no code). Nothing else: a migration that
+    failed for a reason of its own fails again.
+    """
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate in _TRANSIENT or error.sqlstate.startswith("08")
+
+
+def pause(attempt: int) -> float:
+    """Gives the seconds to wait before the next attempt: doubling up to 5, at least half of it left to chance."""
+    return min(5.0, 0.2 * 2.0**attempt) * random.uniform(0.5, 1.0)
+
+
+def conninfo(text: str, **overrides: str) -> str:
+    """Parses a connection string and puts other values into it.
+
+    Args:
+        text: URI or keywords, as libpq takes them.
+        overrides: such as dbname.
+
+    Raises:
+        DatabaseUnavailable: it cannot be parsed. Its text is withheld: libpq's complaint may quote the password.
+    """
+    try:
+        return make_conninfo(text, **overrides)
+    except psycopg.Error:
+        raise DatabaseUnavailable(
+            "the connection string cannot be parsed (not shown, it may hold a password)",
+            hint="Write postgresql://user:password@host:port/database, special characters percent-encoded.",
+        ) from None
+
+
+def address(text: str) -> str:
+    """Gives user, host, port and database of a connection string, without the password."""
+    parts = conninfo_to_dict(conninfo(text))
+    return f"{parts.get('user', '')}@{parts.get('host', 'local')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def connect(text: str, settings: Settings, log: Log, *, name: str = "migrator") -> psycopg.Connection:
+    """Opens a connection, in autocommit mode; tries again while the trouble looks like it passes.
+
+    Args:
+        text: connection string.
+        settings: budgets.
+        log: told about each failed attempt.
+        name: application_name, by which others find the session in pg_stat_activity.
+
+    Raises:
+        DatabaseUnavailable: not within the budget, or for a reason that will not pass.
+    """
+    wanted = conninfo(
+        text,
+        application_name=f"{name} {settings.runner}"[:63],
+        connect_timeout=str(max(settings.connect_timeout, 2)),  # libpq takes 1 for 2
+        keepalives_idle="10",
+        keepalives_interval="5",
+        keepalives_count="3",
+        tcp_user_timeout="30000",
+    )
+    started = time.monotonic()
+    attempt = 0
+    while True:
+        try:
+            # Nothing is prepared: behind PgBouncer the next statement may reach another server process.
+            return psycopg.connect(wanted, autocommit=True, prepare_threshold=None)
+        except psycopg.Error as error:
+            reason = without_password(" ".join(str(error).split()), wanted)
+            wait = pause(attempt)
+            hint = next(hint for pattern, hint in _HINTS if re.search(pattern, reason, re.IGNORECASE))
+            waited = time.monotonic() - started
+            if _LASTING.search(reason):
+                raise DatabaseUnavailable(
+                    f"cannot connect to {address(text)}: {reason}", hint=hint, sqlstate=error.sqlstate or ""
+                ) from None
+            if waited + wait > settings.connect_budget:
+                raise DatabaseUnavailable(
+                    f"cannot connect to {address(text)} in {waited:.0f} s, {attempt + 1} attempts: {reason}",
+                    hint=hint,
+                    sqlstate=error.sqlstate or "08001",
+                ) from None
+            log(f"cannot connect to {address(text)}: {reason}; trying again in {wait:.1f} s")
+        time.sleep(wait)
+        attempt += 1
+
+
+def without_password(text: str, connection: str) -> str:
+    """Gives a text with the connection's password blotted out, should it hold it."""
+    password = conninfo_to_dict(connection).get("password")
+    return text.replace(str(password), "***") if password else text
+
+
+_BLOCKERS = """
+SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''), coalesce(a.state, ''),
+       left(regexp_replace(coalesce(a.query, ''), '\\s+', ' ', 'g'), 200),
+       coalesce(to_char(coalesce(a.xact_start, a.backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), ''),
+       coalesce(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start)), 0)::float8
+FROM pg_stat_activity a WHERE a.pid = ANY(%s) ORDER BY a.xact_start
+"""
+
+
+def describe(connection: psycopg.Connection, pids: list[int]) -> tuple[Blocker, ...]:
+    """Looks up the sessions of the given processes; those that have ended since are left out."""
+    return tuple(Blocker(*row) for row in connection.execute(_BLOCKERS, (pids,)).fetchall())
+
+
+class Watcher:
+    """Notes, while a session waits for a lock, who holds it.
+
+    When the server reports a lock timeout the wait is over and its cause no longer visible, so it must be looked at
+    from a second connection while it lasts. psycopg's connections may be used from several threads.
+
+    Args:
+        connection: the second connection, in autocommit mode.
+        pid: the watched session's process.
+        interval: seconds between two looks; the first comes after one of them.
+    """
+
+    def __init__(self, connection: psycopg.Connection, pid: int, interval: float) -> None:
+        self._connection = connection
+        self._pid = pid
+        self._interval = interval
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self.seen: tuple[Blocker, ...] = ()
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join(timeout=2)
+
+    def _watch(self) -> None:
+        # A broken watching connection costs the names of the blockers, not the migration.
+        with contextlib.suppress(psycopg.Error):
+            while not self._done.wait(self._interval):
+                row = self._connection.execute("SELECT pg_blocking_pids(%s)", (self._pid,)).fetchone()
+                if row and row[0]:
+                    self.seen = describe(self._connection, row[0]) or self.seen

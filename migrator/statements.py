@@ -1,0 +1,168 @@
+"""Splits a SQL file into its statements, each with the line it starts on.
+
+The server accepts a whole file as one query, but then a failure names neither the statement nor the line. Splitting
+must agree with the server about what ends a statement, so this follows PostgreSQL's lexical rules (manual, section
+4.1): nested block comments, quoted strings and identifiers, dollar quotes, and the two places in which a semicolon
+does not end a statement: inside parentheses (CREATE RULE) and inside the BEGIN ATOMIC body of a SQL routine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from migrator.errors import InvalidMigration
+
+_IDENTIFIER = r"[A-Za-z_\u0080-\U0010ffff][\w$\u0080-\U0010ffff]*"
+_TOKEN = re.compile(
+    rf"""
+      (?P<space>\s+)
+    | (?P<line_comment>--[^\n]*)
+    | (?P<block_comment>/\*)
+    | (?P<escape_string>[eE]'(?:[^'\\]|\\.|'')*(?P<escape_end>'?))
+    | (?P<string>'(?:[^']|'')*(?P<string_end>'?))
+    | (?P<quoted>"(?:[^"]|"")*(?P<quoted_end>"?))
+    | (?P<dollar>\$(?:[A-Za-z_\u0080-\U0010ffff][\w\u0080-\U0010ffff]*)?\$)
+    | (?P<word>{_IDENTIFIER})
+    | (?P<number>\d[\w.]*)
+    | (?P<backslash>\\)
+    | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+_KEPT_WORDS = 8
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a file.
+
+    Attributes:
+        text: from its first to its last character, without the semicolon and without comments around it.
+        line: the line of the file, counted from 1, on which it starts.
+        words: its first unquoted words in upper case, enough to tell what kind of statement it is.
+    """
+
+    text: str
+    line: int
+    words: tuple[str, ...] = ()
+
+    def line_at(self, position: int) -> int:
+        """Gives the file's line for a server's error position.
+
+        Args:
+            position: character of the statement, counted from 1, as PostgreSQL reports it.
+        """
+        return self.line + self.text.count("\n", 0, max(position - 1, 0))
+
+    def shortened(self, characters: int = 300) -> str:
+        """Gives the statement on one line, cut to a length fit for a log."""
+        flat = " ".join(self.text.split())
+        return flat if len(flat) <= characters else flat[: characters - 1] + "…"
+
+
+def split(sql: str) -> list[Statement]:
+    """Splits the text of a SQL file.
+
+    Args:
+        sql: the file's text.
+
+    Returns:
+        Its statements in order; empty ones and comments are left out.
+
+    Raises:
+        InvalidMigration: a quote or comment is not closed, or the text holds a psql command.
+    """
+    return list(_statements(sql))
+
+
+def _statements(sql: str) -> Iterator[Statement]:
+    start = end = -1  # of the current statement's tokens; comments and blanks around it do not count
+    words: list[str] = []
+    parentheses = bodies = 0
+    for kind, begin, stop in _tokens(sql):
+        text = sql[begin:stop]
+        if kind == "other" and text == ";" and parentheses == 0 and bodies == 0:
+            if start >= 0:
+                yield _statement(sql, start, end, words)
+            start, words = -1, []
+            continue
+        if start < 0:
+            start = begin
+        end = stop
+        if kind == "other":
+            if text == "(":
+                parentheses += 1
+            elif text == ")":
+                parentheses = max(parentheses - 1, 0)
+        elif kind == "word":
+            word = text.upper()
+            if parentheses == 0 and _is_routine(words):
+                if word == "BEGIN" or (word == "CASE" and bodies):
+                    bodies += 1
+                elif word == "END" and bodies:
+                    bodies -= 1
+            if len(words) < _KEPT_WORDS:
+                words.append(word)
+    if start >= 0:
+        yield _statement(sql, start, end, words)
+
+
+def _statement(sql: str, start: int, end: int, words: list[str]) -> Statement:
+    return Statement(sql[start:end], sql.count("\n", 0, start) + 1, tuple(words))
+
+
+def _is_routine(words: list[str]) -> bool:
+    """Whether the statement creates a function or procedure: only there does BEGIN open a body."""
+    rest = words[3:4] if words[1:3] == ["OR", "REPLACE"] else words[1:2]
+    return words[:1] == ["CREATE"] and rest in (["FUNCTION"], ["PROCEDURE"])
+
+
+def _tokens(sql: str) -> Iterator[tuple[str, int, int]]:
+    """Gives kind, start and end of every token that is neither blank nor comment."""
+    position = 0
+    while position < len(sql):
+        match = _TOKEN.match(sql, position)
+        assert match is not None, "every character matches `other`"
+        kind, stop = match.lastgroup or "other", match.end()
+        for name in ("escape", "string", "quoted"):
+            if match.group(f"{name}_end") == "":
+                raise _unclosed(sql, position, "quoted identifier" if name == "quoted" else "string")
+        if match.group("block_comment"):
+            position = _after_comment(sql, position)
+            continue
+        if match.group("space") or match.group("line_comment"):
+            position = stop
+            continue
+        if match.group("backslash"):
+            line = sql.count("\n", 0, position) + 1
+            raise InvalidMigration(
+                f"line {line}: a backslash command of psql is not SQL",
+                line=line,
+                hint="Write the statement itself; only the server reads these files.",
+            )
+        if tag := match.group("dollar"):
+            closing = sql.find(tag, stop)
+            if closing < 0:
+                raise _unclosed(sql, position, f"dollar-quoted string {tag}")
+            kind, stop = "string", closing + len(tag)
+        if match.group("word"):
+            kind = "word"
+        yield kind, position, stop
+        position = stop
+
+
+def _after_comment(sql: str, position: int) -> int:
+    depth = 0
+    for edge in _COMMENT_EDGE.finditer(sql, position):
+        depth += 1 if edge.group() == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    raise _unclosed(sql, position, "comment")
+
+
+def _unclosed(sql: str, position: int, what: str) -> InvalidMigration:
+    line = sql.count("\n", 0, position) + 1
+    return InvalidMigration(f"line {line}: the {what} that starts here is never closed", line=line)
