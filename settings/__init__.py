@@ -1,9 +1,9 @@
 """The configuration of a stack as typed values. Pure: no Pulumi, no I/O but reading files.
 
-    load        configuration texts -> StackSettings, or one error that names everything wrong
-    model       the settings, their limits and their defaults
-    versions    versions and the names made of them
-    postgres    a database server from its URI
+load        configuration texts -> StackSettings, or one error that names everything wrong
+model       the settings, their limits and their defaults
+versions    versions and the names made of them
+postgres    a database server from its URI
 """
 
 from .errors import InvalidSettings, InvalidVersion, MissingVersion, SettingsError, UnknownModule

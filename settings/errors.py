@@ -1,10 +1,10 @@
 """What can be wrong with a stack's configuration.
 
-    SettingsError
-    ├── InvalidSettings     a value has the wrong form; lists every one of them with its path
-    ├── UnknownModule       a version or an override names a module the stack does not have
-    ├── MissingVersion      nothing says which version of a module to run
-    └── InvalidVersion      a version that cannot be an image tag, or only half a semantic version
+SettingsError
+├── InvalidSettings     a value has the wrong form; lists every one of them with its path
+├── UnknownModule       a version or an override names a module the stack does not have
+├── MissingVersion      nothing says which version of a module to run
+└── InvalidVersion      a version that cannot be an image tag, or only half a semantic version
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ class InvalidSettings(SettingsError):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = list(problems)
-        head = "the stack's configuration is not valid" if len(problems) == 1 else f"{len(problems)} settings are not valid"
+        head = (
+            "the stack's configuration is not valid"
+            if len(problems) == 1
+            else f"{len(problems)} settings are not valid"
+        )
         super().__init__("\n".join([f"{head}:", *(f"  {p}" for p in problems)]))
 
 
@@ -41,7 +45,7 @@ class MissingVersion(SettingsError):
     """A module has no version: there is no silent `latest`."""
 
     def __init__(self, module: str, versions_file: str | None) -> None:
-        looked = f"nor in {versions_file}" if versions_file else "and the stack names no versions file (rollout:versions)"
+        looked = f"nor in {versions_file}" if versions_file else "nor by a versions file (rollout:versions)"
         super().__init__(
             f"module {module!r} has no version: it is set neither at rollout:modules.{module}.version {looked}. "
             f"Set it: pulumi config set --path 'rollout:modules.{module}.version' 1.0.0"

@@ -44,7 +44,9 @@ def load(
             values[name] = _value(text)
     _plain_text_password(values, frozenset(secret_keys))
     if "modules" not in values:
-        raise InvalidSettings(["rollout:modules is missing: it maps each module's name to its settings (image, version, ...)"])
+        raise InvalidSettings(
+            ["rollout:modules is missing: it maps each module's name to its settings (image, version, ...)"]
+        )
     _fill_in_versions(values, root)
     try:
         settings = StackSettings.model_validate(values)
@@ -96,11 +98,15 @@ def _fill_in_versions(values: dict[str, Any], root: Path) -> None:
     except yaml.YAMLError as error:
         raise SettingsError(f"rollout:versions: {name} is not YAML: {error}") from None
     if not isinstance(content, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in content.items()):
-        raise SettingsError(f"rollout:versions: {name} must map module names to versions in quotes, for example ledger: \"2.4.12\"")
+        raise SettingsError(
+            f'rollout:versions: {name} must map module names to versions in quotes, for example ledger: "2.4.12"'
+        )
     modules = values["modules"]
     if isinstance(modules, dict):
         values["modules"] = {
-            name: {**settings, "version": settings.get("version") or content.get(name)} if isinstance(settings, dict) else settings
+            name: {**settings, "version": settings.get("version") or content.get(name)}
+            if isinstance(settings, dict)
+            else settings
             for name, settings in modules.items()
         }
 

@@ -97,9 +97,13 @@ class ModuleSettings(Settings):
     resources: Resources = Resources()
     debug: bool | None = Field(None, description="default: rollout:debug")
     depends_on: tuple[ModuleName, ...] = Field((), description="modules that must serve their new version first")
-    drain_seconds: int = Field(3, ge=0, le=600, description="preStop: how long a pod goes on as before after it left the Service")
+    drain_seconds: int = Field(
+        3, ge=0, le=600, description="preStop: how long a pod goes on as before after it left the Service"
+    )
     termination_grace_period_seconds: int = Field(30, ge=1, le=3600)
-    progress_deadline_seconds: int = Field(120, ge=5, le=3600, description="a Deployment that is not ready by then has failed")
+    progress_deadline_seconds: int = Field(
+        120, ge=5, le=3600, description="a Deployment that is not ready by then has failed"
+    )
     run_as_user: int = Field(65_532, ge=1, description="the pods' numeric user and group")
     image_pull_secrets: tuple[Label, ...] = ()
     allow_downgrade: bool = Field(False, description="accept a version older than the one that serves")
@@ -171,7 +175,9 @@ class StackSettings(Settings):
 
         def visit(name: str, path: tuple[str, ...]) -> None:
             if name in path:
-                raise ValueError("modules depend on each other in a circle: " + " -> ".join([*path[path.index(name) :], name]))
+                raise ValueError(
+                    "modules depend on each other in a circle: " + " -> ".join([*path[path.index(name) :], name])
+                )
             if name not in done:
                 for other in self.modules[name].depends_on:
                     visit(other, (*path, name))

@@ -64,7 +64,9 @@ class PostgresServer:
         if secret and username:
             raise ValueError("has both a user and ?secret=: give the credentials once")
         if not secret and (not username or password is None):
-            raise ValueError("has no credentials: add ?secret=NAME of a Kubernetes Secret with the keys username and password, or user:password@ as a Pulumi secret")
+            raise ValueError(
+                "has no credentials: add ?secret=NAME of a Kubernetes Secret with the keys username and password, or user:password@ as a Pulumi secret"
+            )
         return cls(parts.hostname, port, username, password, secret, tuple(sorted(query.items())))
 
     @property

@@ -16,6 +16,8 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PLAIN = re.compile(r"\d+\.\d+\.\d+")
 _ALMOST = re.compile(r"v?[\d.]+")
+# "<module, 24>-<version, 20>-migrate-<hash, 8>" is 62 characters; a DNS label may have 63.
+SLUG_LENGTH = 20
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class Version:
         """
         tag, at, digest = text.partition("@")
         if not _TAG.fullmatch(tag):
-            raise InvalidVersion(f"{text!r} is not a version: an image tag has letters, digits, '.', '_' and '-', for example 1.1.0")
+            raise InvalidVersion(
+                f"{text!r} is not a version: an image tag has letters, digits, '.', '_' and '-', for example 1.1.0"
+            )
         if at and not _DIGEST.fullmatch(digest):
             raise InvalidVersion(f"{text!r}: what follows '@' must be sha256: and 64 hexadecimal digits")
         version = cls(tag, digest or None)
@@ -71,9 +75,9 @@ class Version:
         gets a few digits of its hash.
         """
         plain = re.sub(r"[^a-z0-9]+", "-", self.tag.lower()).strip("-")
-        if _PLAIN.fullmatch(self.tag):
+        if _PLAIN.fullmatch(self.tag) and len(plain) <= SLUG_LENGTH:
             return plain
-        return f"{plain[:24].strip('-')}-{hashlib.sha256(self.tag.encode()).hexdigest()[:6]}".lstrip("-")
+        return f"{plain[: SLUG_LENGTH - 7].strip('-')}-{hashlib.sha256(self.tag.encode()).hexdigest()[:6]}".lstrip("-")
 
     @cached_property
     def label(self) -> str:

@@ -1,0 +1,40 @@
+# Everything is set up on first use: `make demo`, then `make test`. What is made is kept outside this folder.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export ROLLOUT_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rollout
+PYTHON := $(ROLLOUT_CACHE)/venv/bin/python
+JSON ?=
+K ?=
+
+.PHONY: help venv cluster images up down demo test test-fast test-cluster test-kit check
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+venv: ## the Python environment
+	@offline/setup-venv
+
+up: venv ## the offline cluster with PostgreSQL and the sample's images, unless KUBE_CONTEXT names another cluster
+	@$(PYTHON) -m offline.cluster up
+	@$(PYTHON) -m offline.images load
+
+down: venv ## remove the offline cluster and everything it left on this machine
+	@$(PYTHON) -m offline.cluster down
+
+demo: up ## a real ledger from 1.0.0 to 1.6.0 under traffic, with three failures on the way (JSON=file writes the figures)
+	@$(PYTHON) -m offline.demo $(if $(JSON),--json "$(JSON)")
+
+check: venv ## style, types, layers
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m mypy
+	@$(ROLLOUT_CACHE)/venv/bin/lint-imports --no-cache
+
+test-fast: venv ## everything that needs no cluster, under 30 s
+	@$(PYTHON) -m pytest tests/unit -q
+
+test-cluster: up ## the tests on the real cluster; K='failed and not slow' chooses some
+	@$(PYTHON) -m pytest tests/cluster -q -m cluster $(if $(K),-k "$(K)")
+
+test: check test-fast test-cluster ## everything

@@ -1,0 +1,143 @@
+"""The few things the program asks the live cluster: what serves, what runs, whose an object is.
+
+Pulumi's state says what was deployed. What must not be broken is what serves now, so the guards look at the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import ClusterUnreachable
+from .names import JOB, MODULE, NAME, OWNER, VERSION, Owner
+
+if TYPE_CHECKING:
+    from lightkube import Client
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A Job that has an active pod."""
+
+    name: str
+    deadline: float  # seconds, its activeDeadlineSeconds
+
+
+class Cluster(Protocol):
+    """What the components need to know of the cluster; the unit tests have one without Kubernetes."""
+
+    def serving(self) -> dict[str, str]:
+        """Module name -> the version label its Service selects, for this stack's Services."""
+
+    def selected(self, service: str) -> dict[str, str]:
+        """The selector of a Service, empty if there is none of that name."""
+
+    def running_jobs(self, module: str, kind: str) -> list[RunningJob]:
+        """The Jobs of a module that are still active."""
+
+    def is_active(self, job: str) -> bool: ...
+
+    def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
+        """Whether the object exists, and the owner label it carries."""
+
+
+class LiveCluster:
+    """The cluster of a kubeconfig context.
+
+    Args:
+        namespace: of the stack.
+        context: of the kubeconfig; None is the current one.
+        owner: the stack whose Services count.
+    """
+
+    def __init__(self, namespace: str, context: str | None, owner: Owner) -> None:
+        self._namespace = namespace
+        self._context = context
+        self._owner = owner
+
+    @cached_property
+    def _client(self) -> Client:
+        import httpx2 as httpx
+        from lightkube import Client, KubeConfig
+
+        # The client is made late: a hook that never runs should not cost its import.
+        return Client(
+            config=KubeConfig.from_env().get(context_name=self._context),
+            namespace=self._namespace,
+            timeout=httpx.Timeout(10, connect=5),
+        )
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        import httpx2 as httpx
+        from lightkube import ApiError, ConfigError
+
+        try:
+            yield
+        except (httpx.HTTPError, ConfigError) as error:
+            raise ClusterUnreachable(self._context, str(error) or type(error).__name__) from error
+        except ApiError as error:
+            if error.status.code in (401, 403):
+                raise ClusterUnreachable(self._context, error.status.message or "not allowed") from error
+            raise
+
+    def _get(self, get: Callable[[], Any]) -> Any | None:
+        from lightkube import ApiError
+
+        with self._reachable():
+            try:
+                return get()
+            except ApiError as error:
+                if error.status.code == 404:
+                    return None
+                raise
+
+    def serving(self) -> dict[str, str]:
+        from lightkube.resources.core_v1 import Service
+
+        with self._reachable():
+            services = list(self._client.list(Service, labels={OWNER: self._owner.label}))
+        selectors = [(s.spec and s.spec.selector) or {} for s in services]
+        return {s[NAME]: s[VERSION] for s in selectors if NAME in s and VERSION in s}
+
+    def selected(self, service: str) -> dict[str, str]:
+        from lightkube.resources.core_v1 import Service
+
+        found = self._get(lambda: self._client.get(Service, service))
+        return dict((found.spec and found.spec.selector) or {}) if found else {}
+
+    def running_jobs(self, module: str, kind: str) -> list[RunningJob]:
+        from lightkube.resources.batch_v1 import Job
+
+        with self._reachable():
+            jobs = list(self._client.list(Job, labels={MODULE: module, JOB: kind}))
+        return [
+            RunningJob(j.metadata.name, float(j.spec.activeDeadlineSeconds or 600))
+            for j in jobs
+            if j.status and j.status.active
+        ]
+
+    def is_active(self, job: str) -> bool:
+        from lightkube.resources.batch_v1 import Job
+
+        found = self._get(lambda: self._client.get(Job, job))
+        return bool(found and found.status and found.status.active)
+
+    def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
+        from lightkube.resources import apps_v1, batch_v1, core_v1, policy_v1
+
+        kinds: dict[str, Any] = {
+            "Deployment": apps_v1.Deployment,
+            "Job": batch_v1.Job,
+            "Namespace": core_v1.Namespace,
+            "PodDisruptionBudget": policy_v1.PodDisruptionBudget,
+            "Secret": core_v1.Secret,
+            "Service": core_v1.Service,
+            "ServiceAccount": core_v1.ServiceAccount,
+        }
+        where = {"namespace": namespace} if namespace else {}
+        found = self._get(lambda: self._client.get(kinds[kind], name, **where))
+        return (True, (found.metadata.labels or {}).get(OWNER)) if found else (False, None)

@@ -1,0 +1,64 @@
+"""What the program refuses to do.
+
+ProgramError
+├── ClusterUnreachable   the Kubernetes API does not answer
+├── Downgrade            an older version than the one that serves was asked for
+├── ForeignObject        an object of the wanted name exists and is not this stack's
+├── StillServing         a Deployment that its Service selects was about to be deleted
+└── MigrationRunning     a migration that would be disturbed did not end in its time
+"""
+
+from __future__ import annotations
+
+
+class ProgramError(Exception):
+    """The program stops before it changes anything, or a hook refuses one step."""
+
+
+class ClusterUnreachable(ProgramError):
+    """The Kubernetes API cannot be used."""
+
+    def __init__(self, context: str | None, cause: str) -> None:
+        super().__init__(
+            f"cannot reach the Kubernetes cluster (context {context or 'current'}): {cause}. "
+            "Check KUBECONFIG and `kubectl get namespaces`; rollout:context chooses another context"
+        )
+
+
+class Downgrade(ProgramError):
+    """The wanted version is older than the one that serves; its database may already be ahead of it."""
+
+    def __init__(self, module: str, serving: str, wanted: str) -> None:
+        super().__init__(
+            f"module {module}: {wanted} is older than {serving}, which serves. The database has {serving}'s schema, and going back does not "
+            f"undo its migration. If {wanted} is known to work on it, set rollout:modules.{module}.allowDowngrade to true"
+        )
+
+
+class ForeignObject(ProgramError):
+    """An object of the wanted name exists and was not made by this stack."""
+
+    def __init__(self, kind: str, name: str, namespace: str | None, owner: str | None) -> None:
+        place = f" in namespace {namespace}" if namespace else ""
+        maker = f"belongs to {owner}" if owner else "was not made by this stack"
+        super().__init__(
+            f"{kind} {name}{place} exists and {maker}; delete or rename it, or give the stack another namespace (rollout:namespace)"
+        )
+
+
+class StillServing(ProgramError):
+    """A Deployment must not be deleted while its Service still sends it traffic."""
+
+    def __init__(self, deployment: str, service: str, version: str) -> None:
+        super().__init__(
+            f"Deployment {deployment} still serves: Service {service} selects version {version}. It stays until another version has taken over"
+        )
+
+
+class MigrationRunning(ProgramError):
+    """A migration Job is still active after its deadline and the time to tell of it."""
+
+    def __init__(self, job: str, seconds: float) -> None:
+        super().__init__(
+            f"migration Job {job} is still running after {seconds:.0f} s; it is not deleted. Look at it with: kubectl logs job/{job}"
+        )

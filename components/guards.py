@@ -1,0 +1,126 @@
+"""Hooks that refuse or delay the steps Pulumi's own rules would get wrong. They work the same in every engine.
+
+- Nothing that serves is deleted. With ``--continue-on-error`` the engine goes on to delete the old Deployment of a module
+  whose new version failed (https://www.pulumi.com/docs/iac/cli/commands/pulumi_up/).
+- A running migration is never deleted. ``pulumi.com/replaceUnready`` makes a failed Job run again, but would also delete
+  one that merely still runs after an interrupted update.
+- A module's database is migrated by one Job at a time, also after an update was killed and another version is wanted.
+- An update killed between the API server's answer and Pulumi's checkpoint leaves an object Pulumi does not know. The
+  provider takes existing objects over (``upsertExistingObjects``), so that the next update converges; the guard sees to
+  it that this is only ever done to objects of this very stack.
+
+Hooks are known to the engine by name only while the program runs, so every run registers them; ``destroy`` needs
+``--run-program``, which ``rollout destroy`` passes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from .cluster import Cluster
+from .errors import ForeignObject, MigrationRunning, StillServing
+from .names import JOB, MODULE, NAME, VERSION, Owner
+
+# A Job past its deadline is ended by the Job controller within a pod's termination; its end must also reach us.
+SLACK_SECONDS = 60.0
+POLL_SECONDS = 0.5
+
+Args = pulumi.ResourceHookArgs
+
+
+@dataclass(frozen=True)
+class Guards:
+    """The hooks of one stack, to be bound to its resources."""
+
+    ours_or_new: pulumi.ResourceHook
+    one_migration_at_a_time: pulumi.ResourceHook
+    keep_serving: pulumi.ResourceHook
+    let_finish: pulumi.ResourceHook
+
+    @classmethod
+    def register(cls, cluster: Cluster, owner: Owner) -> Guards:
+        rules = Rules(cluster, owner)
+
+        # The SDK runs a hook on the program's event loop; what waits must not hold up the other resources.
+        def hook(name: str, rule: Callable[[Args], None]) -> pulumi.ResourceHook:
+            async def run(args: Args) -> None:
+                await asyncio.to_thread(rule, args)
+
+            return pulumi.ResourceHook(name, run)
+
+        return cls(
+            hook("ours-or-new", rules.ours_or_new),
+            hook("one-migration-at-a-time", rules.one_migration_at_a_time),
+            hook("keep-serving", rules.keep_serving),
+            hook("let-finish", rules.let_finish),
+        )
+
+    @property
+    def plain(self) -> pulumi.ResourceHookBinding:
+        return pulumi.ResourceHookBinding(before_create=[self.ours_or_new])
+
+    @property
+    def job(self) -> pulumi.ResourceHookBinding:
+        return pulumi.ResourceHookBinding(
+            before_create=[self.ours_or_new, self.one_migration_at_a_time], before_delete=[self.let_finish]
+        )
+
+    @property
+    def deployment(self) -> pulumi.ResourceHookBinding:
+        return pulumi.ResourceHookBinding(before_create=[self.ours_or_new], before_delete=[self.keep_serving])
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the hooks check, apart from Pulumi so that it can be tested by calling it."""
+
+    cluster: Cluster
+    owner: Owner
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def ours_or_new(self, args: Args) -> None:
+        """Refuses to take over an object that another stack or person made."""
+        inputs = _plain(args.new_inputs)
+        metadata = inputs["metadata"]
+        exists, owner = self.cluster.owner(inputs["kind"], metadata["name"], metadata.get("namespace"))
+        if exists and owner != self.owner.label:
+            raise ForeignObject(inputs["kind"], metadata["name"], metadata.get("namespace"), owner)
+
+    def one_migration_at_a_time(self, args: Args) -> None:
+        """Waits for the module's other migration Jobs, each within its own deadline."""
+        metadata = _plain(args.new_inputs)["metadata"]
+        labels = metadata["labels"]
+        for job in self.cluster.running_jobs(labels[MODULE], labels[JOB]):
+            if job.name != metadata["name"]:
+                self._wait(job.name, job.deadline)
+
+    def keep_serving(self, args: Args) -> None:
+        """Refuses to delete a Deployment whose pods the module's Service selects."""
+        inputs = _plain(args.old_inputs)
+        labels = inputs["spec"]["selector"]["matchLabels"]
+        selector = self.cluster.selected(labels[NAME])
+        if selector and selector.items() <= labels.items():
+            raise StillServing(inputs["metadata"]["name"], labels[NAME], labels[VERSION])
+
+    def let_finish(self, args: Args) -> None:
+        """Waits for a running Job to end before it is deleted."""
+        inputs = _plain(args.old_inputs)
+        self._wait(inputs["metadata"]["name"], float(inputs["spec"]["activeDeadlineSeconds"]))
+
+    def _wait(self, job: str, deadline: float) -> None:
+        end = self.now() + deadline + SLACK_SECONDS
+        while self.cluster.is_active(job):
+            if self.now() > end:
+                raise MigrationRunning(job, deadline + SLACK_SECONDS)
+            self.sleep(POLL_SECONDS)
+
+
+def _plain(inputs: Any) -> dict[str, Any]:
+    return dict(inputs or {})

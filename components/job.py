@@ -1,0 +1,82 @@
+"""A Job that something waits for: bounded, retained, run again when it has failed, never when it has succeeded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from .names import digest
+from .pod import container_security, pod_security
+from .scope import Scope
+
+# What a migration needs is not what the service needs; a change of the service's resources must not change the Job.
+RESOURCES = {"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+
+
+def gate_job(
+    logical_name: str,
+    name: str,
+    *,
+    container: Mapping[str, Any],
+    labels: Mapping[str, str],
+    active_deadline_seconds: int,
+    backoff_limit: int,
+    run_as_user: int,
+    service_account: str,
+    scope: Scope,
+    opts: pulumi.ResourceOptions,
+) -> k8s.batch.v1.Job:
+    """Declares a Job named ``<name>-<hash of its pod>``.
+
+    The name is known before the update and changes with what the Job runs, so that after a killed update the next one finds
+    the running Job and waits for it, and a finished Job is never mistaken for another. It is not removed by a TTL: a Job that
+    vanishes would be drift, and run again.
+
+    Args:
+        logical_name: in Pulumi's state; versioned for a version's migration.
+        name: beginning of the Kubernetes name.
+        container: its only container, without the security settings that all have.
+        labels: of the Job and its pods; in no selector.
+        active_deadline_seconds: the Job controller ends it after this.
+        backoff_limit: how often a failed pod is tried again.
+        run_as_user: user and group of the process.
+        service_account: whose image pull secrets count.
+        scope: namespace, owner, provider.
+        opts: parent, dependencies and hooks.
+    """
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "serviceAccountName": service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 10,
+        "securityContext": pod_security(run_as_user),
+        "containers": [
+            {
+                **container,
+                "imagePullPolicy": "IfNotPresent",
+                "resources": RESOURCES,
+                "securityContext": container_security(),
+                # The runner writes its last words there; of any other program the end of its log is taken.
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+            }
+        ],
+    }
+    return k8s.batch.v1.Job(
+        logical_name,
+        metadata=scope.metadata(
+            f"{name}-{digest(pod)}",
+            labels,
+            # A Job that has failed runs again on the next update; the guard `let-finish` keeps one that still runs.
+            {"pulumi.com/replaceUnready": "true", "pulumi.com/timeoutSeconds": str(active_deadline_seconds + 60)},
+        ),
+        spec={
+            "activeDeadlineSeconds": active_deadline_seconds,
+            "backoffLimit": backoff_limit,
+            "template": {"metadata": {"labels": {**scope.owner.labels, **labels}}, "spec": pod},
+        },
+        opts=opts,
+    )

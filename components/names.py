@@ -1,0 +1,55 @@
+"""Labels and names of everything the program makes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from settings import Version
+
+NAME = "app.kubernetes.io/name"
+VERSION = "app.kubernetes.io/version"
+PART_OF = "app.kubernetes.io/part-of"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+OWNER = "rollout.formance.com/owner"
+MODULE = "rollout.formance.com/module"
+MODULE_VERSION = "rollout.formance.com/version"
+JOB = "rollout.formance.com/job"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The stack that makes an object, told apart from every other by organization, project and stack."""
+
+    organization: str
+    project: str
+    stack: str
+
+    @property
+    def label(self) -> str:
+        """At most 63 characters, as labels must be; two stacks of the same name in other projects differ."""
+        digest = hashlib.sha256(f"{self.organization}/{self.project}/{self.stack}".encode()).hexdigest()[:8]
+        return f"{self.project[:26].rstrip('-._')}.{self.stack[:26].rstrip('-._')}.{digest}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {MANAGED_BY: "pulumi", PART_OF: self.stack[:63], OWNER: self.label}
+
+
+def pod_labels(module: str, version: Version) -> dict[str, str]:
+    """What a Deployment and the Service select: one module at one version."""
+    return {NAME: module, VERSION: version.label}
+
+
+def job_labels(module: str, kind: str, version: Version | None = None) -> dict[str, str]:
+    """Labels of a Job and its pods. None of them is in any selector, so a migration's pod can never get traffic."""
+    labels = {MODULE: module, JOB: kind}
+    return labels | {MODULE_VERSION: version.label} if version else labels
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that change when the value does; keys may come in any order, lists not."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,0 +1,44 @@
+"""The Pulumi program: the same for ``pulumi up``, the Automation API and CI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+from pulumi.runtime import config as runtime_config
+
+import settings
+
+from .cluster import LiveCluster
+from .errors import ProgramError
+from .names import Owner
+from .stack import Stack
+
+
+def program(root: Path | None = None) -> None:
+    """Declares the stack that the configuration describes.
+
+    Args:
+        root: folder of ``Pulumi.yaml``; default: where the engine says it is.
+
+    Raises:
+        pulumi.RunError: the configuration or the cluster cannot be used. The engine shows its text without a traceback.
+    """
+    try:
+        wanted = settings.load(
+            _configuration(),
+            stack=pulumi.get_stack(),
+            root=root or Path(pulumi.get_root_directory() or "."),
+            secret_keys=runtime_config._SECRET_KEYS.get(),
+        )
+        owner = Owner(pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack())
+        stack = Stack(wanted, LiveCluster(wanted.namespace_name, wanted.context, owner), owner)
+    except (settings.SettingsError, ProgramError) as error:
+        raise pulumi.RunError(str(error)) from None
+    pulumi.export("namespace", wanted.namespace_name)
+    pulumi.export("versions", {name: str(wanted.version(name)) for name in stack.modules})
+
+
+def _configuration() -> dict[str, str]:
+    """Every key of the stack's configuration. The SDK's ``Config`` reads keys one by one, and so cannot tell of unknown ones."""
+    return {**runtime_config.get_config_env(), **runtime_config.CONFIG.get()}

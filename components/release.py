@@ -1,0 +1,111 @@
+"""One version of a module running beside the one before it, and the Service that moves from the old to the new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from settings import ModuleSettings, Version
+
+from .names import MODULE, NAME, pod_labels
+from .pod import container_security, pod_security
+from .scope import Scope
+
+# The await of a Deployment must outlast its progress deadline, so that the cluster's own verdict is what is reported; and
+# it bounds the deletion too, which takes the drain and the grace period.
+AWAIT_SLACK_SECONDS = 30
+
+
+class Release(pulumi.ComponentResource):
+    """The versioned Deployment with its PodDisruptionBudget, behind the module's one Service.
+
+    The version is in the Deployment's logical name: a new version is a new resource, made first; the old one is deleted at
+    the end of an update in which everything has succeeded.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        version: Version,
+        settings: ModuleSettings,
+        env: Sequence[dict[str, Any]],
+        service_account: k8s.core.v1.ServiceAccount,
+        gate: Sequence[pulumi.Resource],
+        scope: Scope,
+    ) -> None:
+        super().__init__("rollout:index:Release", module, None, scope.component())
+        labels = pod_labels(module, version)
+        name = f"{module}-{version.slug}"
+        await_seconds = (
+            max(settings.progress_deadline_seconds, settings.termination_grace_period_seconds) + AWAIT_SLACK_SECONDS
+        )
+        self.deployment = k8s.apps.v1.Deployment(
+            f"{module}-{version}",
+            metadata=scope.metadata(name, labels, {"pulumi.com/timeoutSeconds": str(await_seconds)}),
+            spec={
+                "replicas": settings.replicas,
+                "selector": {"matchLabels": labels},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+                "progressDeadlineSeconds": settings.progress_deadline_seconds,
+                "revisionHistoryLimit": 2,
+                "template": {
+                    "metadata": {"labels": {**scope.owner.labels, **labels}},
+                    "spec": _pod(module, version, settings, env),
+                },
+            },
+            opts=scope.deployment(self, depends_on=[service_account, *gate]),
+        )
+        self.budget = k8s.policy.v1.PodDisruptionBudget(
+            f"{module}-{version}",
+            metadata=scope.metadata(name, labels),
+            spec={"maxUnavailable": 1, "selector": {"matchLabels": labels}},
+            opts=scope.resource(self, depends_on=[*gate]),
+        )
+        self.service = k8s.core.v1.Service(
+            module,
+            # The Deployment was waited for; the provider's own wait for endpoints would cost 10 s and show nothing new.
+            metadata=scope.metadata(module, {NAME: module, MODULE: module}, {"pulumi.com/skipAwait": "true"}),
+            spec={
+                "selector": labels,
+                "ports": [{"name": "http", "port": 8080, "targetPort": "http", "protocol": "TCP"}],
+            },
+            opts=scope.resource(self, depends_on=[self.deployment, self.budget]),
+        )
+        self.register_outputs({"version": str(version)})
+
+
+def _pod(module: str, version: Version, settings: ModuleSettings, env: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    probe = settings.probe
+    http = {
+        "httpGet": {"path": probe.path, "port": "http"},
+        "periodSeconds": probe.period_seconds,
+        "timeoutSeconds": probe.timeout_seconds,
+    }
+    container: dict[str, Any] = {
+        "name": module,
+        "image": version.image(settings.image),
+        "imagePullPolicy": "IfNotPresent",
+        "args": list(settings.args),
+        "env": list(env),
+        "ports": [{"name": "http", "containerPort": settings.port, "protocol": "TCP"}],
+        "readinessProbe": {**http, "failureThreshold": probe.readiness_failures},
+        "livenessProbe": {**http, "failureThreshold": probe.liveness_failures},
+        "resources": settings.resources.model_dump(),
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if settings.drain_seconds:
+        # Kubernetes' own sleep: an image need not have a shell. The pod has left the Service by then, but not every
+        # kube-proxy knows it yet.
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": settings.drain_seconds}}}
+    return {
+        "serviceAccountName": module,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": settings.termination_grace_period_seconds,
+        "securityContext": pod_security(settings.run_as_user),
+        "containers": [container],
+    }

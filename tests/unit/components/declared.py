@@ -1,0 +1,123 @@
+"""A stack declared against Pulumi's mocks: what is declared, and what waits for what, without an engine or a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.stack import run_pulumi_func
+
+import settings
+from components import Owner, Stack
+from components.cluster import RunningJob
+
+OWNER = Owner("organization", "rollout", "dev")
+POSTGRES = {"uri": "postgresql://admin:p%40ss@10.0.0.1:5432?sslmode=require"}
+
+
+@dataclass
+class FakeCluster:
+    """The cluster as a few values."""
+
+    services: dict[str, dict[str, str]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, RunningJob] = field(default_factory=dict)
+    owners: dict[tuple[str, str], str | None] = field(default_factory=dict)
+
+    def serving(self) -> dict[str, str]:
+        return self.versions
+
+    def selected(self, service: str) -> dict[str, str]:
+        return self.services.get(service, {})
+
+    def running_jobs(self, module: str, kind: str) -> list[RunningJob]:
+        return list(self.jobs.values())
+
+    def is_active(self, job: str) -> bool:
+        return job in self.jobs
+
+    def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
+        return ((kind, name) in self.owners, self.owners.get((kind, name)))
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One declared resource."""
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    depends_on: set[str]  # "type::name" of what it waits for, components resolved to their resources
+    parent: str
+    hooks: dict[str, list[str]]
+
+
+class _Echo(pulumi.runtime.Mocks):
+    """Nothing is looked up; resources are echoed by the monitor."""
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[Any, Any]]:
+        raise AssertionError("the monitor answers")
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], None]:
+        return {}, None
+
+
+class _Recorder(mocks.MockMonitor):
+    """Pulumi's mock monitor with the requests kept: plain mocks show neither dependencies nor hooks."""
+
+    def __init__(self) -> None:
+        super().__init__(_Echo())
+        self.requests: list[Any] = []
+
+    def RegisterResource(self, request: Any) -> Any:
+        self.requests.append(request)
+        # Echoed here rather than by the mocks: those open an event loop per thread and never close it.
+        urn = self.make_urn(request.parent, request.type, request.name)
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=f"{request.name}-id", object=request.object)
+
+
+def short(urn: str) -> str:
+    type_, name = urn.split("::")[2:]
+    return f"{type_.rsplit('$', 1)[-1]}::{name}"
+
+
+def declare(modules: dict[str, Any], cluster: FakeCluster | None = None, **more: Any) -> dict[str, Declared]:
+    """Declares a stack from module settings and returns its resources by "Kind/name"."""
+    values = {"rollout:modules": modules, "rollout:postgres": POSTGRES} | {f"rollout:{k}": v for k, v in more.items()}
+    wanted = settings.load(
+        {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if v is not None},
+        stack="dev",
+        root=Path(),
+        secret_keys=["rollout:postgres", "rollout:modules"],
+    )
+    monitor = _Recorder()
+
+    async def main() -> None:
+        mocks.set_mocks(
+            monitor.mocks, project="rollout", stack="dev", preview=False, monitor=monitor, organization="organization"
+        )
+        await run_pulumi_func(lambda: (Stack(wanted, cluster or FakeCluster(), OWNER), None)[1])
+
+    asyncio.run(main())
+    return {f"{r.type.rsplit(':', 1)[-1]}/{r.name}": _declared(r) for r in monitor.requests}
+
+
+def _declared(request: Any) -> Declared:
+    return Declared(
+        request.type,
+        request.name,
+        dict(rpc.deserialize_properties(request.object)),
+        {short(d) for d in request.dependencies},
+        short(request.parent) if request.parent else "",
+        {kind: list(getattr(request.hooks, kind)) for kind in ("before_create", "before_delete")},
+    )
+
+
+def ledger(**more: Any) -> dict[str, Any]:
+    return {"image": "example.org/ledger", "version": "1.1.0", **more}

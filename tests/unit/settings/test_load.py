@@ -1,0 +1,125 @@
+"""A stack's configuration: what is accepted, and that every mistake is named before anything moves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import settings
+from settings import InvalidSettings, MissingVersion, SettingsError, StackSettings, UnknownModule
+
+LEDGER = {"image": "ghcr.io/formancehq/ledger", "version": "2.4.12"}
+POSTGRES = {"uri": "postgresql://u:canary@h"}
+
+
+def load(root: Path = Path(), secret: bool = True, **values: Any) -> StackSettings:
+    values = {"modules": {"ledger": LEDGER}, "postgres": POSTGRES} | values
+    config = {f"rollout:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if v is not None}
+    return settings.load(
+        config | {"kubernetes:x": "y"}, stack="dev", root=root, secret_keys=["rollout:postgres"] if secret else []
+    )
+
+
+def test_a_module_from_configuration_alone() -> None:
+    loaded = load()
+    assert loaded.version("ledger").image(loaded.modules["ledger"].image) == "ghcr.io/formancehq/ledger:2.4.12"
+    assert loaded.database("ledger") == "dev-ledger"
+    assert loaded.namespace_name == "dev"
+
+
+@pytest.mark.parametrize(
+    ("values", "path", "what"),
+    [
+        ({"modules": None}, "rollout:modules", "is missing"),
+        ({"modules": {}}, "rollout:modules", "at least 1"),
+        ({"verions": "x"}, "rollout:verions", "unknown setting; did you mean versions"),
+        ({"modules": {"ledger": LEDGER | {"replics": 1}}}, "rollout:modules.ledger.replics", "did you mean replicas"),
+        (
+            {"modules": {"ledger": LEDGER | {"replicas": 0}}},
+            "rollout:modules.ledger.replicas",
+            "greater than or equal to 1 (given: 0)",
+        ),
+        ({"modules": {"ledger": LEDGER | {"version": "1.1"}}}, "rollout:modules.ledger.version", "three numbers"),
+        ({"modules": {"ledger": LEDGER | {"image": "x:1"}}}, "rollout:modules.ledger.image", "must not have a tag"),
+        ({"modules": {"ledger": {"version": "1.0.0"}}}, "rollout:modules.ledger.image", "required"),
+        ({"modules": {"Ledger": LEDGER}}, "rollout:modules.Ledger", "pattern"),
+        (
+            {"modules": {"ledger": LEDGER | {"migration": {"backofLimit": 1}}}},
+            "rollout:modules.ledger.migration.backofLimit",
+            "did you mean backoffLimit",
+        ),
+        (
+            {"modules": {"ledger": LEDGER | {"drainSeconds": 30}}},
+            "rollout:modules.ledger",
+            "must be less than terminationGracePeriodSeconds",
+        ),
+        ({"modules": {"ledger": LEDGER | {"dependsOn": ["auth"]}}}, "ledger.dependsOn", "not a module of this stack"),
+        ({"postgres": None}, "modules.ledger", "no server is set"),
+        ({"postgres": {"uri": "postgresql://h"}}, "rollout:postgres.uri", "no credentials"),
+    ],
+)
+def test_a_mistake_is_named_with_its_path(values: dict[str, Any], path: str, what: str) -> None:
+    with pytest.raises(InvalidSettings) as error:
+        load(**values)
+    assert path in str(error.value)
+    assert what in str(error.value)
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    with pytest.raises(InvalidSettings) as error:
+        load(modules={"ledger": LEDGER | {"replicas": 0, "replics": 1}}, verions="x")
+    assert len(error.value.problems) == 3
+
+
+def test_modules_that_depend_on_each_other_in_a_circle_are_refused() -> None:
+    with pytest.raises(InvalidSettings, match="a -> b -> a"):
+        load(modules={"a": LEDGER | {"dependsOn": ["b"]}, "b": LEDGER | {"dependsOn": ["a"]}})
+
+
+def test_modules_come_after_those_they_depend_on() -> None:
+    assert load(modules={"a": LEDGER | {"dependsOn": ["b"]}, "b": LEDGER}).in_order() == ["b", "a"]
+
+
+def test_a_password_in_plain_text_is_refused_and_not_repeated() -> None:
+    with pytest.raises(SettingsError, match="--secret") as error:
+        load(secret=False)
+    assert "canary" not in str(error.value)
+
+
+def test_a_wrong_uri_is_told_without_its_password() -> None:
+    with pytest.raises(InvalidSettings) as error:
+        load(postgres={"uri": "postgresql://u:canary@h/db"})
+    assert "canary" not in str(error.value)
+
+
+class TestVersionsFile:
+    def test_gives_versions_to_modules_without_one(self, tmp_path: Path) -> None:
+        (tmp_path / "v3.yaml").write_text('ledger: "2.5.0"\nother: "1.0.0"\n')
+        loaded = load(tmp_path, versions="v3.yaml", modules={"ledger": {"image": "x/ledger"}})
+        assert str(loaded.version("ledger")) == "2.5.0"
+
+    def test_gives_way_to_the_modules_own(self, tmp_path: Path) -> None:
+        (tmp_path / "v3.yaml").write_text('ledger: "2.5.0"\n')
+        assert str(load(tmp_path, versions="v3.yaml").version("ledger")) == "2.4.12"
+
+    def test_without_the_module_there_is_no_silent_latest(self, tmp_path: Path) -> None:
+        (tmp_path / "v3.yaml").write_text('leger: "2.5.0"\n')
+        with pytest.raises(MissingVersion, match=r"rollout:modules.ledger.version nor in v3\.yaml"):
+            load(tmp_path, versions="v3.yaml", modules={"ledger": {"image": "x/ledger"}})
+
+    @pytest.mark.parametrize(
+        ("content", "what"), [(None, "cannot read"), ("a: [", "not YAML"), ("ledger: 1.1\n", "quotes")]
+    )
+    def test_that_cannot_be_used_is_refused(self, tmp_path: Path, content: str | None, what: str) -> None:
+        if content is not None:
+            (tmp_path / "v3.yaml").write_text(content)
+        with pytest.raises(SettingsError, match=what):
+            load(tmp_path, versions="v3.yaml")
+
+
+def test_an_override_of_an_unknown_module_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownModule, match=r"'leger'.*ledger"):
+        settings.set_versions({"ledger": LEDGER}, {"leger": "1.0.0"})
