@@ -6,3 +6,6 @@
     steps      same/create/update/replace/delete      policy                     policy packs
     providers  kubernetes and command, in this process
 """
+
+VERSION = "v3.260.0"
+"""The release of the CLI whose behaviour is imitated; what ``pulumi version`` prints, because clients check it."""
