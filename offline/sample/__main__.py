@@ -1,0 +1,62 @@
+"""`python -m offline.sample migrate|serve|traffic|verify`: the image's entry point.
+
+Imports happen in the subcommands: `serve` must be up in a moment, and `migrate` needs no HTTP server.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+_USAGE = """usage: ledger migrate | serve | version | traffic ... | verify ...
+
+environment: POSTGRES_URI (required), BIND (default :8080), DEBUG, STACK, DRAIN_SECONDS, LEDGER_VERSION"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a subcommand and gives its exit code."""
+    from offline.sample import versions
+
+    command, rest = (arguments[0] if arguments else ""), list(arguments[1:])
+    if command == "traffic":
+        from offline.sample import traffic
+
+        return traffic.main(rest)
+    if command == "verify":
+        from offline.sample import verify
+
+        return verify.main(rest)
+    try:
+        version = versions.get(os.environ.get("LEDGER_VERSION", ""))
+    except KeyError as error:
+        print(f"LEDGER_VERSION: {error.args[0]}", file=sys.stderr)
+        return 2
+    # As PID 1 a process has no default for SIGTERM; until a subcommand has its own there is nothing to finish.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+    match command:
+        case "migrate":
+            from migrator import cli
+
+            directories = [option for each in version.directories for option in ("--directory", str(each))]
+            environment = {"MIGRATE_MODULE_VERSION": version.number} | os.environ
+            return cli.main(["migrate", *directories, *rest], environment)
+        case "serve":
+            from offline.sample import serve
+
+            try:
+                settings = serve.Settings.from_environment(os.environ)
+            except ValueError as error:
+                print(f"ledger: {error}", file=sys.stderr)
+                return 2
+            return serve.serve(settings, version)
+        case "version":
+            print(version.number)
+            return 0
+    print(_USAGE, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
