@@ -1,0 +1,170 @@
+"""Builds the cluster's executables from Go modules, once per version, into the cache.
+
+Each directory below ``tools/`` is a Go module without Go code: a ``go.mod`` that pins one upstream release and lists
+its commands as ``tool``, and the ``go.sum`` that fixes every byte. The registry of Go modules is the only thing
+needed: there are no release archives to download on the machines this is for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from offline import paths
+from offline.cluster.errors import BuildError
+from offline.cluster.progress import Progress
+
+TOOLS = Path(__file__).parent / "tools"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The commands of one upstream release.
+
+    Attributes:
+        name: the directory below ``tools/``.
+        module: the upstream module whose version is the release's.
+        commands: executable's name -> Go package.
+        version_variables: Go string variables that hold the release's version (set by the linker); other than in
+            upstream's own builds they would be empty, and clients warn about the odd version.
+    """
+
+    name: str
+    module: str
+    commands: dict[str, str]
+    version_packages: tuple[str, ...] = ()
+
+    def version(self) -> str:
+        """The pinned version, read from the group's ``go.mod``: there is no second place to keep in step."""
+        text = (TOOLS / self.name / "go.mod").read_text(encoding="utf-8")
+        found = re.search(rf"^(?:require\s+|\t){re.escape(self.module)} (v\S+)(?: // indirect)?$", text, re.MULTILINE)
+        if found is None:
+            raise BuildError(f"offline/cluster/tools/{self.name}/go.mod does not require {self.module}")
+        return found.group(1)
+
+    def directory(self) -> Path:
+        """Where the built executables are."""
+        return paths.cache_dir() / "bin" / f"{self.name}-{self.version()}"
+
+    def missing(self) -> list[str]:
+        """The executables that are not built yet."""
+        return [name for name in self.commands if not (self.directory() / name).exists()]
+
+    def ldflags(self) -> str:
+        """The linker's flags: no symbol table, and the version that ``--version`` and ``kubectl version`` tell."""
+        version = self.version()
+        major, minor = version.removeprefix("v").split(".")[:2]
+        flags = ["-s", "-w"]
+        for package in self.version_packages:
+            flags += [f"-X {package}.gitVersion={version}", f"-X {package}.gitMajor={major}"]
+            flags += [f"-X {package}.gitMinor={minor}", f"-X {package}.gitTreeState=clean"]
+        return " ".join(flags)
+
+
+GROUPS = (
+    Group("etcd", "go.etcd.io/etcd/server/v3", {"etcd": "go.etcd.io/etcd/server/v3"}),
+    Group("coredns", "github.com/coredns/coredns", {"coredns": "github.com/coredns/coredns"}),
+    Group(
+        "kubernetes",
+        "k8s.io/kubernetes",
+        {
+            name: f"k8s.io/kubernetes/cmd/{name}"
+            for name in (
+                "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet",
+            )
+        },
+        version_packages=("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"),
+    ),
+)  # fmt: skip
+
+
+def executable(name: str) -> Path | None:
+    """Where the executable ``name`` is or will be built; None for a name that is not built here."""
+    for group in GROUPS:
+        if name in group.commands:
+            return group.directory() / name
+    return None
+
+
+def require(name: str) -> Path:
+    """The built executable ``name``.
+
+    Raises:
+        BuildError: it has not been built.
+    """
+    path = executable(name)
+    if path is None or not path.exists():
+        raise BuildError(f"{name} has not been built: run python -m offline.cluster up")
+    return path
+
+
+def build_all(progress: Progress) -> None:
+    """Build every executable that the cache does not have.
+
+    Raises:
+        BuildError: Go is missing or too old, a module cannot be fetched, or a package does not compile.
+    """
+    for group in GROUPS:
+        if group.missing():
+            _build(group, progress)
+
+
+def _build(group: Group, progress: Progress) -> None:
+    go = shutil.which("go")
+    if go is None:
+        raise BuildError("the go command is not on the PATH: install Go 1.25 or newer (https://go.dev/dl)")
+    target = group.directory()
+    target.mkdir(parents=True, exist_ok=True)
+    # Next to the target, so that the rename that publishes an executable is atomic: an interrupted build leaves
+    # nothing that looks finished, and Go's own build cache lets the next one continue where it stopped.
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
+        missing = group.missing()
+        command = [
+            go, "build", "-C", str(TOOLS / group.name), "-v", "-mod=readonly", "-trimpath", "-buildvcs=false",
+            f"-ldflags={group.ldflags()}", "-o", temporary + "/", *(group.commands[name] for name in missing),
+        ]  # fmt: skip
+        with progress.step(f"building {group.name} {group.version()} ({', '.join(missing)})") as step:
+            compiled = 0
+            last: deque[str] = deque(maxlen=40)
+            process = subprocess.Popen(
+                command, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    last.append(line.rstrip())
+                    compiled += not line.startswith(("go: ", "#"))
+                    step.detail = f"{compiled} packages compiled"
+                code = process.wait()
+            except BaseException:
+                process.terminate()
+                process.wait()
+                raise
+            if code != 0:
+                raise BuildError(
+                    f"{group.name} {group.version()} did not build (go build ended with {code}):\n  "
+                    + "\n  ".join(last)
+                    + "\ncheck that the Go module proxy is reachable (go env GOPROXY) and run the same command again"
+                )
+            for name in missing:
+                # Go names an executable after its package's last element that is no version: etcd's is "server".
+                produced = Path(temporary) / name
+                if not produced.exists():
+                    (produced,) = Path(temporary).iterdir()
+                os.replace(produced, target / name)
+
+
+def _environment() -> dict[str, str]:
+    """The build's environment: static executables, and nothing of the user's own flags."""
+    return {
+        **{name: value for name, value in os.environ.items() if name not in {"GOFLAGS", "GOWORK"}},
+        "CGO_ENABLED": "0",
+        "GOWORK": "off",
+        "GOCACHE": str(paths.cache_dir() / "go-build"),
+    }
