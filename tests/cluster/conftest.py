@@ -1,0 +1,43 @@
+"""Fixtures of the tests that need a cluster. They fail, rather than skip, where there is none: `make up` makes it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from lightkube import Client
+
+from offline.workspace import Workspace
+from tests.cluster.stacks import Stack, connect
+
+_number = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def api() -> Client:
+    return connect()
+
+
+@pytest.fixture
+def make_stack(api: Client, tmp_path: Path) -> Iterator[Callable[[], Stack]]:
+    """Makes stacks with a name of their own; nothing of them is left at the end."""
+    made: list[Stack] = []
+
+    def make() -> Stack:
+        name = f"t{os.getpid() % 10_000}-{next(_number)}"
+        stack = Stack(Workspace.create(tmp_path / name, name, {}), api)
+        stack.configure()
+        made.append(stack)
+        return stack
+
+    yield make
+    for stack in made:
+        stack.remove()
+
+
+@pytest.fixture
+def stack(make_stack: Callable[[], Stack]) -> Stack:
+    return make_stack()

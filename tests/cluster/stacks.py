@@ -1,0 +1,191 @@
+"""Stacks of the sample ledger on the real cluster, and what tests look at: objects, pods, the database, the audit log."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+from lightkube import ApiError, Client, KubeConfig
+from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.batch_v1 import Job
+from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Pod, Secret, Service
+
+from offline import paths
+from offline.workspace import Workspace
+
+T = TypeVar("T")
+
+LEDGER: dict[str, Any] = {
+    "image": "localhost/rollout/ledger",
+    "version": "1.0.0",
+    "replicas": 1,
+    "drainSeconds": 1,
+    "terminationGracePeriodSeconds": 10,
+    "progressDeadlineSeconds": 30,
+    "migration": {"activeDeadlineSeconds": 40},
+}
+
+
+def wait_for(what: str, look: Callable[[], T], seconds: float = 60.0) -> T:
+    """Looks again and again until the answer is true."""
+    end = time.monotonic() + seconds
+    while not (answer := look()):
+        assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.1)
+    return answer
+
+
+@dataclass
+class Stack:
+    """One stack with the module `ledger` (and others a test adds), in a namespace of its own."""
+
+    workspace: Workspace
+    api: Client
+    modules: dict[str, dict[str, Any]] = field(default_factory=lambda: {"ledger": dict(LEDGER)})
+
+    @property
+    def name(self) -> str:
+        return self.workspace.stack
+
+    def configure(self, module: str = "ledger", **settings: Any) -> None:
+        """Changes settings of a module in the stack's file, as an engineer would."""
+        self.modules[module] = {**self.modules.get(module, LEDGER), **settings}
+        self.workspace.configure({"modules": self.modules})
+
+    def up(self, version: str | None = None, *more: str) -> tuple[int, dict[str, Any]]:
+        """`rollout up`, of another version where one is given."""
+        if version:
+            self.configure(version=version)
+        return self.workspace.rollout("up", *more)
+
+    def deployed(self, version: str) -> dict[str, Any]:
+        """Rolls a version out and requires that it went well."""
+        code, verdict = self.up(version)
+        assert code == 0, json.dumps(verdict, indent=1)
+        return verdict
+
+    @contextmanager
+    def running(self, *args: str, until: Callable[[], Any], what: str) -> Iterator[Any]:
+        """`rollout ...` in the background, from the moment that something can be seen in the cluster."""
+        process = self.workspace.start(*args)
+        try:
+            wait_for(what, lambda: until() or process.poll() is not None)
+            assert process.poll() is None, f"ended before {what}:\n{process.communicate()}"
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    def kill(self, process: Any) -> None:
+        """kill -9 of rollout, of the program and of the engine together."""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+    # --- what is in the cluster ---
+
+    def list(self, kind: Any) -> list[Any]:
+        return [o for o in self.api.list(kind, namespace=self.name) if o.metadata.name not in ("kube-root-ca.crt", "default")]
+
+    def deployments(self) -> dict[str, int]:
+        """Name -> ready replicas."""
+        return {d.metadata.name: (d.status.readyReplicas or 0) for d in self.list(Deployment)}
+
+    def jobs(self, beginning: str = "ledger-") -> dict[str, str]:
+        """Name -> active, succeeded, failed or pending, of the migration Jobs."""
+        found = {}
+        for job in self.list(Job):
+            if "-migrate-" in job.metadata.name and job.metadata.name.startswith(beginning):
+                s = job.status
+                found[job.metadata.name] = "active" if s.active else "succeeded" if s.succeeded else "failed" if s.failed else "pending"
+        return found
+
+    def job(self, version: str, module: str = "ledger") -> str:
+        """The state of the migration Job of a version, "" if there is none."""
+        return next(iter(self.jobs(f"{module}-{version.replace('.', '-')}-migrate-").values()), "")
+
+    def job_uids(self) -> set[str]:
+        return {j.metadata.uid for j in self.list(Job)}
+
+    def serving(self, module: str = "ledger") -> str:
+        """The version that the Service selects."""
+        return str(self.api.get(Service, module, namespace=self.name).spec.selector["app.kubernetes.io/version"])
+
+    def pods(self, version: str, module: str = "ledger") -> dict[str, int]:
+        """UID -> restarts of the pods of a version."""
+        labels = {"app.kubernetes.io/name": module, "app.kubernetes.io/version": version}
+        pods = self.api.list(Pod, namespace=self.name, labels=labels)
+        return {p.metadata.uid: sum(c.restartCount for c in p.status.containerStatuses or []) for p in pods}
+
+    def fingerprints(self, version: str, module: str = "ledger") -> dict[str, str]:
+        """Everything a version stands on, by resourceVersion: unchanged means that nobody wrote to it."""
+        slug = version.replace(".", "-")
+        kept = {}
+        for kind in (Deployment, Service, ConfigMap, Secret):
+            for o in self.list(kind):
+                if o.metadata.name in (module, f"{module}-{slug}") or o.metadata.name.startswith(f"{module}-postgres"):
+                    kept[f"{kind.__name__}/{o.metadata.name}"] = o.metadata.resourceVersion
+        return kept
+
+    def events(self, reason: str) -> list[str]:
+        return [e.message for e in self.api.list(Event, namespace=self.name) if e.reason == reason]
+
+    # --- what is in the database ---
+
+    def sql(self, query: str, module: str = "ledger") -> list[tuple[Any, ...]]:
+        with psycopg.connect(paths.postgres().uri(f"{self.name}-{module}"), autocommit=True) as connection:
+            cursor = connection.execute(query)  # type: ignore[call-overload]
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def schema(self, module: str = "ledger") -> list[tuple[Any, ...]]:
+        """Tables, columns, constraints and indexes, as pg_catalog has them."""
+        return self.sql(
+            """
+            SELECT 'column', c.relname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull::text
+              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+             WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND a.attnum > 0 AND NOT a.attisdropped
+            UNION ALL
+            SELECT 'constraint', conrelid::regclass::text, contype::text, conname, pg_get_constraintdef(oid), '' FROM pg_constraint
+             WHERE connamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')
+            UNION ALL
+            SELECT 'index', tablename, '', indexname, indexdef, '' FROM pg_indexes WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+            ORDER BY 1, 2, 3, 4, 5
+            """,
+            module,
+        )
+
+    def databases(self) -> set[str]:
+        with psycopg.connect(paths.postgres().uri()) as connection:
+            rows = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{self.name}-%"]).fetchall()
+        return {str(r[0]) for r in rows}
+
+    def remove(self) -> None:
+        """Takes the namespace and the databases away, however the test ended."""
+        try:
+            self.api.delete(Namespace, self.name, grace_period=0)
+        except ApiError as error:
+            if error.status.code != 404:
+                raise
+        for database in self.databases():
+            with psycopg.connect(paths.postgres().uri(), autocommit=True) as connection:
+                connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')  # type: ignore[call-overload]
+
+
+def connect() -> Client:
+    config = KubeConfig.from_file(os.environ.get("KUBECONFIG") or str(paths.kubeconfig()))
+    return Client(config=config.get(context_name=os.environ.get("KUBE_CONTEXT") or None))
+
+
+def audit_lines(log: Path, start: int) -> list[Mapping[str, Any]]:
+    """The audit log's entries after a position in the file."""
+    with log.open("rb") as file:
+        file.seek(start)
+        return [json.loads(line) for line in file.read().splitlines() if line.endswith(b"}")]
