@@ -28,10 +28,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from .checkpoint import dumps
 from .errors import EngineError, NotCovered, StackLocked, StackNotFound, UsageError
-from .state import dumps
 
 ATTRS = {
     "user.cache_control": "", "user.content_disposition": "", "user.content_encoding": "", "user.content_language": "",
@@ -252,6 +251,10 @@ class Backend:
         finally:
             _delete(path)
 
+    def release(self, stack: StackRef) -> None:
+        """Gives up this process's own lock before its time."""
+        _delete(self._locks(stack) / f"{self._lock_id}.json")
+
     def cancel(self, stack: StackRef) -> None:
         for path in self._locks(stack).glob("*.json"):
             _delete(path)
@@ -317,6 +320,3 @@ def parse_stack(name: str, project: str) -> StackRef:
         )
     return ref
 
-
-def is_local(url: str) -> bool:
-    return urlsplit(url).scheme == "file"

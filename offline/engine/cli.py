@@ -84,8 +84,11 @@ ALIASES: Final = {
     "config ls": "config",
 }  # fmt: skip
 UNCOVERED: Final = frozenset(
-    "new import watch logs console env schema package policy state org ai neo copilot convert gen-completion deployment "
-    "template project query replay-events view-trace api do stack-graph cloud bench insights generate-docs".split()
+    (
+        *("new", "import", "watch", "logs", "console", "env", "schema", "package", "policy", "state", "org", "ai", "neo"),
+        *("copilot", "convert", "gen-completion", "deployment", "template", "project", "query", "replay-events", "api"),
+        *("view-trace", "do", "cloud", "insights", "generate-docs", "whatsnew", "doctor", "login-status"),
+    )
 )
 
 

@@ -30,7 +30,7 @@ def load_yaml(text: str) -> Any:
             for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
 
-    return yaml.load(text, Loader)  # noqa: S506
+    return yaml.load(text, Loader)
 
 
 def find_project(start: Path) -> tuple[Project, Mapping[str, Any], Path]:
@@ -314,12 +314,10 @@ def set_at(values: dict[str, Any], path: list[str | int], value: Any) -> None:
 def get_at(values: Any, path: list[str | int]) -> Any:
     """The nested raw value, or KeyError."""
     for part in path:
-        if isinstance(values, list) and isinstance(part, int) and part < len(values):
-            values = values[part]
-        elif isinstance(values, dict) and part in values and not is_secure(values):
-            values = values[part]
-        else:
+        in_list = isinstance(values, list) and isinstance(part, int) and part < len(values)
+        if not in_list and not (isinstance(values, dict) and part in values and not is_secure(values)):
             raise KeyError(part)
+        values = values[part]
     return values
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from .values import Properties
+if TYPE_CHECKING:  # values brings protobuf, which commands that run no update do not need
+    from .values import Properties
 
 Urn = str
 STACK_TYPE = "pulumi:pulumi:Stack"

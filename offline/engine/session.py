@@ -50,6 +50,10 @@ class Session:
     def project(self) -> Project:
         return self._found[0]
 
+    @property
+    def project_file(self) -> Mapping[str, Any]:
+        return self._found[1]
+
     @cached_property
     def backend(self) -> Backend:
         url = os.environ.get("PULUMI_BACKEND_URL") or ""
@@ -131,7 +135,7 @@ class Session:
         return made
 
     def state_salt(self) -> str:
-        from .state import latest
+        from .checkpoint import latest
 
         provider = latest(self.backend.read(self.stack)).get("secrets_providers") or {}
         if provider and provider.get("type") != "passphrase":

@@ -1,21 +1,16 @@
-"""The checkpoint's JSON (``apitype.CheckpointV3``) to and from :class:`Snapshot`, and the rules a state must keep."""
+"""The checkpoint's JSON to and from :class:`Snapshot`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Final
 
-from . import VERSION
-from .errors import EngineError, IntegrityError
+from .checkpoint import dumps, manifest
 from .model import PendingOperation, ResourceState, Snapshot
 from .secrets import Passphrase
 from .values import from_state, to_state
-
-MAGIC: Final = "7dff0d166258e7f1d265e8e044021ea087795d58a0c6415ab6fe8b7c790e447f"
 
 # Attribute of ResourceState -> field of apitype.ResourceV3, in the CLI's order. "" and other zero values are left out,
 # as Go's omitempty does, except for the first three.
@@ -33,10 +28,6 @@ ALWAYS: Final = {"urn", "custom", "type"}
 VALUES: Final = {"inputs", "outputs", "replacement_trigger"}
 _ATTRIBUTE: Final = {v: k for k, v in FIELDS.items()}
 _all_fields: Final = attrgetter(*(f.name for f in fields(ResourceState)))
-
-
-def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
 
 
 def resource_from_json(data: Mapping[str, Any], secrets: Passphrase) -> ResourceState:
@@ -104,61 +95,3 @@ class Encoder:
             parts.append(',"pending_operations":[' + ",".join(operations) + "]")
         parts.append(f',"metadata":{dumps(snapshot.metadata)}}}}}}}')
         return "".join(parts).encode()
-
-
-def manifest() -> dict[str, str]:
-    return {"time": now(), "magic": MAGIC, "version": VERSION}
-
-
-def dumps(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def verify(resources: list[Any]) -> None:
-    """Every resource comes after what it refers to. Takes :class:`ResourceState` or their JSON.
-
-    Raises:
-        IntegrityError: in the CLI's words.
-    """
-    seen: set[str] = set()
-    providers: set[str] = set()
-    live: set[str] = set()
-    for r in resources:
-        if isinstance(r, Mapping):
-            urn, id, kind, deleting = r["urn"], r.get("id", ""), r["type"], r.get("delete", False)
-            provider, parent, dependencies = r.get("provider", ""), r.get("parent", ""), list(r.get("dependencies") or [])
-            by_property = r.get("propertyDependencies") or {}
-        else:
-            urn, id, kind, deleting = r.urn, r.id, r.type, r.delete
-            provider, parent, dependencies = r.provider, r.parent, list(r.dependencies)
-            by_property = r.property_dependencies
-        for more in by_property.values():
-            dependencies += more or []
-        if provider and provider not in providers:
-            raise IntegrityError(f"resource {urn} refers to unknown provider {provider}")
-        if parent and parent not in seen:
-            raise IntegrityError(f"child resource {urn}'s parent {parent} is missing")
-        for d in dependencies:
-            if d not in seen:
-                raise IntegrityError(f"resource {urn} refers to missing dependency {d}")
-        if urn in live and not deleting:
-            raise IntegrityError(f"duplicate resource {urn}")
-        if not deleting:
-            live.add(urn)
-        seen.add(urn)
-        if kind.startswith("pulumi:providers:"):
-            providers.add(f"{urn}::{id}")
-
-
-def latest(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The deployment in a checkpoint file.
-
-    Raises:
-        EngineError: it is of another version than 3.
-    """
-    if checkpoint.get("version") != 3:
-        raise EngineError(f"the state is of version {checkpoint.get('version')}; this engine reads version 3")
-    if checkpoint.get("features"):
-        raise EngineError(f"the state needs {', '.join(checkpoint['features'])}, which the offline engine does not have")
-    found = (checkpoint.get("checkpoint") or {}).get("latest")
-    return dict(found) if found else {}

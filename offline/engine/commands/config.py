@@ -63,7 +63,9 @@ def _sealed(session: Session, text: str, *, secret: bool, nested: bool, kind: st
         return {"secure": session.secrets.encrypt(text)}
     if kind:
         try:
-            return {"string": str, "int": int, "float": float, "bool": lambda t: {"true": True, "false": False}[t]}[kind](text)
+            if kind == "bool":
+                return {"true": True, "false": False}[text]
+            return {"string": str, "int": int, "float": float}[kind](text)
         except (KeyError, ValueError):
             raise UsageError(f"{text!r} is not of --type {kind} (string, int, float, bool)") from None
     return typed(text) if nested else text
@@ -118,11 +120,22 @@ def set_all(args: Args) -> None:
             else:
                 changes.append((_path(args, key, project), plain if isinstance(plain, (dict, list)) else scalar(plain)))
     for flag in ("plaintext", "secret"):
-        for pair in args.many(flag):
-            key, equals, text = pair.partition("=")
-            if not equals:
-                raise UsageError(f"config value must be in the form [key]=[value]: {pair!r}")
+        for key, text in map(_pair, args.many(flag)):
             changes.append((_path(args, key, project), _sealed(session, text, secret=flag == "secret", nested=args.on("path"))))
+    _store(session, changes)
+
+
+def _pair(pair: str) -> tuple[str, str]:
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise UsageError(f"config value must be in the form [key]=[value]: {pair!r}")
+    return key, text
+
+
+def set_pairs(session: Session, pairs: list[str], *, nested: bool) -> None:
+    """``-c key=value`` of preview and up: saved to the stack's file, as the CLI does."""
+    args = Args(session.args.command, [], {"path": ["true"]} if nested else {})
+    changes = [(_path(args, k, session.project.name), typed(v) if nested else v) for k, v in map(_pair, pairs)]
     _store(session, changes)
 
 

@@ -6,7 +6,6 @@ import getpass
 import json
 import os
 import sys
-from importlib import metadata
 from typing import Any
 
 from .. import VERSION
@@ -24,6 +23,8 @@ def version(_: Args) -> None:
 
 
 def _plugins() -> list[dict[str, Any]]:
+    from importlib import metadata
+
     found = []
     for name, package in sorted(BUILT_IN.items()):
         try:
@@ -61,8 +62,8 @@ def about(args: Args) -> None:
         print(f"\nBackend\nURL   {facts['backend']['url']}\nUser  {facts['backend']['user']}")
     if "currentStack" in facts:
         print(f"\nCurrent Stack: {facts['currentStack']['name']}")
-    for e in facts["errors"]:
-        print(f"\nwarning: {e}", file=sys.stderr)
+    for problem in facts["errors"]:
+        print(f"\nwarning: {problem}", file=sys.stderr)
 
 
 def login(args: Args) -> None:

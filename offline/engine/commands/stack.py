@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import StackRef
+from ..checkpoint import SECRET_SIGNATURE, SIGNATURE, dumps, latest, manifest, verify
 from ..cli import Args
 from ..config import has_secure, opened
 from ..errors import EngineError, StackNotFound, UsageError
 from ..model import STACK_TYPE
 from ..session import Session
-from ..state import dumps, latest, manifest, verify
-from ..values import SECRET_SIGNATURE, SIGNATURE
 
 
 def _name(args: Args) -> str:

@@ -1,0 +1,77 @@
+"""The checkpoint file as plain JSON (``apitype.CheckpointV3``): enough for commands that run no update."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from . import VERSION
+from .errors import EngineError, IntegrityError
+
+MAGIC: Final = "7dff0d166258e7f1d265e8e044021ea087795d58a0c6415ab6fe8b7c790e447f"
+SIGNATURE: Final = "4dabf18193072939515e22adb298388d"  # as in values, which is slower to import
+SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"
+
+
+def dumps(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def manifest() -> dict[str, str]:
+    return {"time": now(), "magic": MAGIC, "version": VERSION}
+
+
+def latest(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The deployment in a checkpoint file.
+
+    Raises:
+        EngineError: it is of another version than 3.
+    """
+    if checkpoint.get("version") != 3:
+        raise EngineError(f"the state is of version {checkpoint.get('version')}; this engine reads version 3")
+    if checkpoint.get("features"):
+        raise EngineError(f"the state needs {', '.join(checkpoint['features'])}, which the offline engine does not have")
+    found = (checkpoint.get("checkpoint") or {}).get("latest")
+    return dict(found) if found else {}
+
+
+def verify(resources: list[Any]) -> None:
+    """Every resource comes after what it refers to. Takes :class:`ResourceState` or their JSON.
+
+    Raises:
+        IntegrityError: in the CLI's words.
+    """
+    seen: set[str] = set()
+    providers: set[str] = set()
+    live: set[str] = set()
+    for r in resources:
+        if isinstance(r, Mapping):
+            urn, id, kind, deleting = r["urn"], r.get("id", ""), r["type"], r.get("delete", False)
+            provider, parent, dependencies = r.get("provider", ""), r.get("parent", ""), list(r.get("dependencies") or [])
+            by_property = r.get("propertyDependencies") or {}
+        else:
+            urn, id, kind, deleting = r.urn, r.id, r.type, r.delete
+            provider, parent, dependencies = r.provider, r.parent, list(r.dependencies)
+            by_property = r.property_dependencies
+        for more in by_property.values():
+            dependencies += more or []
+        if provider and provider not in providers:
+            raise IntegrityError(f"resource {urn} refers to unknown provider {provider}")
+        if parent and parent not in seen:
+            raise IntegrityError(f"child resource {urn}'s parent {parent} is missing")
+        for d in dependencies:
+            if d not in seen:
+                raise IntegrityError(f"resource {urn} refers to missing dependency {d}")
+        if urn in live and not deleting:
+            raise IntegrityError(f"duplicate resource {urn}")
+        if not deleting:
+            live.add(urn)
+        seen.add(urn)
+        if kind.startswith("pulumi:providers:"):
+            providers.add(f"{urn}::{id}")
