@@ -66,12 +66,18 @@ class Workspace:
         """
         state = root / "state"
         state.mkdir(parents=True, exist_ok=True)
-        project = {"name": "rollout", "runtime": {"name": "python", "options": {"virtualenv": sys.prefix}}, "main": str(REPOSITORY)}
+        project = {
+            "name": "rollout",
+            "runtime": {"name": "python", "options": {"virtualenv": sys.prefix}},
+            "main": str(REPOSITORY),
+        }
         (root / "Pulumi.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
         workspace = cls(root, stack)
         workspace.pulumi("stack", "init", stack)
         if "postgres" not in settings:
-            workspace.pulumi("config", "set", "--secret", "--path", "rollout:postgres.uri", postgres_uri(), "--stack", stack)
+            workspace.pulumi(
+                "config", "set", "--secret", "--path", "rollout:postgres.uri", postgres_uri(), "--stack", stack
+            )
         workspace.configure(settings)
         return workspace
 
@@ -110,7 +116,12 @@ class Workspace:
             subprocess.CalledProcessError: it failed and ``check`` is set; its output is in the note.
         """
         done = subprocess.run(
-            ["pulumi", *args, "--non-interactive"], cwd=self.root, env=self.env, capture_output=True, text=True, check=False
+            ["pulumi", *args, "--non-interactive"],
+            cwd=self.root,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if check and done.returncode:
             error = subprocess.CalledProcessError(done.returncode, done.args, done.stdout, done.stderr)
@@ -144,4 +155,6 @@ class Workspace:
         try:
             return process.returncode, json.loads(stdout)
         except json.JSONDecodeError:
-            raise AssertionError(f"rollout {' '.join(args)} exited {process.returncode} without a verdict:\n{stdout}\n{stderr}") from None
+            raise AssertionError(
+                f"rollout {' '.join(args)} exited {process.returncode} without a verdict:\n{stdout}\n{stderr}"
+            ) from None

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from lightkube import Client
 
+from offline.demo.stage import connect
 from offline.workspace import Workspace
-from tests.cluster.stacks import Stack, connect
+from tests.cluster.stacks import Stack
 
 _number = itertools.count(1)
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
-from lightkube import ApiError, Client, KubeConfig
+from lightkube import ApiError, Client
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Pod, Secret, Service
 
 from offline import paths
+from offline.demo.stage import schema
 from offline.workspace import Workspace
 
 T = TypeVar("T")
@@ -92,20 +93,26 @@ class Stack:
 
     # --- what is in the cluster ---
 
-    def list(self, kind: Any) -> list[Any]:
-        return [o for o in self.api.list(kind, namespace=self.name) if o.metadata.name not in ("kube-root-ca.crt", "default")]
+    def objects(self, kind: Any) -> list[Any]:
+        return [
+            o
+            for o in self.api.list(kind, namespace=self.name)
+            if o.metadata.name not in ("kube-root-ca.crt", "default")
+        ]
 
     def deployments(self) -> dict[str, int]:
         """Name -> ready replicas."""
-        return {d.metadata.name: (d.status.readyReplicas or 0) for d in self.list(Deployment)}
+        return {d.metadata.name: (d.status.readyReplicas or 0) for d in self.objects(Deployment)}
 
     def jobs(self, beginning: str = "ledger-") -> dict[str, str]:
         """Name -> active, succeeded, failed or pending, of the migration Jobs."""
         found = {}
-        for job in self.list(Job):
+        for job in self.objects(Job):
             if "-migrate-" in job.metadata.name and job.metadata.name.startswith(beginning):
                 s = job.status
-                found[job.metadata.name] = "active" if s.active else "succeeded" if s.succeeded else "failed" if s.failed else "pending"
+                found[job.metadata.name] = (
+                    "active" if s.active else "succeeded" if s.succeeded else "failed" if s.failed else "pending"
+                )
         return found
 
     def job(self, version: str, module: str = "ledger") -> str:
@@ -113,7 +120,7 @@ class Stack:
         return next(iter(self.jobs(f"{module}-{version.replace('.', '-')}-migrate-").values()), "")
 
     def job_uids(self) -> set[str]:
-        return {j.metadata.uid for j in self.list(Job)}
+        return {j.metadata.uid for j in self.objects(Job)}
 
     def serving(self, module: str = "ledger") -> str:
         """The version that the Service selects."""
@@ -130,7 +137,7 @@ class Stack:
         slug = version.replace(".", "-")
         kept = {}
         for kind in (Deployment, Service, ConfigMap, Secret):
-            for o in self.list(kind):
+            for o in self.objects(kind):
                 if o.metadata.name in (module, f"{module}-{slug}") or o.metadata.name.startswith(f"{module}-postgres"):
                     kept[f"{kind.__name__}/{o.metadata.name}"] = o.metadata.resourceVersion
         return kept
@@ -142,29 +149,18 @@ class Stack:
 
     def sql(self, query: str, module: str = "ledger") -> list[tuple[Any, ...]]:
         with psycopg.connect(paths.postgres().uri(f"{self.name}-{module}"), autocommit=True) as connection:
-            cursor = connection.execute(query)  # type: ignore[call-overload]
+            cursor = connection.execute(query)
             return list(cursor.fetchall()) if cursor.description else []
 
     def schema(self, module: str = "ledger") -> list[tuple[Any, ...]]:
         """Tables, columns, constraints and indexes, as pg_catalog has them."""
-        return self.sql(
-            """
-            SELECT 'column', c.relname, c.relkind::text, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull::text
-              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
-             WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND a.attnum > 0 AND NOT a.attisdropped
-            UNION ALL
-            SELECT 'constraint', conrelid::regclass::text, contype::text, conname, pg_get_constraintdef(oid), '' FROM pg_constraint
-             WHERE connamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema')
-            UNION ALL
-            SELECT 'index', tablename, '', indexname, indexdef, '' FROM pg_indexes WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
-            ORDER BY 1, 2, 3, 4, 5
-            """,
-            module,
-        )
+        return schema(paths.postgres().uri(f"{self.name}-{module}"))
 
     def databases(self) -> set[str]:
         with psycopg.connect(paths.postgres().uri()) as connection:
-            rows = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{self.name}-%"]).fetchall()
+            rows = connection.execute(
+                "SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{self.name}-%"]
+            ).fetchall()
         return {str(r[0]) for r in rows}
 
     def remove(self) -> None:
@@ -176,12 +172,7 @@ class Stack:
                 raise
         for database in self.databases():
             with psycopg.connect(paths.postgres().uri(), autocommit=True) as connection:
-                connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')  # type: ignore[call-overload]
-
-
-def connect() -> Client:
-    config = KubeConfig.from_file(os.environ.get("KUBECONFIG") or str(paths.kubeconfig()))
-    return Client(config=config.get(context_name=os.environ.get("KUBE_CONTEXT") or None))
+                connection.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
 
 
 def audit_lines(log: Path, start: int) -> list[Mapping[str, Any]]:

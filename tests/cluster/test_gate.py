@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from lightkube.resources.core_v1 import Pod
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.batch_v1 import Job
+from lightkube.resources.core_v1 import Pod, ServiceAccount
 
 from offline import paths
 from tests.cluster.stacks import Stack, audit_lines, wait_for
@@ -83,7 +85,12 @@ def test_hanging_migration_ends_by_its_deadline(stack: Stack) -> None:
     assert code == 3
     assert time.monotonic() - started < 40
     assert stack.serving() == "1.1.0"
-    wait_for("the hanging session to be gone", lambda: not stack.sql("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"))
+    wait_for(
+        "the hanging session to be gone",
+        lambda: (
+            not stack.sql("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()")
+        ),
+    )
     assert stack.schema() == schema
 
 
@@ -121,7 +128,8 @@ def test_no_op_writes_nothing(stack: Stack) -> None:
     writes = [
         e
         for e in audit_lines(log, start)
-        if e["verb"] in ("create", "update", "patch", "delete", "deletecollection") and (e.get("objectRef") or {}).get("namespace") == stack.name
+        if e["verb"] in ("create", "update", "patch", "delete", "deletecollection")
+        and (e.get("objectRef") or {}).get("namespace") == stack.name
         and not e["user"]["username"].startswith("system:")
     ]
     assert writes == []
@@ -141,33 +149,38 @@ def test_kill_9_converges_with_one_plain_command(stack: Stack, version: str, mom
     stack.configure(version=version)
     with stack.running("up", until=lambda: moment(stack), what="the moment") as process:
         if version == "1.5.1":
-            (uid,) = [j.metadata.uid for j in _jobs(stack) if "1-5-1-migrate" in j.metadata.name]
+            uid = job_uid(stack, version)
         stack.kill(process)
     verdict = stack.deployed(version)
     assert verdict["outcome"] == "deployed"
     assert stack.serving() == version
     assert set(stack.deployments()) == {f"ledger-{version.replace('.', '-')}"}
     if version == "1.5.1":
-        assert [j.metadata.uid for j in _jobs(stack) if "1-5-1-migrate" in j.metadata.name] == [uid], "the running Job was adopted"
+        assert [j.metadata.uid for j in _jobs(stack) if "1-5-1-migrate" in j.metadata.name] == [uid], (
+            "the running Job was adopted"
+        )
         assert len(stack.sql("SELECT 1 FROM pg_tables WHERE tablename = 'exports'")) == 1
 
 
-def _jobs(stack: Stack) -> list:  # type: ignore[type-arg]
-    from lightkube.resources.batch_v1 import Job
-
-    return stack.list(Job)
+def job_uid(stack: Stack, version: str) -> str:
+    """The UID of the one migration Job of a version."""
+    (uid,) = [j.metadata.uid for j in stack.objects(Job) if f"{version.replace('.', '-')}-migrate" in j.metadata.name]
+    return str(uid)
 
 
 def test_ctrl_c_never_deletes_a_running_migration(stack: Stack) -> None:
     stack.deployed("1.0.0")
     stack.configure(version="1.5.1")
     with stack.running("up", until=lambda: stack.job("1.5.1") == "active", what="the migration to run") as process:
-        (uid,) = [j.metadata.uid for j in _jobs(stack) if "1-5-1-migrate" in j.metadata.name]
+        uid = job_uid(stack, "1.5.1")
         os.kill(process.pid, signal.SIGINT)
         process.wait(timeout=30)
         assert process.returncode == 130
     assert stack.job("1.5.1") == "active", "the migration goes on"
-    pods = {p.metadata.name for p in stack.api.list(Pod, namespace=stack.name, labels={"rollout.formance.com/version": "1.5.1"})}
+    pods = {
+        p.metadata.name
+        for p in stack.api.list(Pod, namespace=stack.name, labels={"rollout.formance.com/version": "1.5.1"})
+    }
     stack.deployed("1.5.1")
     assert stack.serving() == "1.5.1"
     ran = stack.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'exports'")
@@ -266,7 +279,14 @@ class TestBadInput:
 
     def test_an_unreachable_database(self, stack: Stack) -> None:
         server = paths.postgres()
-        stack.workspace.pulumi("config", "set", "--secret", "--path", "rollout:postgres.uri", f"postgresql://x:y@{server.host}:1?sslmode=disable")
+        stack.workspace.pulumi(
+            "config",
+            "set",
+            "--secret",
+            "--path",
+            "rollout:postgres.uri",
+            f"postgresql://x:y@{server.host}:1?sslmode=disable",
+        )
         code, verdict = stack.up("1.0.0")
         assert code == 3
         assert f"{server.host}" in str(verdict)
@@ -275,10 +295,6 @@ class TestBadInput:
 
 def test_an_object_of_someone_else_is_not_taken_over(stack: Stack) -> None:
     stack.deployed("1.0.0")
-    from lightkube.models.core_v1 import PodSpec  # noqa: F401
-    from lightkube.models.meta_v1 import ObjectMeta
-    from lightkube.resources.core_v1 import ServiceAccount
-
     stack.api.create(ServiceAccount(metadata=ObjectMeta(name="payments", namespace=stack.name)))
     stack.configure("payments", version="1.0.0")
     code, verdict = stack.up()

@@ -1,0 +1,115 @@
+"""Clients of the ledger: a pod that sends reads and writes through the Service without a pause, and counts what is lost."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from lightkube import Client
+from lightkube.resources.core_v1 import Pod
+
+NAME = "clients"
+RATE = 100  # requests a second; a quarter are writes
+
+
+@dataclass(frozen=True)
+class Count:
+    """Requests sent and lost so far, as the pod last printed it."""
+
+    requests: int
+    lost: int
+
+    def since(self, earlier: Count) -> Count:
+        return Count(self.requests - earlier.requests, self.lost - earlier.lost)
+
+
+class Clients:
+    """The pod in a stack's namespace.
+
+    Args:
+        api: Kubernetes client.
+        namespace: of the stack.
+        url: of the module's Service.
+        image: any image of the sample.
+        rate: requests a second.
+    """
+
+    def __init__(self, api: Client, namespace: str, url: str, image: str, rate: int = RATE) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._pod = _pod(namespace, url, image, rate)
+
+    def start(self) -> None:
+        """Starts the pod and waits for its first answered requests."""
+        self._api.create(self._pod)
+        self._wait("answers", lambda lines: any(line.get("answered") for line in lines))
+
+    def count(self) -> Count:
+        """What the pod has counted up to now, not up to the last full second before: waits for its next line."""
+        seen = len(self._lines())
+        lines = self._wait("another line", lambda lines: len(lines) > seen)
+        return Count(lines[-1]["requests"], lines[-1]["lost"])
+
+    def stop(self) -> dict[str, Any]:
+        """Ends the traffic and returns the pod's final summary."""
+        # The process is told to stop and prints its summary; the pod is kept until that has been read.
+        self._api.delete(Pod, NAME, namespace=self._namespace, grace_period=30)
+        summary: dict[str, Any] = {}
+        end = time.monotonic() + 30
+        while not summary and time.monotonic() < end:
+            summary = next((line for line in self._lines() if line.get("final")), {})
+            time.sleep(0.1)
+        if not summary:
+            raise RuntimeError("the clients' pod ended without its summary")
+        return summary
+
+    def _lines(self) -> list[dict[str, Any]]:
+        text = self._api.log(NAME, namespace=self._namespace)
+        return [json.loads(line) for line in text if line.strip().endswith("}")]
+
+    def _wait(self, what: str, enough: Any, seconds: float = 60) -> list[dict[str, Any]]:
+        end = time.monotonic() + seconds
+        while True:
+            pod = self._api.get(Pod, NAME, namespace=self._namespace)
+            phase = pod.status.phase if pod.status else None
+            lines = self._lines() if phase not in (None, "Pending") else []
+            if enough(lines):
+                return lines
+            if phase in ("Failed", "Succeeded") or time.monotonic() > end:
+                raise RuntimeError(f"the clients' pod is {phase} and has not shown {what}: {lines[-3:]}")
+            time.sleep(0.1)
+
+
+def _pod(namespace: str, url: str, image: str, rate: int) -> Pod:
+    arguments = ["traffic", "--url", url, "--rate", str(rate), "--run", namespace, "--json"]
+    spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 30,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": NAME,
+                "image": image,
+                "imagePullPolicy": "IfNotPresent",
+                "args": arguments,
+                "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }
+        ],
+    }
+    return Pod.from_dict(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": NAME, "namespace": namespace}, "spec": spec}
+    )
