@@ -156,9 +156,7 @@ def test_kill_9_converges_with_one_plain_command(stack: Stack, version: str, mom
     assert stack.serving() == version
     assert set(stack.deployments()) == {f"ledger-{version.replace('.', '-')}"}
     if version == "1.5.1":
-        assert [j.metadata.uid for j in _jobs(stack) if "1-5-1-migrate" in j.metadata.name] == [uid], (
-            "the running Job was adopted"
-        )
+        assert job_uid(stack, version) == uid, "the running Job was adopted"
         assert len(stack.sql("SELECT 1 FROM pg_tables WHERE tablename = 'exports'")) == 1
 
 
