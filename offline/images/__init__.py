@@ -1,0 +1,1 @@
+"""Container images, assembled on this machine by following the Dockerfiles beside this file."""
