@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ..values import Properties, Secret, contains_secret, contains_unknown, unwrap
+from ..values import UNKNOWN, Properties, Secret, contains_secret, contains_unknown, unwrap
 from . import base
 from .base import Call, CheckFailure, Diff, Made, PropertyDiff, ProviderError
 from .kubernetes.diff import changes, covers, parse, show
@@ -97,7 +97,7 @@ class CommandProvider:
     def create(self, call: Call, type: str, inputs: Properties) -> Made:
         _covered(type)
         if call.preview:
-            return Made("", dict(inputs))
+            return Made("", dict(inputs) | dict.fromkeys(_PRODUCED, UNKNOWN))
         stdout, stderr = self._run(call, "create", inputs, {})
         return Made(unique(call.urn.rsplit("::", 1)[1]), self._outputs(inputs, stdout, stderr))
 
@@ -112,11 +112,9 @@ class CommandProvider:
         *,
         ignore_changes: Sequence[str],
     ) -> Made:
-        if call.preview:
-            return Made(
-                id, dict(news) | ({} if self._step(news, "update") else {k: old_outputs.get(k, "") for k in _PRODUCED})
-            )
         step = self._step(news, "update")
+        if call.preview and step:
+            return Made(id, dict(news) | dict.fromkeys(_PRODUCED, UNKNOWN))
         if not step:  # nothing to run: the outputs stay
             return Made(id, dict(news) | {k: old_outputs.get(k, "") for k in _PRODUCED})
         stdout, stderr = self._run(call, step, news, old_outputs)
@@ -167,11 +165,12 @@ class CommandProvider:
         secret = contains_secret(inputs)
 
         def pump(name: str, stream: IO[str]) -> None:
-            for line in stream:
-                collected[name].append(line)
-                collected["both"].append(line)
-                if not secret and (logging == "stdoutAndStderr" or logging == name):
-                    call.log("info", line.rstrip("\n"), True)
+            with stream:
+                for line in stream:
+                    collected[name].append(line)
+                    collected["both"].append(line)
+                    if not secret and logging in ("stdoutAndStderr", name):
+                        call.log("info", line.rstrip("\n"), True)
 
         readers = [
             threading.Thread(target=pump, args=(n, s), daemon=True)
