@@ -1,0 +1,171 @@
+"""The ``rollout`` command. Progress goes to stderr, the verdict to stdout, the exit code says the same as the outcome."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from .interrupt import Interrupt
+    from .progress import Progress
+
+_USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        arguments: without the program's name; default: of this process.
+
+    Returns:
+        The exit code of the outcome: 0 unchanged or deployed, 2 refused or wrong usage, 3 migration failed, 4 rollout failed, 5 locked,
+        130 cancelled.
+    """
+    options = _parser().parse_args(arguments)
+    if not options.verbose:
+        warnings.simplefilter("ignore")
+        # The runtime of the inline program talks to an engine that may be gone; its complaints are not the person's.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    from settings import SettingsError
+
+    from .errors import AutomationError, UsageError
+
+    try:
+        return _run(options)
+    except (AutomationError, SettingsError) as error:
+        # One document also where nothing could be started, so that a program need not read two formats.
+        if options.json:
+            print(json.dumps({"stack": options.stack, "outcome": "refused", "exit_code": _USAGE, "modules": [], "changes": {}, "error": str(error)}, indent=2))
+        print(f"rollout: {'usage: ' if isinstance(error, UsageError) else ''}{error}", file=sys.stderr)
+        if options.verbose:
+            traceback.print_exc()
+        return _USAGE
+    except KeyboardInterrupt:
+        print("rollout: interrupted before anything was changed", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if options.verbose:
+            traceback.print_exc()
+        print(f"rollout: internal error: {type(error).__name__}: {error} (--verbose shows where)", file=sys.stderr)
+        return 1
+
+
+def entry() -> NoReturn:
+    """The process's entry: ends without waiting for threads that follow logs or a program whose engine is gone."""
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "status":
+        from .status import status
+        from .status import text as status_text
+
+        found = status(options.stack, options.cwd)
+        print(json.dumps(found.as_json(), indent=2) if options.json else status_text(found))
+        return found.exit_code
+    from .errors import UsageError
+
+    if options.command == "destroy" and not options.yes:
+        if not sys.stdin.isatty():
+            raise UsageError("destroy asks first, and there is nobody to ask: add --yes")
+        print(f"Everything stack {options.stack} made in the cluster will be deleted; its databases are kept.", file=sys.stderr)
+        print(f"Type the stack's name to go on ({options.stack}): ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip() != options.stack:
+            raise UsageError("not confirmed; nothing was deleted")
+    from .interrupt import Interrupt
+    from .report import text
+    from .rollout import Request, Rollout
+
+    interrupt = Interrupt()
+    _install_signals(interrupt)
+    request = Request(
+        options.stack,
+        options.cwd,
+        dict(getattr(options, "set", None) or []),
+        getattr(options, "continue_on_error", False),
+        getattr(options, "allow_downgrade", False),
+        tuple(getattr(options, "policy_pack", None) or ()),
+    )
+    rollout = Rollout(request, _say, _debug if options.verbose else None, interrupt)
+    ways = {"preview": rollout.preview, "up": rollout.up, "destroy": rollout.destroy}
+    verdict = ways[options.command]()
+    print(json.dumps(verdict.as_json(), indent=2) if options.json else text(verdict), flush=True)
+    return verdict.exit_code
+
+
+def _say(progress: Progress) -> None:
+    print(progress, file=sys.stderr, flush=True)
+
+
+def _debug(event: Any) -> None:
+    """The engine's diagnostics as they are, with --verbose."""
+    said = event.diagnostic_event
+    if said and said.severity in ("error", "warning", "info", "info#err") and said.message.strip() and not said.ephemeral:
+        print(f"  [{said.severity}] {said.message.rstrip()}", file=sys.stderr, flush=True)
+
+
+def _install_signals(interrupt: Interrupt) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        count = interrupt.request()
+        if count == 1:
+            print(
+                f"{signal.Signals(number).name}: ending; a running migration goes on and the next run waits for it. Once more ends at once.",
+                file=sys.stderr,
+                flush=True,
+            )
+        elif count > 2:
+            os._exit(130)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rollout",
+        description="Upgrades the modules of a stack, each behind the migration of its database.",
+        epilog="Exit codes: 0 unchanged or deployed, 2 refused or wrong usage, 3 migration failed, 4 rollout failed, 5 locked, 130 cancelled.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--stack", "-s", required=True, help="name of the stack, as in Pulumi.<stack>.yaml")
+    common.add_argument("--cwd", type=Path, default=Path(), metavar="DIR", help="folder of Pulumi.yaml (default: the current one)")
+    common.add_argument("--json", action="store_true", help="one JSON document on stdout at the end")
+    common.add_argument("--verbose", action="store_true", help="the engine's own messages too, and tracebacks")
+    changing = argparse.ArgumentParser(add_help=False)
+    changing.add_argument("--set", type=_version, action="append", metavar="MODULE=VERSION", help="version of a module; `up` writes it to the stack's configuration")
+    changing.add_argument("--allow-downgrade", action="store_true", help="accept versions older than those that serve, in this run")
+    changing.add_argument("--policy-pack", action="append", metavar="DIR", help="policy pack that must be kept; may be given more than once")
+    commands.add_parser("preview", parents=[common, changing], help="what `up` would do, checked; changes nothing")
+    up = commands.add_parser("up", parents=[common, changing], help="preview, migrate, deploy, switch the traffic")
+    up.add_argument("--continue-on-error", action="store_true", help="one module's failure does not keep the others from finishing")
+    up.add_argument("--yes", "-y", action="store_true", help="accepted and without effect: `up` asks nothing")
+    commands.add_parser("status", parents=[common], help="wanted, deployed and migrated version of each module")
+    destroy = commands.add_parser("destroy", parents=[common], help="delete what the stack made; databases are kept")
+    destroy.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    return parser
+
+
+def _version(text: str) -> tuple[str, str]:
+    module, equals, version = text.partition("=")
+    if not equals or not module or not version:
+        raise argparse.ArgumentTypeError(f"{text!r} is not MODULE=VERSION, for example ledger=1.1.0")
+    return module, version

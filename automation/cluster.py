@@ -1,0 +1,163 @@
+"""What is asked of the Kubernetes API: whether it answers, what serves, why a pod does not run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2 as httpx
+from lightkube import ApiError, Client, ConfigError, KubeConfig
+from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.batch_v1 import Job
+from lightkube.resources.core_v1 import Event, Pod, Service
+from lightkube.resources.discovery_v1 import EndpointSlice
+from lightkube.types import PatchType
+
+from .errors import ClusterUnreachable
+from .pods import JOB, MODULE, NAME, OWNER, VERSION, PodFacts, observe
+from .verdict import JobState, Serving, Snapshot
+
+_JOB_VERSION = "rollout.formance.com/version"
+CONNECT_SECONDS = 3.0
+
+
+class Cluster:
+    """The namespace of one stack in one cluster.
+
+    Args:
+        context: of the kubeconfig; None is the current one.
+        namespace: of the stack.
+        owner: value of the label on everything the stack made.
+
+    Raises:
+        ClusterUnreachable: the kubeconfig cannot be used.
+    """
+
+    def __init__(self, context: str | None, namespace: str, owner: str) -> None:
+        self.namespace = namespace
+        self.owner = owner
+        try:
+            config = KubeConfig.from_env().get(context_name=context)
+            self.context = config.context_name or context or "current"
+            self.server = str(config.cluster.server)
+            self._client = Client(config=config, namespace=namespace, timeout=httpx.Timeout(10.0, connect=CONNECT_SECONDS), field_manager="rollout")
+        except (ConfigError, OSError, KeyError, AttributeError) as error:
+            raise ClusterUnreachable(context or "current", "unknown", str(error)) from error
+
+    def close(self) -> None:
+        self._client.close()
+
+    @contextlib.contextmanager
+    def _reachable(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
+            if isinstance(error, ApiError) and error.status.code not in (401, 403):
+                raise
+            raise ClusterUnreachable(self.context, self.server, str(error) or type(error).__name__) from error
+
+    def snapshot(self) -> Snapshot:
+        """What serves, which versions have a Deployment, which Jobs there are.
+
+        Raises:
+            ClusterUnreachable: the API does not answer, or not to us.
+        """
+        labels = {OWNER: self.owner}
+        with self._reachable():
+            services = list(self._client.list(Service, labels=labels))
+            if not services:
+                # Nothing to count for, but what an interrupted first install left.
+                return Snapshot(jobs=self._jobs())
+            deployments = list(self._client.list(Deployment, labels=labels))
+            slices = list(self._client.list(EndpointSlice, labels={"kubernetes.io/service-name": _ANY}))
+            jobs = self._jobs()
+        versions: dict[str, dict[str, tuple[int, int]]] = {}
+        for each in deployments:
+            matched = each.spec.selector.matchLabels or {}
+            if NAME in matched and VERSION in matched:
+                counts = ((each.status and each.status.readyReplicas) or 0, each.spec.replicas if each.spec.replicas is not None else 1)
+                versions.setdefault(matched[NAME], {})[matched[VERSION]] = counts
+        endpoints: dict[str, int] = {}
+        for each in slices:
+            service = (each.metadata.labels or {}).get("kubernetes.io/service-name", "")
+            answering = [e for e in each.endpoints or [] if not e.conditions or e.conditions.ready is not False]
+            endpoints[service] = endpoints.get(service, 0) + len(answering)
+        serving: dict[str, Serving] = {}
+        for each in services:
+            selector = (each.spec and each.spec.selector) or {}
+            if NAME in selector and VERSION in selector:
+                module, version = selector[NAME], selector[VERSION]
+                ready, desired = versions.get(module, {}).get(version, (0, 0))
+                serving[module] = Serving(version, min(ready, endpoints.get(each.metadata.name, 0)), desired)
+        return Snapshot(serving, jobs, versions)
+
+    def _jobs(self) -> tuple[JobState, ...]:
+        found = sorted(self._client.list(Job, labels={OWNER: self.owner}), key=lambda j: j.metadata.creationTimestamp)
+        states = []
+        for job in found:
+            labels = job.metadata.labels or {}
+            ended = {c.type for c in (job.status and job.status.conditions) or [] if c.status == "True"}
+            state = "succeeded" if "Complete" in ended else "failed" if "Failed" in ended else "active"
+            states.append(JobState(job.metadata.name, labels.get(MODULE, ""), labels.get(JOB, ""), labels.get(_JOB_VERSION, ""), state))
+        return tuple(states)
+
+    def pods(self) -> tuple[list[PodFacts], str]:
+        """All pods of the stack, and the resource version to watch on from."""
+        found = self._client.list(Pod, labels={OWNER: self.owner})
+        facts = [observe(pod) for pod in found]
+        return facts, str(found.resourceVersion)
+
+    def watch_pods(self, since: str, seconds: int) -> Iterator[tuple[bool, PodFacts]]:
+        """Changes of the stack's pods for some seconds: (gone, facts)."""
+        for op, pod in self._client.watch(Pod, labels={OWNER: self.owner}, resource_version=since, server_timeout=seconds):
+            yield op == "DELETED", observe(pod)
+
+    def follow_log(self, pod: str, container: str) -> Iterator[str]:
+        """The lines of a container's log as they come, until it ends."""
+        yield from self._client.log(pod, container=container, follow=True, newlines=False)
+
+    def log_tail(self, pod: str, container: str, lines: int) -> list[str]:
+        """The last lines of a container's log; what it wrote before its latest restart where it has just begun anew."""
+        try:
+            return list(self._client.log(pod, container=container, tail_lines=lines, newlines=False))
+        except httpx.HTTPError:
+            return []
+
+    def warnings(self, pod: str) -> list[str]:
+        """The warning events of a pod, latest last, as text."""
+        fields = {"involvedObject.name": pod, "type": "Warning"}
+        try:
+            events = list(self._client.list(Event, fields=fields))
+        except httpx.HTTPError:
+            return []
+        return [f"{e.reason}: {' '.join((e.message or '').split())}" + (f" (x{e.count})" if (e.count or 1) > 1 else "") for e in events]
+
+    def is_scaling_up(self, pod: str) -> bool:
+        """Whether a cluster autoscaler makes room for the pod; then it only has to be waited for."""
+        try:
+            events = list(self._client.list(Event, fields={"involvedObject.name": pod, "reason": "TriggeredScaleUp"}))
+        except httpx.HTTPError:
+            return False
+        return bool(events)
+
+    def progress_failed(self, module: str, version: str) -> str:
+        """Why the Deployment of a version has given up, or empty."""
+        for each in self._client.list(Deployment, labels={OWNER: self.owner, NAME: module, VERSION: version}):
+            for condition in (each.status and each.status.conditions) or []:
+                if condition.type == "Progressing" and condition.status == "False":
+                    return f"Deployment {each.metadata.name}: {condition.reason}: {condition.message}"
+        return ""
+
+    def end_job(self, job: str) -> None:
+        """Lets a Job that can never run fail now, with the cluster's own DeadlineExceeded, so that the engine records a clean failure."""
+        self._client.patch(Job, job, {"spec": {"activeDeadlineSeconds": 1}}, patch_type=PatchType.MERGE)
+
+
+def _exists() -> Any:
+    from lightkube import operators
+
+    return operators.exists()
+
+
+_ANY = _exists()

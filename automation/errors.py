@@ -1,0 +1,77 @@
+"""What can keep a rollout from being started. What goes wrong once it has begun is no exception but a verdict.
+
+    AutomationError
+    ├── UsageError            the command or call itself cannot be meant
+    ├── ProjectNotFound       no Pulumi.yaml where one is expected
+    ├── StackNotConfigured    no Pulumi.<stack>.yaml
+    ├── BackendMissing        nothing says where the state is kept
+    ├── PassphraseMissing     the stack's secrets cannot be read
+    ├── EngineFailed          the engine could not answer
+    ├── EngineNotFound        no Pulumi CLI, and the offline engine was ruled out or is not there
+    └── ClusterUnreachable    the Kubernetes API does not answer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class AutomationError(Exception):
+    """A rollout could not be started; nothing was changed."""
+
+
+class UsageError(AutomationError):
+    """Arguments that contradict each other or leave something open."""
+
+
+class ProjectNotFound(AutomationError):
+    """No Pulumi project in the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"no Pulumi.yaml in {folder}. Run this in the project's folder, or name it with --cwd")
+
+
+class StackNotConfigured(AutomationError):
+    """The stack has no configuration; more likely its name has a slip."""
+
+    def __init__(self, stack: str, folder: Path, known: Sequence[str]) -> None:
+        stacks = f"configured there: {', '.join(known)}" if known else "none is configured there"
+        super().__init__(f"stack {stack!r} has no Pulumi.{stack}.yaml in {folder}; {stacks}")
+
+
+class BackendMissing(AutomationError):
+    """Nothing says where Pulumi keeps its state."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing says where the state is kept. Set PULUMI_BACKEND_URL (for example file:///var/lib/my-state or s3://bucket), "
+            "or run `pulumi login`"
+        )
+
+
+class PassphraseMissing(AutomationError):
+    """The stack's secrets are encrypted with a passphrase that was not given."""
+
+    def __init__(self, stack: str) -> None:
+        super().__init__(
+            f"the secrets of stack {stack} are encrypted with a passphrase: set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE"
+        )
+
+
+class EngineFailed(AutomationError):
+    """The engine could not say what it was asked for."""
+
+
+class EngineNotFound(AutomationError):
+    """No engine to run the program with."""
+
+
+class ClusterUnreachable(AutomationError):
+    """The Kubernetes API does not answer."""
+
+    def __init__(self, context: str, server: str, cause: str) -> None:
+        super().__init__(
+            f"cannot reach the Kubernetes cluster: context {context}, server {server}: {cause}. "
+            "Check KUBECONFIG and `kubectl get namespaces`; rollout:context chooses another context"
+        )

@@ -1,0 +1,127 @@
+"""A pod as far as a rollout is concerned, and which of its states no waiting will heal. Pure: an object in, values out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lightkube.resources.core_v1 import Pod
+
+MODULE = "rollout.formance.com/module"
+JOB = "rollout.formance.com/job"
+JOB_NAME = "batch.kubernetes.io/job-name"
+OWNER = "rollout.formance.com/owner"
+NAME = "app.kubernetes.io/name"
+VERSION = "app.kubernetes.io/version"
+
+# Seconds a state may last before it counts as final. A registry that hiccups answers the second pull; a Secret made in the
+# same second is seen by the kubelet's next try; a name that cannot be one never heals.
+_PATIENCE = {
+    "InvalidImageName": 0.0,
+    "ErrImageNeverPull": 0.0,
+    "ErrImagePull": 9.0,
+    "ImagePullBackOff": 9.0,
+    "CreateContainerConfigError": 6.0,
+    "CreateContainerError": 6.0,
+    "RunContainerError": 6.0,
+    "Unschedulable": 10.0,
+}
+
+
+@dataclass(frozen=True)
+class PodFacts:
+    """One pod at one moment.
+
+    Args:
+        name: of the pod.
+        module: it belongs to.
+        version: label; empty where the pod has none.
+        job: name of the Job that made it, empty for a Deployment's pod.
+        kind: "migrate" or "database" for a Job's pod, "serve" for a Deployment's.
+        container: its only or first container.
+        phase: Pending, Running, Succeeded, Failed.
+        ready: the Ready condition.
+        started: its container runs or has run, so that there is a log.
+        restarts: of the container.
+        exit_code: of the container's latest end, None if it has not ended.
+        termination_message: of that end.
+        reason: why it waits or cannot be scheduled (ImagePullBackOff, Unschedulable, ...), or empty.
+        message: that reason in words.
+        deleted: it is being deleted.
+    """
+
+    name: str
+    module: str
+    version: str
+    job: str
+    kind: str
+    container: str
+    phase: str
+    ready: bool
+    started: bool
+    restarts: int
+    exit_code: int | None
+    termination_message: str
+    reason: str
+    message: str
+    deleted: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """A Job's pod that will not run any more."""
+        return self.phase in ("Succeeded", "Failed")
+
+    def patience(self) -> float | None:
+        """Seconds after which the pod's present state counts as final; None if waiting may help."""
+        return None if self.deleted else _PATIENCE.get(self.reason)
+
+    @property
+    def state(self) -> str:
+        """In a few words, for people."""
+        if self.reason:
+            return self.reason + (f": {self.message}" if self.message else "")
+        if self.exit_code is not None and not self.ready:
+            return f"container exited with code {self.exit_code}" + (f", {self.restarts} restarts" if self.restarts else "")
+        if self.ready:
+            return "ready"
+        return "running but not ready" if self.phase == "Running" else self.phase.lower()
+
+
+def observe(pod: Pod) -> PodFacts:
+    """The facts of a pod object."""
+    labels = pod.metadata.labels or {}
+    status = pod.status
+    containers = (status and status.containerStatuses) or []
+    first = containers[0] if containers else None
+    waiting = first and first.state and first.state.waiting
+    terminated = first and ((first.state and first.state.terminated) or (first.lastState and first.lastState.terminated))
+    running = first and first.state and first.state.running
+    reason = (waiting and waiting.reason) or ""
+    message = (waiting and waiting.message) or ""
+    if reason in ("ContainerCreating", "PodInitializing"):
+        reason = message = ""
+    conditions = {c.type: c for c in (status and status.conditions) or []}
+    scheduled = conditions.get("PodScheduled")
+    if not reason and scheduled and scheduled.status == "False":
+        reason, message = scheduled.reason or "Unschedulable", scheduled.message or ""
+    ready = conditions.get("Ready")
+    job = labels.get(JOB_NAME) or labels.get("job-name") or ""
+    spec_containers = (pod.spec and pod.spec.containers) or []
+    return PodFacts(
+        name=pod.metadata.name or "",
+        module=labels.get(MODULE) or labels.get(NAME) or "",
+        version=labels.get("rollout.formance.com/version") or labels.get(VERSION) or "",
+        job=job,
+        kind=(labels.get(JOB) or "migrate") if job else "serve",
+        container=first.name if first else (spec_containers[0].name if spec_containers else ""),
+        phase=(status and status.phase) or "Pending",
+        ready=bool(ready and ready.status == "True"),
+        started=bool(running or terminated),
+        restarts=first.restartCount if first else 0,
+        exit_code=terminated.exitCode if terminated else None,
+        termination_message=(terminated and terminated.message) or "",
+        reason=reason,
+        message=message.strip(),
+        deleted=pod.metadata.deletionTimestamp is not None,
+    )

@@ -1,0 +1,105 @@
+"""The program as it is run in this process: the stack's own, with what the command line lays over its configuration."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .redact import Redactor, secret_values
+
+if TYPE_CHECKING:
+    from settings import StackSettings
+
+_MODULES = "rollout:modules"
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Settings for one run, written nowhere.
+
+    Args:
+        versions: module -> version.
+        allow_downgrade: for every module.
+    """
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    allow_downgrade: bool = False
+
+    def onto(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration with the overlay; it is returned as it was where its modules are no map."""
+        merged = dict(config)
+        if not self.versions and not self.allow_downgrade:
+            return merged
+        try:
+            modules = json.loads(merged.get(_MODULES, "{}"))
+        except (TypeError, json.JSONDecodeError):
+            return merged
+        if isinstance(modules, dict):
+            for name, version in self.versions.items():
+                if isinstance(modules.get(name), dict):
+                    modules[name]["version"] = version
+            if self.allow_downgrade:
+                for module in modules.values():
+                    if isinstance(module, dict):
+                        module["allowDowngrade"] = True
+            merged[_MODULES] = json.dumps(modules)
+        return merged
+
+
+class InlineProgram:
+    """Runs the stack's program with the configuration the engine decrypted, and tells what it learnt.
+
+    Args:
+        root: folder of Pulumi.yaml.
+        overlay: laid over the configuration.
+        redactor: learns the stack's secrets before anything is shown.
+
+    Attributes:
+        settings: of the stack, once the program has begun and they are valid.
+        owner: the value of the label that tells this stack's objects from others'.
+        refusal: why the program refused to run, or empty.
+    """
+
+    def __init__(self, root: Path, overlay: Overlay, redactor: Redactor) -> None:
+        self._root = root
+        self._overlay = overlay
+        self._redactor = redactor
+        self.settings: StackSettings | None = None
+        self.owner = ""
+        self.refusal = ""
+        self.begun = threading.Event()
+
+    @property
+    def __name__(self) -> str:  # the SDK names the program in its messages
+        return "rollout"
+
+    def __call__(self) -> None:
+        try:
+            self._run()
+        finally:
+            self.begun.set()
+
+    def _run(self) -> None:
+        # Late: the engine starts while these are imported.
+        import pulumi
+        from pulumi.runtime import config as runtime
+
+        import settings
+        from components import Owner, program
+
+        secret_keys = set(runtime._SECRET_KEYS.get())
+        config = self._overlay.onto(runtime.CONFIG.get())
+        self._redactor.learn(secret_values(config, secret_keys))
+        runtime.set_all_config(config, sorted(secret_keys))
+        try:
+            self.settings = settings.load(config, stack=pulumi.get_stack(), root=self._root, secret_keys=secret_keys)
+            self.owner = Owner(pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack()).label
+            self.begun.set()
+            program(self._root)
+        except (settings.SettingsError, pulumi.RunError) as error:
+            self.refusal = str(error)
+            raise pulumi.RunError(self.refusal) from None

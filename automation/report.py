@@ -1,0 +1,127 @@
+"""A verdict for people: the cause first, in the order they ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .verdict import JobReport, ModuleVerdict, Outcome, PodReport, Serving, Verdict
+
+_LOG_LINES = 20
+
+
+def text(verdict: Verdict) -> str:
+    """The whole report, without a newline at its end."""
+    return "\n".join(_lines(verdict))
+
+
+def _lines(verdict: Verdict) -> Iterator[str]:
+    worst_first = sorted(verdict.modules, key=lambda m: m.outcome.exit_code, reverse=True)
+    if verdict.outcome is Outcome.LOCKED:
+        yield f"stack {verdict.stack} is locked by another update: {verdict.lock or verdict.error}"
+        yield "Wait for it to end. If it is no longer alive, `pulumi cancel` removes its lock; this command does so itself for a dead process of this user and host."
+    for module in worst_first:
+        if module.outcome is Outcome.MIGRATION_FAILED:
+            yield from _migration_failed(module)
+        elif module.outcome is Outcome.ROLLOUT_FAILED:
+            yield from _rollout_failed(module)
+        elif module.outcome is Outcome.CANCELLED:
+            yield f"{module.name} {module.version}: cancelled" + (f"; {module.detail}" if module.detail else "")
+            yield from _indented(_still_serving(module))
+    if verdict.outcome is Outcome.REFUSED:
+        yield f"refused: {verdict.error}"
+        yield "Nothing was changed."
+    elif verdict.error and verdict.outcome is not Outcome.LOCKED:
+        yield verdict.error
+    for module in worst_first:
+        if module.outcome in (Outcome.DEPLOYED, Outcome.UNCHANGED, Outcome.PREVIEWED):
+            yield _quiet(module)
+    for notice in verdict.notices:
+        yield f"note: {notice}"
+    changes = ", ".join(f"{count} {op}" for op, count in sorted(verdict.changes.items()) if op != "same" and count)
+    yield f"{verdict.outcome.value} in {verdict.seconds:.1f} s" + (f" ({changes})" if changes else "")
+
+
+def _migration_failed(module: ModuleVerdict) -> Iterator[str]:
+    job = module.job or JobReport("unknown")
+    what = "its database could not be made" if job.kind == "database" else "migration failed"
+    yield f"{module.name} {module.version}: {what} (Job {job.name})"
+    words = job.words
+    if job.state:
+        yield f"  {job.state}"
+    elif words.message:
+        code = f" (SQLSTATE {words.sqlstate})" if words.sqlstate and words.sqlstate not in words.message else ""
+        yield from _indented(words.message + code)
+    if words.statement:
+        yield f"  statement{f' at {words.place}' if words.place else ''}:"
+        yield from _indented(words.statement, "      ")
+    elif words.place:
+        yield f"  at {words.place}"
+    for blocker in words.blockers:
+        yield f"  blocked by: {blocker}"
+    if words.hint:
+        yield from _indented(f"hint: {words.hint}")
+    yield from _logs(job.logs)
+    yield from _indented(_still_serving(module))
+
+
+def _rollout_failed(module: ModuleVerdict) -> Iterator[str]:
+    job = f" (migrated by Job {module.job.name})" if module.job and not module.job.failed else ""
+    yield f"{module.name} {module.version}: rollout failed{job}"
+    if module.detail:
+        yield from _indented(module.detail)
+    for pod in module.pods:
+        yield from _pod(pod)
+    yield from _indented(_still_serving(module))
+
+
+def _pod(pod: PodReport) -> Iterator[str]:
+    yield f"  Pod {pod.name}: {pod.state}"
+    for event in pod.events:
+        yield f"    {event}"
+    yield from _logs(pod.logs, "    ")
+
+
+def _logs(lines: tuple[str, ...], indent: str = "  ") -> Iterator[str]:
+    if lines:
+        yield f"{indent}last log lines:"
+        for line in lines[-_LOG_LINES:]:
+            yield f"{indent}  | {line}"
+
+
+def _still_serving(module: ModuleVerdict) -> str:
+    """What gets traffic now: asked of the cluster, not assumed."""
+    serving = module.serving
+    if serving is None:
+        return "WHAT SERVES NOW IS NOT KNOWN: the cluster could not be asked"
+    if module.previous is None and serving.version is None:
+        return "nothing served before, nothing serves now: this was the first install"
+    if serving.version is None:
+        return f"NOTHING SERVES: Service {module.name} is gone ({module.previous} served before)"
+    counts = f"{serving.ready}/{serving.desired} ready"
+    if not serving.is_up:
+        return f"NOT SERVING: Service {module.name} selects {serving.version}, which has no ready pod ({counts})"
+    if serving.version == module.version and serving.version != module.previous:
+        return f"the new version {serving.version} serves ({counts})"
+    whole = "" if serving.is_whole else ", FEWER THAN WANTED"
+    word = "previous version" if serving.version == module.previous and serving.version != module.version else "version"
+    return f"{word} {serving.version} still serving ({counts}{whole})"
+
+
+def _quiet(module: ModuleVerdict) -> str:
+    change = f"{module.previous} -> {module.version}" if module.previous not in (None, module.version) else module.version
+    said = module.outcome.value + (f" ({module.detail})" if module.detail else "")
+    if module.outcome is Outcome.PREVIEWED:
+        return f"{module.name} {change}: {module.detail or 'changes'}"
+    return f"{module.name} {change}: {said}{_counts(module.serving, module.version)}"
+
+
+def _counts(serving: Serving | None, version: str) -> str:
+    if serving is None or serving.version is None:
+        return ""
+    what = "" if serving.version == version else f"{serving.version} "
+    return f", {what}serving ({serving.ready}/{serving.desired} ready)"
+
+
+def _indented(block: str, indent: str = "  ") -> Iterator[str]:
+    for line in block.splitlines():
+        yield indent + line

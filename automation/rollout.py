@@ -1,0 +1,377 @@
+"""Preview, update, status and destroy of a stack: the order of things. How each is done is in the modules around this one."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import settings
+
+from . import locks
+from .engine import Engine, choose
+from .errors import AutomationError, ClusterUnreachable
+from .interrupt import Interrupt
+from .program import InlineProgram, Overlay
+from .progress import Narrator, OnProgress
+from .pulumi_adapter import PendingConfig, Project, Recorder, Session
+from .redact import Redactor
+from .steps import LockHolder, Run, Step
+from .verdict import EngineName, ModuleVerdict, Outcome, Snapshot, Verdict, Watched, judge, refusal_of, refused
+
+if TYPE_CHECKING:
+    from pulumi.automation.events import EngineEvent
+
+    from .cluster import Cluster
+    from .watch import Watch
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Args:
+        stack: name.
+        cwd: folder of Pulumi.yaml.
+        versions: module -> version, laid over the configuration; an update writes them to it.
+        continue_on_error: let other modules finish when one fails.
+        allow_downgrade: accept versions older than those that serve.
+        policy_packs: folders of policy packs to keep.
+        environment: variables to add for the engine.
+    """
+
+    stack: str
+    cwd: Path = Path()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    continue_on_error: bool = False
+    allow_downgrade: bool = False
+    policy_packs: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Rollout:
+    """One run on one stack. Holds no state beyond it; several may run at once in one process, each on its own stack.
+
+    Args:
+        request: what is asked for.
+        on_progress: told of each change of state.
+        on_event: given the engine's own events.
+        interrupt: may stop the run.
+
+    Raises:
+        AutomationError: the run cannot be started.
+        settings.SettingsError: a version that was asked for cannot be one, or its module is unknown.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        on_progress: OnProgress | None = None,
+        on_event: Callable[[EngineEvent], None] | None = None,
+        interrupt: Interrupt | None = None,
+    ) -> None:
+        self._begun = time.monotonic()
+        self._request = request
+        self._interrupt = interrupt or Interrupt()
+        self._on_event = on_event
+        self._clean = Redactor()
+        self._narrator = Narrator(on_progress, self._clean)
+        environment = {**os.environ, **request.environment}
+        self._project = Project.load(request.cwd.resolve())
+        backend = self._project.check(request.stack, environment)
+        self._written = self._project.modules(request.stack)
+        if self._written is not None:
+            settings.set_versions(self._written, request.versions)
+        self._engine: Engine = choose(environment)
+        self._session = Session(self._project, request.stack, self._engine, self._interrupt, backend, request.environment)
+        self._notices: list[str] = []
+
+    # --- the four ways in ---------------------------------------------------------------------------------------------
+
+    def preview(self) -> Verdict:
+        """What an update would do, checked by the settings, the policies and the downgrade rule. Nothing is changed."""
+        program = self._program()
+        with _Preflight(program) as preflight:
+            run = self._session.preview(program, Recorder(on_event=self._on_event), self._request.policy_packs)
+            facts = preflight.result()
+        return self._previewed(program, run, facts)
+
+    def up(self) -> Verdict:
+        """Updates the stack, if its preview allows it and it would change anything."""
+        locked = self._held_lock()
+        if locked:
+            return locked
+        program = self._program()
+        with _Pending(self._session, self._changed_versions()) as pending:
+            with _Preflight(program) as preflight:
+                open_operations = self._session.pending_operations()
+                run = self._session.preview(program, Recorder(on_event=self._on_event), self._request.policy_packs)
+                facts = preflight.result()
+            verdict = self._previewed(program, run, facts)
+            if self._interrupt.requested:
+                return replace(verdict, outcome=Outcome.CANCELLED, error="Interrupted before anything was changed.")
+            if verdict.outcome is Outcome.REFUSED or facts.cluster is None:
+                return verdict
+            pending.keep()
+        if run.is_empty and not open_operations:
+            return replace(verdict, outcome=Outcome.UNCHANGED)
+        return self._update(facts.cluster, facts.before)
+
+    def destroy(self) -> Verdict:
+        """Deletes everything the stack made but the databases."""
+        locked = self._held_lock()
+        if locked:
+            return locked
+        program = self._program()
+        with _Preflight(program) as preflight:
+            run = self._session.destroy(program, Recorder(on_event=self._on_event, on_step=self._narrator.step))
+            facts = preflight.result()
+        wanted = _wanted(program)
+        if run.ok:
+            outcome = Outcome.DESTROYED if any(s.changes for s in run.steps) else Outcome.UNCHANGED
+            kept = [f"databases are kept: {', '.join(program.settings.database(m) for m in wanted)}"] if program.settings and wanted else []
+            return Verdict(self._request.stack, self._name(), outcome, self._seconds(), changes=run.changes or {}, notices=(*self._notices, *kept))
+        if program.refusal or (run.failure and run.failure.kind != "failed"):
+            return self._early_failure(program, run, facts)
+        return judge(
+            self._request.stack, self._name(), wanted, run, before=facts.before, after=self._after(facts.cluster),
+            interrupted=self._interrupt.requested, seconds=self._seconds(), notices=self._notices,
+        )  # fmt: skip
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _program(self) -> InlineProgram:
+        overlay = Overlay(self._request.versions, self._request.allow_downgrade)
+        return InlineProgram(self._project.folder, overlay, self._clean)
+
+    def _changed_versions(self) -> dict[str, str]:
+        written = self._written or {}
+        return {
+            name: version
+            for name, version in self._request.versions.items()
+            if not isinstance(written.get(name), dict) or str(written[name].get("version")) != version
+        }
+
+    def _held_lock(self) -> Verdict | None:
+        """Breaks a dead process's lock; refuses at once where a living one holds the stack."""
+        if self._session.files is None:
+            return None
+        held = self._session.files.locks()
+        for lock in locks.stale(held):
+            if locks.remove(lock):
+                held.remove(lock)
+                self._notice(f"the last update's process {lock.pid} is gone (since {lock.since}); its lock was removed")
+        if not held:
+            return None
+        return self._locked(tuple(held))
+
+    def _locked(self, held: tuple[LockHolder, ...]) -> Verdict:
+        who = "; ".join(str(lock) for lock in held)
+        return Verdict(self._request.stack, self._name(), Outcome.LOCKED, self._seconds(), error="another update holds the stack", lock=who, notices=tuple(self._notices))
+
+    def _previewed(self, program: InlineProgram, run: Run, facts: _Facts) -> Verdict:
+        """The verdict on a preview: refused, unchanged or previewed."""
+        refusal = program.refusal or refusal_of(run)
+        if facts.unreachable and program.settings is not None and not run.violations:
+            # The program says so too, if it got that far; this one names the server.
+            refusal = facts.unreachable
+        if refusal:
+            return self._early_failure(program, run, facts, refusal)
+        notices = [*self._notices, *(f"policy {f.pack}/{f.policy}: {f.resource}: {' '.join(f.message.split())}" for f in run.findings if not f.mandatory)]
+        modules = []
+        for name, version in _wanted(program).items():
+            served = facts.before.serving.get(name)
+            what = _summary(run, name)
+            outcome = Outcome.PREVIEWED if what else Outcome.UNCHANGED
+            modules.append(ModuleVerdict(name, version, served.version if served else None, outcome, what, serving=served))
+        outcome = Outcome.UNCHANGED if run.is_empty else Outcome.PREVIEWED
+        clean = tuple(self._clean(n) for n in notices)
+        return Verdict(self._request.stack, self._name(), outcome, self._seconds(), tuple(modules), run.changes or {}, notices=clean)
+
+    def _early_failure(self, program: InlineProgram, run: Run, facts: _Facts, refusal: str = "") -> Verdict:
+        if run.failure and run.failure.kind == "locked":
+            return self._locked(run.failure.locks)
+        modules = [
+            ModuleVerdict(name, version, served.version if served else None, Outcome.REFUSED, serving=served)
+            for name, version in _wanted(program).items()
+            for served in [facts.before.serving.get(name)]
+        ]
+        text = self._clean(refusal or program.refusal or (run.failure.text if run.failure else "the engine refused"))
+        return refused(self._request.stack, self._name(), text, seconds=self._seconds(), modules=modules, notices=self._notices)
+
+    def _update(self, cluster: Cluster, before: Snapshot) -> Verdict:
+        from .watch import Watch
+
+        # A request of our own to stop is not the person's: it must not look like Ctrl-C in the verdict.
+        program = self._program()
+        engine_stop = Interrupt()
+        forget = self._interrupt.listen(lambda _count: (engine_stop.request(), None)[1])
+        session = Session(self._project, self._request.stack, self._engine, engine_stop, "", self._request.environment)
+
+        def give_up() -> None:
+            # With --continue-on-error the others are to finish; the engine then ends this one by its own deadline.
+            if not self._request.continue_on_error:
+                engine_stop.request()
+
+        watch = Watch(cluster, self._narrator, self._clean, give_up)
+        watch.start()
+        recorder = Recorder(on_event=self._on_event, on_step=lambda step: self._told(step, watch))
+        try:
+            watch.wait_ready(2.0)
+            run = session.up(program, recorder, self._request.policy_packs, self._request.continue_on_error)
+        finally:
+            forget()
+            watched = watch.stop(0.5)
+        return self._judge(program, run, before, cluster, watched)
+
+    def _told(self, step: Step, watch: Watch) -> None:
+        if step.kind == "Deployment" and step.changes and not step.deletes:
+            if step.phase == "started":
+                watch.deploying(step.module, step.version)
+            elif step.phase == "done":
+                watch.deployed(step.module)
+        self._narrator.step(step)
+
+    def _judge(self, program: InlineProgram, run: Run, before: Snapshot, cluster: Cluster, watched: Watched) -> Verdict:
+        verdict = judge(
+            self._request.stack,
+            self._name(),
+            _wanted(program),
+            run,
+            before=before,
+            after=self._after(cluster),
+            watched=watched,
+            interrupted=self._interrupt.requested,
+            seconds=self._seconds(),
+            notices=self._notices,
+        )
+        return replace(verdict, error=self._clean(verdict.error), modules=tuple(replace(m, detail=self._clean(m.detail)) for m in verdict.modules))
+
+    @staticmethod
+    def _after(cluster: Cluster | None) -> Snapshot | None:
+        if cluster is None:
+            return None
+        with suppress(Exception):  # the API may be gone in the middle of a failure; the verdict then says that it does not know
+            return cluster.snapshot()
+        return None
+
+    def _name(self) -> EngineName:
+        return EngineName(self._engine.name, self._engine.version)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    def _notice(self, text: str) -> None:
+        self._notices.append(text)
+        self._narrator.say(text, kind="notice")
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """The cluster as it was found, or why it was not."""
+
+    cluster: Cluster | None = None
+    before: Snapshot = field(default_factory=Snapshot)
+    unreachable: str = ""
+
+
+class _Preflight:
+    """Looks at the cluster while the engine previews; begins once the program knows which cluster and namespace."""
+
+    def __init__(self, program: InlineProgram) -> None:
+        self._program = program
+        self._facts = _Facts()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="preflight", daemon=True)
+
+    def __enter__(self) -> _Preflight:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._program.begun.set()
+
+    def result(self) -> _Facts:
+        """What was found; waits for it, as the preview has ended by now."""
+        self._ended.set()
+        self._program.begun.set()
+        self._thread.join()
+        return self._facts
+
+    def _look(self) -> None:
+        from .cluster import Cluster
+
+        self._program.begun.wait()
+        wanted = self._program.settings
+        if wanted is None:
+            return
+        try:
+            cluster = Cluster(wanted.context, wanted.namespace_name, self._program.owner)
+            self._facts = _Facts(cluster, cluster.snapshot())
+        except ClusterUnreachable as error:
+            self._facts = _Facts(unreachable=str(error))
+        except Exception as error:
+            self._facts = _Facts(unreachable=f"the Kubernetes API refused to be read: {error}")
+
+
+class _Pending:
+    """Prepares the changed configuration beside the preview; it takes effect only when the preview is accepted."""
+
+    def __init__(self, session: Session, versions: Mapping[str, str]) -> None:
+        self._session = session
+        self._versions = versions
+        self._config: PendingConfig | None = None
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> _Pending:
+        if self._versions:
+            self._thread = threading.Thread(target=self._prepare, name="config", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread:
+            self._thread.join()
+        if self._config:
+            self._config.drop()
+
+    def keep(self) -> None:
+        if self._thread:
+            self._thread.join()
+        if self._error:
+            raise AutomationError(f"the versions could not be written to the stack's configuration: {self._error}") from self._error
+        if self._config:
+            self._config.keep()
+            self._config = None
+
+    def _prepare(self) -> None:
+        try:
+            self._config = self._session.set_versions(self._versions)
+        except Exception as error:
+            self._error = error
+
+
+def _wanted(program: InlineProgram) -> dict[str, str]:
+    wanted = program.settings
+    return {name: wanted.version(name).label for name in wanted.modules} if wanted else {}
+
+
+def _summary(run: Run, module: str) -> str:
+    """What a preview would do to a module, in the order it would be done."""
+    steps = {s.urn: s for s in run.of(module) if s.is_workload and s.changes and s.phase == "done"}.values()
+    parts = []
+    if any(s.part == "migration" and not s.deletes for s in steps):
+        parts.append("migrate")
+    for op, word in (("create", "create"), ("update", "change"), ("replace", "replace"), ("delete", "remove")):
+        kinds = [f"{s.kind} {s.object_name or s.name}" for s in steps if s.op == op and s.kind in ("Deployment", "Service")]
+        if kinds:
+            parts.append(f"{word} {', '.join(kinds)}")
+    return "; ".join(parts) or ("change " + ", ".join(sorted({s.kind for s in steps})) if steps else "")
+
