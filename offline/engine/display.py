@@ -46,6 +46,7 @@ class Options:
     kind: str  # preview, update, refresh, destroy
     preview: bool
     stack: str
+    project: str
     suppress_outputs: bool = False
     suppress_progress: bool = False
     show_config: bool = False
@@ -170,6 +171,8 @@ def _first(path: str) -> str:
 
 
 def visible(step: Mapping[str, Any], options: Options) -> bool:
+    if step["type"].startswith("pulumi:providers:") and urn_name(step["urn"]).startswith("default"):
+        return False
     return options.show_sames if step["op"] in ("same", "read", "read-discard", "read-replacement") else True
 
 
@@ -182,7 +185,7 @@ def summary_text(summary: Mapping[str, Any], errored: int) -> str:
         out += f"    {OPERATIONS[op][0]}{n} {f'to {op}' if preview else PAST.get(op, op)}\n"
     total = sum(n for _, n in shown)
     pieces = [f"{total} change{'s' * (total != 1)}"] * (len(shown) >= 2)
-    pieces += [f"{changes['same']} unchanged"] * bool(changes.get("same"))
+    pieces += [f"{changes.get('same')} unchanged"] * bool(changes.get("same"))
     if pieces:
         out += f"    {'. '.join(pieces)}\n"
     if errored:
@@ -244,8 +247,8 @@ class Progress:
 
     def __init__(self, options: Options, write: Callable[[str], object] = sys.stdout.write, *, heartbeat: bool = True) -> None:
         self._options, self._write = options, write
-        self._rows: dict[str, _Row] = {"": _Row({"op": "same", "urn": ""})}
-        self._stack = ""
+        self._rows: dict[str, _Row] = {}
+        self._stack, self._stack_name = "", f"{options.project}-{options.stack}"
         self._done = self._loading = False
         self._summary: Mapping[str, Any] | None = None
         self._violations: list[Mapping[str, Any]] = []
@@ -287,6 +290,7 @@ class Progress:
                     self._print("Configuration:\n" + "".join(f"    {k}: {v}\n" for k, v in sorted(config.items())) if self._options.show_config else "")
                 elif kind == "policyLoadEvent" and not self._loading:
                     self._loading = True
+                    self._rows.setdefault(self._stack, _Row({"op": "same", "urn": self._stack}, hidden=False))
                     self._print("Loading policy packs...: starting")
                 elif kind == "summaryEvent":
                     self._summary = payload
@@ -298,24 +302,33 @@ class Progress:
                     self._diagnostic(payload)
                 elif kind == "policyEvent":
                     self._violations.append(payload)
-                    self._update(self._row(payload.get("resourceUrn") or ""))
+                    self._update(self._row(payload.get("resourceUrn") or self._stack))
                 elif kind == "policyRemediationEvent":
                     self._remediations.append(payload)
 
     def _row(self, urn: str, step: Mapping[str, Any] | None = None) -> _Row:
-        urn = urn or self._stack
-        if urn_type(urn) == STACK_TYPE if urn else False:
+        """The row of a resource. What has no URN belongs to the stack's row, which exists as soon as any other does."""
+        step = step or {"op": "same", "urn": urn}
+        if urn in self._rows:
+            return self._rows[urn]
+        if urn and urn_type(urn) == STACK_TYPE:
             self._stack = urn
-            if "" in self._rows:
-                self._rows[urn] = self._rows.pop("")
-                self._rows[urn].step = step or {"op": "same", "urn": urn}
-        if urn not in self._rows:
-            self._rows[urn] = _Row(step or {"op": "same", "urn": urn})
-        return self._rows[urn]
+            row = self._rows.pop("", None) or _Row(step)
+            row.step = step
+        else:
+            row = _Row(step)
+            self._rows.setdefault(self._stack, _Row({"op": "same", "urn": self._stack}, hidden=False))
+        self._rows[urn] = row
+        parent = (step.get("new") or step.get("old") or {}).get("parent")
+        if parent and parent != self._stack and parent not in self._rows:
+            # A child is told of first (destroy): the parent's row waits, unseen until it has something to say itself.
+            self._rows[parent] = _Row({"op": "same", "urn": parent})
+        return row
 
     def _step(self, kind: str, step: Mapping[str, Any]) -> None:
+        root = step["urn"] == self._stack  # not yet true of the stack's first event: an unchanged stack stays quiet
         row = self._row(step["urn"], step)
-        if visible(step, self._options) or step["urn"] == self._stack:
+        if visible(step, self._options) or root:
             row.hidden = False
         now = time.monotonic()
         if kind == "resourcePreEvent":
@@ -338,7 +351,7 @@ class Progress:
             return
         text = (d.get("prefix", "") + d["message"]).rstrip()
         # As the CLI does, an empty message still clears the line, when it is about a resource.
-        row = self._row(d.get("urn") or "")
+        row = self._row(d.get("urn") or self._stack)
         row.last = text
         row.hidden = False
         row.diagnostics.setdefault(d.get("streamID", 0), []).append(d)
@@ -354,10 +367,12 @@ class Progress:
     def _line(self, row: _Row) -> str:
         step, op = row.step, row.step["op"]
         urn = step["urn"]
-        kind, name = (type_name(urn_type(urn)), urn_name(urn)) if urn else (STACK_TYPE, self._options.stack)
-        root = urn == self._stack
+        kind, name = (type_name(urn_type(urn)), urn_name(urn)) if urn else (STACK_TYPE, self._stack_name)
+        root = bool(urn) and urn_type(urn) == STACK_TYPE
         done = row.failed or self._done or (not root and op in row.ended)
-        return f" {OPERATIONS[op][0]} {kind} {name} {self._status(row, op, done, root)} {self._info(row)}"
+        retains = (step.get("old") or {}).get("retainOnDelete") and op in ("delete", "replace", "create-replacement", "delete-replaced")
+        status = self._status(row, op, done, root) + "[retain]" * bool(retains)
+        return f" {OPERATIONS[op][0]} {kind} {name} {status} {self._info(row)}"
 
     def _status(self, row: _Row, op: str, done: bool, root: bool) -> str:
         _, planned, going, gone, failed = OPERATIONS[op]
@@ -396,8 +411,9 @@ class Progress:
             if self._done:
                 return
             waiting = [
-                r for u, r in self._rows.items() if not (r.failed or (u != self._stack and r.step["op"] in r.ended)) and (u or not r.hidden)
-            ]
+                r for u, r in self._rows.items()
+                if not r.failed and not (r.step["op"] in r.ended and u and urn_type(u) != STACK_TYPE)
+            ]  # fmt: skip
             self._done = True
             for row in waiting:
                 self._update(row)
@@ -416,7 +432,7 @@ class Progress:
         header = "Diagnostics:\n"
         # Resources first, in the order in which they had something to say: the cause before its consequence.
         for urn, row in sorted(self._rows.items(), key=lambda kv: kv[0] == self._stack):
-            title = f"  {type_name(urn_type(urn))} ({urn_name(urn)}):\n" if urn else f"  {STACK_TYPE} ({self._options.stack}):\n"
+            title = f"  {type_name(urn_type(urn))} ({urn_name(urn)}):\n" if urn else f"  {STACK_TYPE} ({self._stack_name}):\n"
             for stream, messages in sorted(row.diagnostics.items()):
                 lasting = [m for m in messages if not m.get("ephemeral") and (m["severity"] != "debug" or self._options.debug)]
                 if not lasting:

@@ -156,7 +156,7 @@ class _Operation:
             if not dry_run:
                 session.backend.add_history(session.stack, self._info(began, result))
         if result is None or not result.ok:
-            raise UpdateFailed(state.broken)
+            raise UpdateFailed(state.broken or (result.error if result else ""))
         changed = {op: n for op, n in result.changes.items() if n and op not in ("same", "read", "read-discard", "refresh")}
         if self.args.on("expect-no-changes") and changed:
             raise NoChangesExpected(f"no changes were expected for {self.kind} but changes were proposed")
@@ -209,7 +209,7 @@ class _Operation:
 
         args = self.args
         options = display.Options(
-            kind=request.kind, preview=request.dry_run, stack=request.stack, suppress_outputs=args.on("suppress-outputs"),
+            kind=request.kind, preview=request.dry_run, stack=request.stack, project=request.project.name, suppress_outputs=args.on("suppress-outputs"),
             suppress_progress=args.on("suppress-progress"), show_config=args.on("show-config"),
             show_sames=args.on("show-sames"), debug=args.on("debug"),
         )  # fmt: skip
