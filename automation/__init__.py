@@ -1,8 +1,8 @@
 """Rollouts through Pulumi's Automation API: the ``rollout`` command and the library under it.
 
     cli             the command                        rollout          the order of things: preview, up, destroy
-    verdict         outcomes, pure                     report           a verdict for people
-    status          where a stack stands               progress         live progress
+    verdict         outcomes, pure                     wording          a verdict for people
+    stack_status    where a stack stands               progress         live progress
     pulumi_adapter  the only place that calls Pulumi   engine           which engine
     cluster         the only place that calls          watch            pods while the engine works
                     Kubernetes                         pods, last_words what a pod's state means, pure
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .interrupt import Interrupt
     from .progress import Progress
-    from .status import Status
+    from .stack_status import Status
     from .verdict import Verdict
 
 __all__ = ["destroy", "preview", "report", "status", "up"]
@@ -131,13 +131,13 @@ def status(stack: str, *, cwd: str | Path = ".", environment: Mapping[str, str] 
         automation.errors.AutomationError: the engine or the cluster cannot be asked.
         settings.SettingsError: the configuration is not valid.
     """
-    from .status import status as ask
+    from .stack_status import status as ask
 
     return ask(stack, Path(cwd), environment)
 
 
 def report(verdict: Verdict) -> str:
     """The verdict as text for people."""
-    from .report import text
+    from .wording import text
 
     return text(verdict)

@@ -72,8 +72,8 @@ def entry() -> NoReturn:
 
 def _run(options: argparse.Namespace) -> int:
     if options.command == "status":
-        from .status import status
-        from .status import text as status_text
+        from .stack_status import status
+        from .stack_status import text as status_text
 
         found = status(options.stack, options.cwd)
         print(json.dumps(found.as_json(), indent=2) if options.json else status_text(found))
@@ -88,8 +88,8 @@ def _run(options: argparse.Namespace) -> int:
         if sys.stdin.readline().strip() != options.stack:
             raise UsageError("not confirmed; nothing was deleted")
     from .interrupt import Interrupt
-    from .report import text
     from .rollout import Request, Rollout
+    from .wording import text
 
     interrupt = Interrupt()
     _install_signals(interrupt)

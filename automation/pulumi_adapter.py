@@ -6,6 +6,7 @@ an update, each of which would be a process of its own.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
@@ -123,6 +124,17 @@ class Project:
         return backend
 
 
+# Loaded before any fork: between fork and exec nothing may be imported.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Lets the engine end with us even after kill -9: an engine whose program is gone would hold the lock to no purpose."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
 class _Command(PulumiCommand):
     """Runs the engine's executable in a session of its own, so that Ctrl-C in a terminal reaches it only through us."""
 
@@ -158,6 +170,7 @@ class _Command(PulumiCommand):
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
+            preexec_fn=_die_with_parent,
         )
         texts: dict[str, list[str]] = {"out": [], "err": []}
 

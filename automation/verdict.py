@@ -182,7 +182,7 @@ class EngineName:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a run came out, for people by `report.text` and for programs by `as_json`."""
+    """How a run came out, for people by `wording.text` and for programs by `as_json`."""
 
     stack: str
     engine: EngineName

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from automation.engine import OFFLINE_EXECUTABLE, choose
+from automation.errors import EngineNotFound, UsageError
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Path:
+    """A folder with something that answers like the Pulumi CLI."""
+    folder = tmp_path / "cli"
+    folder.mkdir()
+    pulumi = folder / "pulumi"
+    pulumi.write_text("#!/bin/sh\necho v3.299.1\n")
+    pulumi.chmod(0o755)
+    return folder
+
+
+def test_the_cli_on_the_path_is_used(cli: Path) -> None:
+    engine = choose({"PATH": str(cli)})
+    assert (engine.name, engine.version, engine.executable) == ("pulumi", "3.299.1", cli / "pulumi")
+
+
+def test_without_a_cli_the_offline_engine_stands_in() -> None:
+    engine = choose({"PATH": "/nowhere"})
+    assert (engine.name, engine.executable) == ("offline", OFFLINE_EXECUTABLE)
+
+
+@pytest.mark.parametrize("how", ["itself", "linked", "copied"])
+def test_the_offline_engine_on_the_path_is_not_taken_for_the_cli(how: str, tmp_path: Path, cli: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if how == "linked":
+        (folder / "pulumi").symlink_to(OFFLINE_EXECUTABLE)
+    elif how == "copied":
+        shutil.copy(OFFLINE_EXECUTABLE, folder / "pulumi")
+    else:
+        folder = OFFLINE_EXECUTABLE.parent
+    assert choose({"PATH": str(folder)}).name == "offline"
+    assert choose({"PATH": f"{folder}:{cli}"}).name == "pulumi"
+
+
+def test_engine_variable_decides(cli: Path) -> None:
+    assert choose({"PATH": str(cli), "ENGINE": "offline"}).name == "offline"
+    with pytest.raises(EngineNotFound, match="no Pulumi CLI"):
+        choose({"PATH": "/nowhere", "ENGINE": "pulumi"})
+    with pytest.raises(UsageError, match="offline, pulumi"):
+        choose({"PATH": "/nowhere", "ENGINE": "go"})

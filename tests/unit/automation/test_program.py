@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import json
+
+from automation.program import Overlay
+
+CONFIG = {"rollout:modules": json.dumps({"ledger": {"version": "1.0.0"}, "wallets": {"version": "2.0.0"}}), "aws:region": "x"}
+
+
+def modules(config: dict[str, str]) -> dict[str, dict[str, object]]:
+    return json.loads(config["rollout:modules"])  # type: ignore[no-any-return]
+
+
+def test_versions_and_downgrades_are_laid_over_the_configuration() -> None:
+    laid = Overlay({"ledger": "1.1.0"}, allow_downgrade=True).onto(CONFIG)
+    assert modules(laid) == {"ledger": {"version": "1.1.0", "allowDowngrade": True}, "wallets": {"version": "2.0.0", "allowDowngrade": True}}
+    assert laid["aws:region"] == "x"
+    assert modules(CONFIG)["ledger"] == {"version": "1.0.0"}
+
+
+def test_without_an_overlay_nothing_changes() -> None:
+    assert Overlay().onto(CONFIG) == CONFIG
+
+
+def test_what_is_no_map_of_modules_is_left_for_the_settings_to_refuse() -> None:
+    assert Overlay({"ledger": "1.1.0"}).onto({"rollout:modules": "nonsense"}) == {"rollout:modules": "nonsense"}
