@@ -69,12 +69,19 @@ def conninfo(text: str, **overrides: str) -> str:
         DatabaseUnavailable: it cannot be parsed. Its text is withheld: libpq's complaint may quote the password.
     """
     try:
-        return make_conninfo(text, **overrides)
+        parsed = make_conninfo(text, **overrides)
+        parts = conninfo_to_dict(parsed)
+        # An unencoded / or @ in a password makes the rest of it a port, a host or a database, which errors would show.
+        visible = f"{parts.get('host', '')}{parts.get('dbname', '')}"
+        readable = "@" not in visible and re.fullmatch(r"[\d,]*", str(parts.get("port", ""))) is not None
     except psycopg.Error:
+        readable = False
+    if not readable:
         raise DatabaseUnavailable(
             "the connection string cannot be parsed (not shown, it may hold a password)",
             hint="Write postgresql://user:password@host:port/database, special characters percent-encoded.",
-        ) from None
+        )
+    return parsed
 
 
 def address(text: str) -> str:

@@ -121,9 +121,12 @@ class Builder:
     def base(self) -> State:
         """Gives the base image, making it where it is not in the cache."""
         key = f"base-{base.key()}"
-        return self._cached(
-            State(key, ()), lambda: (self._tell("the base (Debian's Python)"), base.make(self.blobs))[1]
-        )
+
+        def make() -> Layer:
+            self._tell("the base (Debian's Python)")
+            return base.make(self.blobs)
+
+        return self._cached(State(key, ()), make)
 
     def build(self, path: Path, arguments: Mapping[str, str], under: State) -> State:
         """Builds one image.

@@ -1,0 +1,118 @@
+"""Where a statement ends is what the server would say."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator.errors import InvalidMigration
+from migrator.statements import split
+
+
+def texts(sql: str) -> list[str]:
+    return [each.text for each in split(sql)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1",
+        "SELECT ';'",
+        "SELECT 'it''s; fine'",
+        r"SELECT E'a\';b'",
+        r"SELECT 'no escape \'",
+        'SELECT ";" FROM "a""b;c"',
+        "SELECT $$;$$",
+        "SELECT $tag$ $$ ; $other$ ; $tag$",
+        "SELECT a$b$c FROM t",  # a dollar sign inside a name quotes nothing
+        "SELECT /* ; /* nested ; */ ; */ 1",
+        "SELECT 1 -- ; a comment\n + 1",
+        "CREATE RULE r AS ON INSERT TO t DO ALSO (INSERT INTO u VALUES (1); INSERT INTO v VALUES (2))",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END",
+        "CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END; $$",
+        "SELECT U&'d\\0061t;a', B'1', X'ff'",
+        "SELECT 1 AS ünï$ö",
+        "SELECT jsonb '{\"a\": 1}' ? 'a'",
+        "SELECT '{1,2}'::int[]",
+    ],
+)
+def test_semicolons_inside_of_a_statement_do_not_end_it(statement: str) -> None:
+    assert texts(f"{statement};\n{statement};SELECT 2") == [statement, statement, "SELECT 2"]
+
+
+def test_comments_and_empty_statements_are_left_out() -> None:
+    assert texts("-- only\n;;/* this */; -- and that\n") == []
+
+
+def test_a_statement_starts_on_the_line_of_its_first_word() -> None:
+    sql = "-- one\n\n/* two\nthree */ SELECT\n 1;\n\nSELECT 2; SELECT 3"
+    assert [(each.text, each.line) for each in split(sql)] == [("SELECT\n 1", 4), ("SELECT 2", 7), ("SELECT 3", 7)]
+
+
+def test_the_server_s_error_position_leads_to_a_line_of_the_file() -> None:
+    (statement,) = split("\n\nSELECT 1,\n  2,\n  nonsense")
+    assert statement.line_at(statement.text.index("nonsense") + 1) == 5
+
+
+@pytest.mark.parametrize(
+    ("sql", "what", "line"),
+    [
+        ("SELECT 1;\nSELECT 'open", "string", 2),
+        ("SELECT E'open", "string", 1),
+        ('\n\nSELECT "open', "identifier", 3),
+        ("SELECT $x$ open $y$", "dollar", 1),
+        ("\n/* open /* */", "comment", 2),
+        ("\\set x 1", "psql", 1),
+    ],
+)
+def test_what_is_never_closed_is_named_with_its_line(sql: str, what: str, line: int) -> None:
+    with pytest.raises(InvalidMigration, match=what) as caught:
+        split(sql)
+    assert caught.value.line == line
+
+
+def test_words_tell_the_kind_of_a_statement_whatever_stands_around_it() -> None:
+    (statement,) = split("/* x */ create -- y\n unique /* z */ index concurrently i on t (a)")
+    assert statement.words[:4] == ("CREATE", "UNIQUE", "INDEX", "CONCURRENTLY")
+
+
+_word = st.text("abcxyz_", min_size=1, max_size=6).filter(lambda text: text.upper() not in ("E", "U"))
+_piece = st.one_of(
+    _word,
+    st.text("ab;'$\n\"-/* ", max_size=12).map(lambda text: "'" + text.replace("'", "''") + "'"),
+    st.text("ab;'$\n\"-/* ", min_size=1, max_size=12).map(lambda text: '"' + text.replace('"', '""') + '"'),
+    st.text("ab;'\n\"-/* ", max_size=12).map(lambda text: f"$q${text}$q$"),
+    st.text("ab;'\n\"$ ", max_size=12).map(lambda text: f"/*{text}*/"),
+    st.text("ab;'\"$-/* ", max_size=12).map(lambda text: f"--{text}\n"),
+    st.sampled_from(["(a; b)", "1.5e3", "::", "<=", "$1", "[1]"]),
+)
+_statement = st.tuples(_word, st.lists(_piece, max_size=6), _word).map(
+    lambda parts: " ".join([parts[0], *parts[1], parts[2]])
+)
+
+
+@given(st.lists(_statement, max_size=6), st.sampled_from([";", " ;\n", ";\n\n-- between;\n", "; /* ; */"]))
+def test_statements_put_together_come_apart_the_same(statements: list[str], separator: str) -> None:
+    sql = separator.join(statements)
+    found = split(sql)
+    assert [each.text for each in found] == statements
+    position = 0
+    for each in found:
+        position = sql.index(each.text, position)
+        assert each.line == sql.count("\n", 0, position) + 1
+        position += len(each.text)
+
+
+@given(st.text("aE;'\"$-/*()\n\\ ", max_size=40))
+def test_any_text_is_split_or_refused(sql: str) -> None:
+    try:
+        found = split(sql)
+    except InvalidMigration as error:
+        found = []
+        named = error.line
+    else:
+        named = 1
+    assert named
+    assert all(each.text and each.text.strip() == each.text for each in found)
