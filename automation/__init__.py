@@ -51,7 +51,8 @@ def preview(
         allow_downgrade: accept versions older than those that serve.
         policy_packs: folders of policy packs.
         on_event: given the engine's events, from another thread.
-        environment: variables to add for the engine.
+        environment: variables to add for the engine, such as its backend and passphrase. KUBECONFIG is this process's: the program
+            runs in it.
         interrupt: may stop it.
 
     Returns:
@@ -93,7 +94,8 @@ def up(
         policy_packs: folders of policy packs.
         on_progress: told of each change of state, from other threads, one call at a time.
         on_event: given the engine's events, from another thread.
-        environment: variables to add for the engine.
+        environment: variables to add for the engine, such as its backend and passphrase. KUBECONFIG is this process's: the program
+            runs in it.
         interrupt: may stop it.
 
     Returns:

@@ -172,7 +172,8 @@ class Rollout:
 
     def _locked(self, held: tuple[LockHolder, ...]) -> Verdict:
         who = "; ".join(str(lock) for lock in held)
-        return Verdict(self._request.stack, self._name(), Outcome.LOCKED, self._seconds(), error="another update holds the stack", lock=who, notices=tuple(self._notices))
+        error = f"another update holds the stack: {who}"
+        return Verdict(self._request.stack, self._name(), Outcome.LOCKED, self._seconds(), error=error, lock=who, notices=tuple(self._notices))
 
     def _previewed(self, program: InlineProgram, run: Run, facts: _Facts) -> Verdict:
         """The verdict on a preview: refused, unchanged or previewed."""

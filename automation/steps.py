@@ -120,7 +120,7 @@ class LockHolder:
     path: str = ""
 
     def __str__(self) -> str:
-        process = f", process {self.pid}" if self.pid else ""
+        process = f" (pid {self.pid})" if self.pid else ""
         return f"{self.user}@{self.host}{process}, since {self.since}"
 
 

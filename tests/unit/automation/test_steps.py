@@ -53,7 +53,7 @@ def test_a_held_lock_is_told_with_its_holder() -> None:
     )
     failure = classify(1, "", text)
     assert failure.kind == "locked"
-    assert [str(lock) for lock in failure.locks] == ["ann@build-7, process 4711, since 2026-11-22T21:37:49Z"]
+    assert [str(lock) for lock in failure.locks] == ["ann@build-7 (pid 4711), since 2026-11-22T21:37:49Z"]
 
 
 def test_wrong_passphrase_is_recognised() -> None:

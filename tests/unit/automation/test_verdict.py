@@ -217,7 +217,7 @@ def test_locked_names_the_holder() -> None:
     failure = Failure("locked", "the stack is currently locked", (LockHolder("ann", "build-7", 4711, "2026-11-22T21:37:49Z"),))
     verdict = judge("dev", ENGINE, {"ledger": "1.2.0"}, Run(False, failure=failure), before=serving(), after=serving())
     assert (verdict.outcome, verdict.exit_code) == (Outcome.LOCKED, 5)
-    assert wording.text(verdict).startswith("stack dev is locked by another update: ann@build-7, process 4711, since 2026-11-22T21:37:49Z")
+    assert wording.text(verdict).startswith("stack dev is locked by another update: ann@build-7 (pid 4711), since 2026-11-22T21:37:49Z")
 
 
 def test_a_failure_of_the_stack_itself_is_not_lost() -> None:

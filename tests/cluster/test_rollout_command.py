@@ -1,0 +1,254 @@
+"""The `rollout` command as people and CI meet it: what it says, when, in which order, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from lightkube.resources.core_v1 import Pod
+
+import automation
+from automation.verdict import Outcome, Verdict
+from tests.cluster.stacks import Stack, wait_for
+
+pytestmark = pytest.mark.cluster
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a command's output and when it came, in seconds since its start."""
+
+    at: float
+    text: str
+
+
+def narrated(stack: Stack, *arguments: str) -> tuple[int, str, list[Line]]:
+    """Runs `rollout`; returns its exit code, its stdout and the timed lines of its stderr."""
+    started = time.monotonic()
+    process = stack.workspace.start(*arguments)
+    assert process.stderr is not None
+    assert process.stdout is not None
+    lines: list[Line] = []
+
+    def read(stream: Iterator[str]) -> None:
+        lines.extend(Line(time.monotonic() - started, line.rstrip("\n")) for line in stream)
+
+    reader = threading.Thread(target=read, args=(process.stderr,))
+    reader.start()
+    stdout = process.stdout.read()
+    reader.join()
+    process.stdout.close()
+    process.stderr.close()
+    return process.wait(), stdout, lines
+
+
+def test_progress_is_one_line_for_each_change_in_the_order_of_the_gate(stack: Stack) -> None:
+    stack.deployed("1.0.0")
+    code, stdout, lines = narrated(stack, "up", "--set", "ledger=1.1.0")
+    assert code == 0
+    said = "\n".join(line.text for line in lines)
+    order = ["migration to 1.1.0: Job ledger-1-1-0-migrate-", "migration to 1.1.0: done", "starting 1.1.0", "1.1.0 is healthy", "traffic goes to 1.1.0", "draining 1.0.0", "1.0.0 removed"]
+    places = [said.find(each) for each in order]
+    assert -1 not in places, said
+    assert places == sorted(places), said
+    assert stdout.splitlines()[0] == "ledger 1.0.0 -> 1.1.0: deployed, serving (1/1 ready)"
+
+
+def test_a_failed_migration_is_told_in_the_order_people_ask(stack: Stack) -> None:
+    stack.deployed("1.1.0")
+    code, stdout, lines = narrated(stack, "up", "--set", "ledger=1.2.0")
+    assert code == 3
+    first = stdout.splitlines()
+    assert first[0].startswith("ledger 1.2.0: migration failed (Job ledger-1-2-0-migrate-")
+    assert "division by zero (SQLSTATE 22012)" in first[1]
+    assert first[2].startswith("  statement at ")
+    logs, serving = stdout.index("last log lines:"), stdout.index("previous version 1.1.0 still serving (1/1 ready)")
+    assert logs < serving
+    assert "Traceback" not in stdout + "\n".join(line.text for line in lines)
+    cause = next(line for line in lines if "migration failed at" in line.text)
+    log = next(line for line in lines if " | " in line.text)
+    assert log.at <= cause.at, "the log comes as it is written, before the verdict on it"
+
+
+def test_the_cause_is_on_screen_within_two_seconds_of_the_pods_end(stack: Stack) -> None:
+    stack.deployed("1.1.0")
+    process = stack.workspace.start("up", "--set", "ledger=1.2.0")
+    assert process.stderr is not None
+    shown = 0.0
+    for line in process.stderr:
+        if "migration failed" in line:
+            shown = time.time()
+            break
+    process.communicate(timeout=60)
+    ended = next(
+        p.status.containerStatuses[0].state.terminated.finishedAt
+        for p in stack.objects(Pod)
+        if (p.metadata.labels or {}).get("rollout.formance.com/version") == "1.2.0"
+    )
+    # The kubelet writes whole seconds, rounded down.
+    assert shown - ended.timestamp() < 3.0
+
+
+def test_a_new_versions_missing_image_is_told_within_15_seconds_where_no_migration_meets_it_first(stack: Stack) -> None:
+    stack.configure(database=False, image="localhost/busybox", version="1.0.0", args=["sleep", "1000"])
+    started = time.monotonic()
+    code, verdict = stack.up("9.9.9")
+    assert code == 4, verdict
+    assert time.monotonic() - started < 20
+    assert "ImagePull" in str(verdict)
+
+
+def test_a_migration_no_node_has_room_for_is_told_within_15_seconds(stack: Stack) -> None:
+    stack.deployed("1.0.0")
+    stack.configure(database=False, resources={"requests": {"cpu": "4000"}})
+    started = time.monotonic()
+    code, verdict = stack.up()
+    assert code == 4, verdict
+    assert time.monotonic() - started < 20
+    assert "Unschedulable" in str(verdict)
+    assert stack.serving() == "1.0.0"
+
+
+def test_preview_changes_nothing_and_says_what_would_be_done(stack: Stack) -> None:
+    stack.deployed("1.0.0")
+    file = stack.workspace.root / f"Pulumi.{stack.name}.yaml"
+    before = file.read_bytes(), stack.job_uids(), stack.fingerprints("1.0.0")
+    code, verdict = stack.workspace.rollout("preview", "--set", "ledger=1.1.0")
+    assert (code, verdict["outcome"]) == (0, "previewed")
+    assert "migrate" in verdict["modules"][0]["detail"]
+    assert (file.read_bytes(), stack.job_uids(), stack.fingerprints("1.0.0")) == before
+
+
+def test_set_is_written_when_accepted_with_comments_kept_and_not_when_refused(stack: Stack) -> None:
+    stack.deployed("1.1.0")
+    file = stack.workspace.root / f"Pulumi.{stack.name}.yaml"
+    file.write_text(f"# the team's own words\n{file.read_text()}")
+    code, _ = stack.workspace.rollout("up", "--set", "ledger=1.0.0")
+    assert code == 2
+    assert "version: 1.1.0" in file.read_text()
+    code, _ = stack.workspace.rollout("up", "--set", "ledger=1.6.0")
+    assert code == 0
+    assert "version: 1.6.0" in file.read_text()
+    assert "# the team's own words" in file.read_text()
+    assert [p.name for p in stack.workspace.root.glob(".*")] == []
+
+
+def test_a_downgrade_that_is_asked_for_is_done(stack: Stack) -> None:
+    stack.deployed("1.1.0")
+    code, verdict = stack.workspace.rollout("up", "--set", "ledger=1.0.0", "--allow-downgrade")
+    assert (code, verdict["outcome"]) == (0, "deployed")
+    assert stack.serving() == "1.0.0"
+
+
+def test_the_lock_of_a_dead_process_is_removed_with_a_notice(stack: Stack) -> None:
+    stack.deployed("1.0.0")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    folder = stack.workspace.root / "state/.pulumi/locks/organization/rollout" / stack.name
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"pid": dead.pid, "username": pwd.getpwuid(os.getuid()).pw_name, "hostname": socket.gethostname(), "timestamp": "2026-01-01T00:00:00Z"}
+    (folder / "1.json").write_text(json.dumps(content))
+    code, verdict = stack.up()
+    assert code == 0
+    assert str(dead.pid) in verdict["notices"][0]
+    (folder / "2.json").write_text(json.dumps({**content, "hostname": "elsewhere"}))
+    code, verdict = stack.up()
+    assert (code, verdict["outcome"]) == (5, "locked")
+    assert "elsewhere" in verdict["lock"]
+    (folder / "2.json").unlink()
+
+
+def test_status_tells_wanted_deployed_and_migrated(stack: Stack) -> None:
+    stack.deployed("1.1.0")
+    assert stack.up("1.2.0")[0] == 3
+    code, status = stack.workspace.rollout("status")
+    assert code == 0
+    [module] = status["modules"]
+    assert {k: module[k] for k in ("wanted", "deployed", "migrated", "ready", "desired", "settled")} == {
+        "wanted": "1.2.0", "deployed": "1.1.0", "migrated": "1.1.0", "ready": 1, "desired": 1, "settled": False,
+    }  # fmt: skip
+    assert len(status["init_errors"]) == 1
+    assert status["lock"] is None
+
+
+def test_sigterm_ends_like_ctrl_c(stack: Stack) -> None:
+    stack.deployed("1.0.0")
+    stack.configure(version="1.5.1")
+    with stack.running("up", until=lambda: stack.job("1.5.1") == "active", what="the migration to run") as process:
+        os.kill(process.pid, signal.SIGTERM)
+        stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "is still running" in stdout
+    assert "previous version 1.0.0 still serving (1/1 ready)" in stdout
+    assert "Traceback" not in stdout + stderr
+    assert not list((stack.workspace.root / "state/.pulumi/locks").rglob("*.json"))
+    wait_for("the migration to end by itself", lambda: stack.job("1.5.1") == "succeeded")
+
+
+def test_an_engine_ended_by_someone_else_is_a_cancelled_run_that_the_next_one_continues(stack: Stack) -> None:
+    stack.deployed("1.0.0")
+    stack.configure(version="1.5.1")
+    with stack.running("up", "--json", until=lambda: stack.job("1.5.1") == "active", what="the migration to run") as process:
+        [lock] = (stack.workspace.root / "state/.pulumi/locks").rglob("*.json")
+        os.kill(json.loads(lock.read_text())["pid"], signal.SIGKILL)
+        stdout, _ = process.communicate(timeout=30)
+    verdict = json.loads(stdout)
+    assert (process.returncode, verdict["outcome"]) == (130, "cancelled")
+    assert "SIGKILL" in verdict["error"]
+    stack.deployed("1.5.1")
+
+
+def test_a_no_op_is_quick(stack: Stack) -> None:
+    stack.deployed("1.1.0")
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        code, verdict = stack.up()
+        times.append(time.monotonic() - started)
+        assert (code, verdict["outcome"]) == (0, "unchanged")
+        assert verdict["modules"][0]["serving"] == {"version": "1.1.0", "ready": 1, "desired": 1}
+    assert min(times) < 3.0
+
+
+def test_a_portal_updates_two_stacks_at_once_in_one_process(make_stack: Callable[[], Stack], monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks = [make_stack(), make_stack()]
+    stacks[0].configure(version="1.1.0")
+    monkeypatch.setenv("KUBECONFIG", stacks[0].workspace.env["KUBECONFIG"])
+    verdicts: dict[str, Verdict] = {}
+    heard: dict[str, list[str]] = {s.name: [] for s in stacks}
+
+    def update(stack: Stack) -> None:
+        verdicts[stack.name] = automation.up(
+            stack.name,
+            cwd=stack.workspace.root,
+            environment=_engine_environment(stack),
+            on_progress=lambda p: heard[stack.name].append(p.text),
+        )
+
+    threads = [threading.Thread(target=update, args=(s,)) for s in stacks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert {n: v.outcome for n, v in verdicts.items()} == {s.name: Outcome.DEPLOYED for s in stacks}
+    assert [s.serving() for s in stacks] == ["1.1.0", "1.0.0"]
+    assert any("traffic goes to 1.1.0" in text for text in heard[stacks[0].name])
+    assert not any("1.1.0" in text for text in heard[stacks[1].name])
+    for stack in stacks:
+        found = automation.status(stack.name, cwd=stack.workspace.root, environment=_engine_environment(stack))
+        assert found.modules[0].settled
+
+
+def _engine_environment(stack: Stack) -> dict[str, str]:
+    names = ("PATH", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_HOME")
+    return {name: stack.workspace.env[name] for name in names}
