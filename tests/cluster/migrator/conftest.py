@@ -1,0 +1,186 @@
+"""A real PostgreSQL server, a database of its own for each test, and runners as processes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from migrator import Settings, database
+from migrator.database import Target
+from offline import paths
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+QUIET = Settings(lock_timeout=0.5, retry_budget=10, runner_budget=30, connect_budget=5)
+
+# All of the catalogue's rows, so that after a rollback even the OIDs must be the old ones. Left out are the columns
+# that the server changes outside of transactions: statistics of tables and of (auto)vacuum.
+_CATALOGUES = [
+    "pg_attrdef",
+    "pg_attribute",
+    "pg_class",
+    "pg_collation",
+    "pg_constraint",
+    "pg_conversion",
+    "pg_default_acl",
+    "pg_depend",
+    "pg_description",
+    "pg_enum",
+    "pg_event_trigger",
+    "pg_extension",
+    "pg_index",
+    "pg_inherits",
+    "pg_language",
+    "pg_namespace",
+    "pg_opclass",
+    "pg_operator",
+    "pg_policy",
+    "pg_proc",
+    "pg_publication",
+    "pg_range",
+    "pg_rewrite",
+    "pg_sequence",
+    "pg_trigger",
+    "pg_ts_config",
+    "pg_type",
+]
+_OUTSIDE = ["relpages", "reltuples", "relallvisible", "relfrozenxid", "relminmxid", "relhasindex"]
+
+
+def catalogue(uri: str) -> dict[str, str]:
+    """A digest of every table of pg_catalog."""
+    with psycopg.connect(uri) as connection:
+        found = {}
+        for name in _CATALOGUES:
+            query = f"SELECT md5(string_agg(r, '\n' ORDER BY r)) FROM (SELECT (to_jsonb(t) - %s::text[])::text FROM {name} t) AS x (r)"
+            row = connection.execute(query.encode(), (_OUTSIDE,)).fetchone()
+            found[name] = str(row and row[0])
+        return found
+
+
+@dataclass
+class Runner:
+    """`python -m migrator` as a process."""
+
+    process: subprocess.Popen[str]
+    words_file: Path
+    lines: list[str] = field(default_factory=list)
+
+    def wait_for(self, text: str, seconds: float = 20) -> None:
+        """Reads its log until a line holds the text."""
+        assert self.process.stderr is not None
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            line = self.process.stderr.readline()
+            self.lines.append(line)
+            if text in line:
+                return
+            assert line, f"the runner ended without {text!r}: {self.lines}"
+        raise AssertionError(f"no {text!r} within {seconds} s: {self.lines}")
+
+    def end(self, seconds: float = 60) -> int:
+        """Waits for its exit code."""
+        _, rest = self.process.communicate(timeout=seconds)
+        self.lines.append(rest)
+        return self.process.returncode
+
+    @property
+    def log(self) -> str:
+        return "".join(self.lines)
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """Its last words."""
+        return dict(json.loads(self.words_file.read_text()))
+
+
+@dataclass
+class Database:
+    """One database and one directory of migrations."""
+
+    uri: str
+    name: str
+    directory: Path
+    runners: list[Runner] = field(default_factory=list)
+
+    def write(self, **migrations: str) -> None:
+        """Writes migrations: `write(_0001_a="SELECT 1")`."""
+        for name, sql in migrations.items():
+            (self.directory / f"{name.lstrip('_')}.sql").write_text(sql)
+
+    def start(self, *arguments: str, **environment: str) -> Runner:
+        """Starts `migrate` as a process."""
+        words = self.directory.parent / f"words-{len(self.runners)}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "migrator", "migrate", "--directory", str(self.directory), *arguments],
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "POSTGRES_URI": self.uri,
+                "TERMINATION_LOG": str(words),
+                "MIGRATE_LOCK_TIMEOUT": "0.5",
+                "MIGRATE_RETRY_BUDGET": "10",
+                **environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        runner = Runner(process, words)
+        self.runners.append(runner)
+        return runner
+
+    def value(self, query: str, *parameters: object) -> Any:
+        """The first column of a query's first row."""
+        with psycopg.connect(self.uri, autocommit=True) as connection:
+            row = connection.execute(query.encode(), parameters).fetchone()
+            return row[0] if row else None
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.uri, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture(scope="session")
+def server() -> str:
+    """Connection string of the server's maintenance database."""
+    return os.environ.get("TEST_POSTGRES_URI") or paths.postgres().uri()
+
+
+@pytest.fixture
+def make_database(server: str, tmp_path: Path) -> Iterator[Callable[[], Database]]:
+    made: list[Database] = []
+
+    def make() -> Database:
+        name = f"migrator-test-{secrets.token_hex(4)}"
+        database.create(Target(name, server), QUIET, print)
+        directory = tmp_path / name / "sql"
+        directory.mkdir(parents=True)
+        made.append(Database(make_conninfo(server, dbname=name), name, directory))
+        return made[-1]
+
+    yield make
+    for each in made:
+        for runner in each.runners:
+            with contextlib.suppress(ProcessLookupError):
+                runner.process.send_signal(signal.SIGKILL)
+            runner.process.communicate()
+        database.drop(Target(each.name, server), QUIET, print)
+
+
+@pytest.fixture
+def base(make_database: Callable[[], Database]) -> Database:
+    return make_database()

@@ -1,0 +1,139 @@
+"""However many runners start, are killed or lose their connections: every migration is committed exactly once."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+import psycopg
+import pytest
+
+import migrator
+from migrator.errors import Blocked, StatementFailed
+from tests.cluster.migrator.conftest import QUIET, Database
+
+pytestmark = pytest.mark.cluster
+
+# No IF NOT EXISTS: what runs twice fails, or counts two.
+FIRST = "CREATE TABLE counted (file int); INSERT INTO counted VALUES (1); SELECT pg_sleep(0.2)"
+SECOND = "INSERT INTO counted VALUES (2); CREATE TABLE once ()"
+
+
+def assert_once(base: Database) -> None:
+    assert base.value("SELECT array_agg(file ORDER BY file) FROM counted") == [1, 2]
+    assert base.value("SELECT count(*) FROM migrator.migrations WHERE applied_at IS NOT NULL") == 2
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_runners_started_together_commit_once_and_all_succeed(count: int, base: Database) -> None:
+    base.write(_0001_a=FIRST, _0002_b=SECOND)
+    runners = [base.start() for _ in range(count)]
+    assert [runner.end() for runner in runners] == [0] * count, "".join(each.log for each in runners)
+    assert sorted(runner.words["outcome"] for runner in runners) == ["migrated"] + ["unchanged"] * (count - 1)
+    assert_once(base)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_runners_killed_at_random_commit_once(seed: int, base: Database) -> None:
+    chance = random.Random(seed)
+    base.write(_0001_a=FIRST, _0002_b=SECOND)
+    runners = [base.start() for _ in range(3)]
+    for runner in chance.sample(runners, 2):
+        time.sleep(chance.uniform(0.05, 0.5))
+        runner.process.send_signal(chance.choice([signal.SIGKILL, signal.SIGTERM]))
+    for runner in runners:
+        runner.end()
+    assert base.start().end() == 0
+    assert_once(base)
+
+
+def test_a_runner_whose_lock_is_lost_still_commits_once(base: Database) -> None:
+    base.write(_0001_a=FIRST.replace("0.2", "2"), _0002_b=SECOND)
+    first = base.start()
+    first.wait_for("statement 3/3")
+    base.value("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrator-lock%%'")
+    second = base.start()
+    second.wait_for("another runner's transaction is still open")
+    assert first.end() == 0, first.log
+    assert second.end() == 0, second.log
+    assert_once(base)
+
+
+def test_a_connection_lost_at_the_commit_does_not_apply_twice(base: Database) -> None:
+    # Nobody knows whether a commit whose answer is lost has happened; the record does.
+    base.write(_0001_a=FIRST, _0002_b=SECOND)
+    killed = False
+
+    def log(line: str) -> None:
+        nonlocal killed
+        if line == "commit" and not killed:
+            killed = True
+            base.value(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name LIKE 'migrator %%'"
+            )
+
+    assert migrator.run(base.uri, base.directory, QUIET, log).attempts == 2
+    assert_once(base)
+
+
+def test_a_runner_that_waits_too_long_names_the_other(base: Database) -> None:
+    base.write(_0001_a="SELECT 1")
+    with psycopg.connect(base.uri, autocommit=True, application_name="stuck") as other:
+        other.execute("SELECT pg_advisory_lock(1835624306, 1)")
+        with pytest.raises(Blocked) as caught:
+            migrator.run(base.uri, base.directory, migrator.Settings(runner_budget=0.5))
+    assert [each.application for each in caught.value.blockers] == ["stuck"]
+
+
+INDEX = "-- migrate: non-transactional\nCREATE INDEX CONCURRENTLY t_a ON t (a);\nCREATE UNIQUE INDEX CONCURRENTLY t_b ON t (b);\nCREATE INDEX CONCURRENTLY t_c ON t (c)"
+
+
+@pytest.fixture
+def table(base: Database) -> Database:
+    base.execute("CREATE TABLE t (a int, b int, c int); INSERT INTO t SELECT g, g, g FROM generate_series(1, 1000) g")
+    return base
+
+
+def test_concurrent_index_builds_do_not_deadlock_with_waiting_runners(table: Database) -> None:
+    table.write(_0001_index=INDEX)
+    runners = [table.start() for _ in range(3)]
+    assert [runner.end() for runner in runners] == [0, 0, 0], "".join(each.log for each in runners)
+    assert table.value("SELECT count(*) FROM pg_index WHERE indrelid = 't'::regclass AND indisvalid") == 3
+
+
+def test_an_interrupted_non_transactional_file_goes_on_where_it_stopped(table: Database) -> None:
+    table.execute("INSERT INTO t VALUES (1, 1, 1)")  # t_b cannot be unique
+    table.write(_0001_index=INDEX)
+    said: list[str] = []
+    with pytest.raises(StatementFailed) as caught:
+        migrator.run(table.uri, table.directory, QUIET, said.append)
+    assert (caught.value.line, caught.value.sqlstate) == (3, "23505")
+    assert any("is non-transactional" in line for line in said)
+    assert table.value("SELECT done FROM migrator.migrations") == 1
+
+    table.execute("DELETE FROM t WHERE ctid = (SELECT max(ctid) FROM t)")
+    said.clear()
+    assert migrator.run(table.uri, table.directory, QUIET, said.append).applied == ("0001_index.sql",)
+    assert any("resuming after statement 1/3" in line for line in said)
+    assert any("dropping the invalid index t_b" in line for line in said)
+    assert table.value("SELECT count(*) FROM pg_index WHERE indrelid = 't'::regclass AND indisvalid") == 3
+
+
+def test_files_around_a_non_transactional_one_keep_their_order(table: Database) -> None:
+    table.write(
+        _0001_a="CREATE TABLE u (a int)",
+        _0002_index="-- migrate: non-transactional\nCREATE INDEX CONCURRENTLY u_a ON u (a)",
+        _0003_c="DROP INDEX u_a",
+    )
+    result = migrator.run(table.uri, table.directory, QUIET)
+    assert result.applied == ("0001_a.sql", "0002_index.sql", "0003_c.sql")
+
+
+def test_a_statement_that_needs_to_be_alone_gets_a_hint(table: Database) -> None:
+    table.write(_0001_a="CREATE INDEX CONCURRENTLY t_a ON t (a)")
+    with pytest.raises(StatementFailed) as caught:
+        migrator.run(table.uri, table.directory, QUIET)
+    assert caught.value.sqlstate == "25001"
+    assert "non-transactional" in caught.value.hint

@@ -1,0 +1,208 @@
+"""A failed migration leaves the database as it was: at every statement of every file, and whatever ends it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import migrator
+from migrator import files
+from migrator.errors import Blocked, HistoryMismatch, StatementFailed
+from offline.sample.versions import VERSIONS, Version
+from tests.cluster.migrator.conftest import QUIET, Database, catalogue
+
+pytestmark = pytest.mark.cluster
+
+
+def _quick(sql: str) -> str:
+    return re.sub(r"pg_sleep\(\d+\)", "pg_sleep(0)", sql)
+
+
+@pytest.mark.parametrize("version", VERSIONS.values(), ids=VERSIONS)
+def test_failing_after_any_statement_of_a_sample_s_migration_leaves_the_catalogue_unchanged(
+    version: Version, base: Database
+) -> None:
+    *before, own = version.directories
+    for path in (path for directory in before for path in directory.iterdir()):
+        (base.directory / path.name).write_text(_quick(path.read_text()))
+    if before:
+        migrator.run(base.uri, base.directory, QUIET)
+    untouched = catalogue(base.uri)
+    for path in sorted(own.iterdir()):
+        statements = files.parse(path.name, path.read_bytes()).statements
+        for count in range(len(statements) + 1):
+            broken = [_quick(each.text) for each in statements[:count]] + ["SELECT no_such_column"]
+            (base.directory / path.name).write_text(";\n".join(broken))
+            with pytest.raises(StatementFailed):
+                migrator.run(base.uri, base.directory, QUIET)
+            assert catalogue(base.uri) == untouched, f"{path.name} left something after {count} statements"
+
+
+def test_a_failure_in_a_later_file_takes_the_earlier_ones_back(base: Database) -> None:
+    base.write(_0001_a="CREATE TABLE a ()", _0002_b="CREATE TABLE b ();\n\nSELECT 1/0;\n")
+    untouched = catalogue(base.uri)
+    with pytest.raises(StatementFailed) as caught:
+        migrator.run(base.uri, base.directory, QUIET)
+    assert catalogue(base.uri) == untouched
+    error = caught.value
+    assert (error.file, error.line, error.sqlstate, error.statement) == ("0002_b.sql", 3, "22012", "SELECT 1/0")
+
+
+def test_an_error_inside_of_a_long_statement_is_told_with_its_own_line(base: Database) -> None:
+    base.write(_0001_a="SELECT 1,\n  2,\n  no_such_column\nFROM pg_class")
+    with pytest.raises(StatementFailed) as caught:
+        migrator.run(base.uri, base.directory, QUIET)
+    assert caught.value.line == 3
+
+
+def test_a_constraint_checked_at_commit_takes_everything_back(base: Database) -> None:
+    base.write(
+        _0001_a="CREATE TABLE a (id int PRIMARY KEY, up int REFERENCES a DEFERRABLE INITIALLY DEFERRED);"
+        "INSERT INTO a VALUES (1, 2)"
+    )
+    untouched = catalogue(base.uri)
+    with pytest.raises(StatementFailed, match="COMMIT") as caught:
+        migrator.run(base.uri, base.directory, QUIET)
+    assert caught.value.sqlstate == "23503"
+    assert catalogue(base.uri) == untouched
+
+
+def test_sigterm_rolls_back_and_says_so(base: Database) -> None:
+    base.write(_0001_a="CREATE TABLE a (); SELECT pg_sleep(60)")
+    untouched = catalogue(base.uri)
+    runner = base.start()
+    runner.wait_for("statement 2/2")
+    runner.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert runner.end() == 128 + signal.SIGTERM
+    assert time.monotonic() - began < 5
+    assert "SIGTERM: rolled back 0001_a.sql; the database is as it was" in runner.log
+    assert runner.words["outcome"] == "terminated"
+    assert catalogue(base.uri) == untouched
+    assert base.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%'") == 0
+
+
+def test_a_killed_runner_s_statement_ends_soon_and_holds_nothing(base: Database) -> None:
+    base.write(_0001_a="CREATE TABLE a (); SELECT pg_sleep(60)")
+    untouched = catalogue(base.uri)
+    runner = base.start()
+    runner.wait_for("statement 2/2")
+    runner.process.kill()
+    base.write(_0001_a="CREATE TABLE a ()")
+    result = migrator.run(base.uri, base.directory, QUIET)  # waits for the lock, not for the 60 s
+    assert result.outcome == "migrated"
+    assert result.seconds < 5
+    assert catalogue(base.uri) != untouched
+
+
+def test_a_statement_that_takes_too_long_is_ended_with_a_hint(base: Database) -> None:
+    base.write(_0001_a="CREATE TABLE a (); SELECT pg_sleep(60)")
+    untouched = catalogue(base.uri)
+    settings = migrator.Settings(statement_timeout=0.3)
+    with pytest.raises(StatementFailed) as caught:
+        migrator.run(base.uri, base.directory, settings)
+    assert caught.value.sqlstate == "57014"
+    assert "MIGRATE_STATEMENT_TIMEOUT" in caught.value.hint
+    assert catalogue(base.uri) == untouched
+
+
+def test_a_blocked_run_names_who_blocks_it_and_leaves_no_trace(base: Database) -> None:
+    base.execute("CREATE TABLE a ()")
+    base.write(_0001_a="CREATE TABLE b (); ALTER TABLE a ADD COLUMN x int")
+    untouched = catalogue(base.uri)
+    with psycopg.connect(base.uri, application_name="night report") as blocker:
+        blocker.execute("SELECT FROM a")
+        settings = migrator.Settings(lock_timeout=0.3, retry_budget=1.5)
+        with pytest.raises(Blocked) as caught:
+            migrator.run(base.uri, base.directory, settings)
+        error = caught.value
+        assert (error.sqlstate, error.file, error.line) == ("55P03", "0001_a.sql", 1)
+        (named,) = error.blockers
+        assert named.pid == blocker.info.backend_pid
+        assert (named.application, named.query) == ("night report", "SELECT FROM a")
+        assert named.state == "idle in transaction"
+        assert named.since.endswith("Z")
+        assert str(named.pid) in error.message
+        assert catalogue(base.uri) == untouched
+
+
+def test_a_run_blocked_for_a_while_succeeds_once_the_blocker_is_gone(base: Database) -> None:
+    base.execute("CREATE TABLE a ()")
+    base.write(_0001_a="ALTER TABLE a ADD COLUMN x int")
+    with psycopg.connect(base.uri) as blocker:
+        blocker.execute("SELECT FROM a")
+        runner = base.start()
+        runner.wait_for("trying again")
+    assert runner.end() == 0
+    assert runner.words["attempts"] > 1
+
+
+def test_a_connection_lost_in_mid_run_is_tried_again(base: Database) -> None:
+    base.write(_0001_a="CREATE TABLE a (); SELECT pg_sleep(1)")
+    runner = base.start()
+    runner.wait_for("statement 2/2")
+    base.value("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%'")
+    assert runner.end() == 0
+    assert runner.words["attempts"] == 2
+    assert base.value("SELECT count(*) FROM migrator.migrations") == 1
+
+
+def test_a_failure_of_its_own_is_not_tried_again(base: Database) -> None:
+    base.write(_0001_a="SELECT 1/0")
+    runner = base.start("--json")
+    assert runner.end() == 1
+    assert "trying again" not in runner.log
+    assert "migrate: ERROR 0001_a.sql line 1: SQLSTATE 22012: division by zero" in runner.log
+    expected = {"outcome": "failed", "file": "0001_a.sql", "line": 1, "sqlstate": "22012", "statement": "SELECT 1/0"}
+    assert expected.items() <= runner.words.items()
+
+
+def test_what_one_file_sets_for_itself_does_not_reach_the_next(base: Database) -> None:
+    base.write(
+        _0001_a="CREATE SCHEMA s; SET search_path TO s; SET LOCAL lock_timeout = 0; CREATE TABLE a ()",
+        _0002_b="CREATE TABLE b AS SELECT current_setting('lock_timeout') AS lock_timeout",
+    )
+    migrator.run(base.uri, base.directory, QUIET)
+    assert base.value("SELECT to_regclass('s.a') IS NOT NULL AND to_regclass('public.b') IS NOT NULL")
+    assert base.value("SELECT lock_timeout FROM b") == "500ms"
+
+
+def test_a_changed_file_is_refused_and_nothing_is_run(base: Database) -> None:
+    base.write(_0001_a="CREATE TABLE a ()")
+    migrator.run(base.uri, base.directory, QUIET)
+    base.write(_0001_a="CREATE TABLE a (x int)", _0002_b="CREATE TABLE b ()")
+    with pytest.raises(HistoryMismatch):
+        migrator.run(base.uri, base.directory, QUIET)
+    assert base.value("SELECT to_regclass('b')") is None
+
+
+def test_an_older_image_on_a_newer_database_is_content(base: Database, tmp_path: Path) -> None:
+    base.write(_0001_a="CREATE TABLE a ()", _0002_b="CREATE TABLE b ()")
+    migrator.run(base.uri, base.directory, QUIET)
+    (base.directory / "0002_b.sql").unlink()
+    said: list[str] = []
+    result = migrator.run(base.uri, base.directory, QUIET, said.append)
+    assert result.outcome == "unchanged"
+    assert result.ahead == ("0002_b.sql",)
+    assert "ahead" in said[-1]
+
+
+def test_nothing_pending_takes_no_lock_and_under_50_ms(make_database: Callable[[], Database]) -> None:
+    base = make_database()
+    base.write(**{f"_{number:04}_x": "SELECT 1" for number in range(1, 51)})
+    migrator.run(base.uri, base.directory, QUIET)
+    with psycopg.connect(base.uri, autocommit=True) as holder:
+        # With the runners' lock taken by somebody else a run that wanted it would wait.
+        holder.execute("SELECT pg_advisory_lock(1835624306, 1)")
+        seconds = []
+        for _ in range(7):
+            result = migrator.run(base.uri, base.directory, QUIET)
+            assert result.outcome == "unchanged"
+            seconds.append(result.seconds)
+    assert min(seconds) < 0.05, seconds
