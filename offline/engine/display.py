@@ -620,7 +620,8 @@ def _whole(state: Any, short: Mapping[str, Any]) -> dict[str, Any]:
         value = getattr(state, attribute)
         if value or attribute in ALWAYS:
             out[name] = masked(without_secrets(value)) if attribute in VALUES else value
-    return out | state.raw
+    out |= state.raw
+    return out
 
 
 def public(event: Event) -> Event:

@@ -6,6 +6,8 @@ import getpass
 import json
 import os
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from .. import VERSION
@@ -26,9 +28,11 @@ def _plugins() -> list[dict[str, Any]]:
     from importlib import metadata
 
     found = []
+    when = datetime.fromtimestamp(Path(__file__).stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     for name, package in sorted(BUILT_IN.items()):
         try:
-            found.append({"name": name, "kind": "resource", "version": metadata.version(package), "size": 0})
+            of = metadata.version(package)
+            found.append({"name": name, "kind": "resource", "version": of, "size": 0, "installTime": when, "lastUsedTime": when})
         except metadata.PackageNotFoundError:
             continue
     return found

@@ -211,7 +211,7 @@ def _tree(resources: list[dict[str, Any]], *, urns: bool, ids: bool) -> None:
 
     def walk(r: dict[str, Any], prefix: str, below: str) -> None:
         inside = children.get(r["urn"], [])
-        more = [f"URN: {r['urn']}"] * urns + [f"ID: {r['id']}"] * (ids and bool(r.get("id")))
+        more = [f"URN: {r['urn']}"] * urns + [f"ID: {r.get('id')}"] * (ids and "id" in r)
         bar = "│  " if inside else "   "
         lines.append((prefix + r["type"], r["urn"].rsplit("::", 1)[1], [below + bar + m for m in more]))
         for i, child in enumerate(inside):
