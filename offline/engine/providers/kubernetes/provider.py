@@ -505,12 +505,8 @@ class KubernetesProvider:
                 e["operation"] == "Update" and e["manager"] in (CREATED_BY, "pulumi-resource-kubernetes")
                 for e in managed
             )
-        elif not patch and (entries := metadata.take_over(managed, manager)) is not None:
-            patches = [
-                {"op": "replace", "path": "/metadata/managedFields", "value": entries},
-                {"op": "replace", "path": "/metadata/resourceVersion", "value": before["metadata"]["resourceVersion"]},
-            ]
-            before = self._client.request("PATCH", path, patches, content_type=JSON_PATCH)
+        elif not patch:
+            before = self._take_over(path, before, manager)
             managed = before["metadata"].get("managedFields") or []
         body = copy.deepcopy(new)
         for ignored in ignore:
@@ -518,6 +514,24 @@ class KubernetesProvider:
         return self._client.request(
             "PATCH", path, body, content_type=APPLY, fieldManager=manager, force=force, dryRun=dry
         )
+
+    def _take_over(self, path: str, o: Object, manager: str) -> Object:
+        """Gives the manager what a plain create and kubectl wrote, so that an apply can change and remove it."""
+        for attempt in range(5):
+            entries = metadata.take_over(o["metadata"].get("managedFields") or [], manager)
+            if entries is None:
+                break
+            patches = [
+                {"op": "replace", "path": "/metadata/managedFields", "value": entries},
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": o["metadata"]["resourceVersion"]},
+            ]
+            try:
+                return self._client.request("PATCH", path, patches, content_type=JSON_PATCH)
+            except ApiError as e:
+                if not e.conflict or attempt == 4:
+                    raise
+                o = self._client.get(path)  # a controller was faster
+        return o
 
     def _relinquish(self, o: Object, manager: str) -> None:
         """Gives up every field a manager has set; what no one else manages goes back to its default."""
