@@ -245,8 +245,8 @@ class _Row:
 class Progress:
     """What the CLI writes without a terminal: a line for every change of a row, then diagnostics, outputs and the summary."""
 
-    def __init__(self, options: Options, write: Callable[[str], object] = sys.stdout.write, *, heartbeat: bool = True) -> None:
-        self._options, self._write = options, write
+    def __init__(self, options: Options, write: Callable[[str], object] | None = None, *, heartbeat: bool = True) -> None:
+        self._options, self._write = options, write or sys.stdout.write
         self._rows: dict[str, _Row] = {}
         self._stack, self._stack_name = "", f"{options.project}-{options.stack}"
         self._done = self._loading = False
@@ -585,7 +585,7 @@ class Digest:
             out["provider"] = step["provider"]
         for name, state in (("oldState", step.get("old")), ("newState", step.get("new"))):
             if state is not None:
-                out[name] = _whole(step.get("_" + name), state)
+                out[name] = _whole(step.get("_" + name), {"urn": step["urn"], "type": step["type"], **state})
         for name, key in (("diffReasons", "diffs"), ("replaceReasons", "keys")):
             if step.get(key):
                 out[name] = step[key]
