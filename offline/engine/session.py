@@ -111,9 +111,10 @@ class Session:
 
     # --- configuration and secrets --------------------------------------------------------------------------------
 
-    def config_of(self, stack: str) -> StackConfig:
+    def config_of(self, stack: str, *, own_file: bool = False) -> StackConfig:
+        """The stack's configuration: of --config-file unless ``own_file``, otherwise of ``Pulumi.<stack>.yaml``."""
         project, file, _ = self._found
-        return StackConfig.of(project, file, stack, self.args.text("config-file"))
+        return StackConfig.of(project, file, stack, "" if own_file else self.args.text("config-file"))
 
     @cached_property
     def config(self) -> StackConfig:
@@ -125,10 +126,9 @@ class Session:
         from .secrets import Passphrase, passphrase_from_environment, refuse_other
 
         refuse_other(self.config.provider)
-        if self.config.salt:
-            return Passphrase(self.config.salt, passphrase_from_environment())
-        salt = self.state_salt()
-        if salt:  # the file was lost: the state knows it too
+        # A --config-file need not repeat the salt, and where the stack's file was lost, the state knows it too.
+        salt = self.config.salt or self.config_of(self.stack.name, own_file=True).salt or self.state_salt()
+        if salt:
             return Passphrase(salt, passphrase_from_environment())
         made = Passphrase.new(passphrase_from_environment())
         self.config.edit(salt=made.state)
