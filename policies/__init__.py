@@ -1,0 +1,12 @@
+"""A CrossGuard pack that proves at preview that no change gets around the gate. docs/policies.md has every rule.
+
+rules       one file per rule: reason, configuration, examples
+rule        what a rule is, and how it is applied
+values      resources as the rules see them
+kubernetes  pods, containers, selectors
+images      image references
+migration   which Jobs are migrations, and of what
+references  who uses a ConfigMap or Secret
+credentials what looks like one
+adapter     rules as policies of pulumi_policy, with the levels and options of config/<stack>.json
+"""

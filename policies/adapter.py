@@ -1,0 +1,157 @@
+"""The rules as policies of ``pulumi_policy``: the only file that knows that package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pulumi_policy import (
+    EnforcementLevel,
+    Policy,
+    PolicyConfigSchema,
+    PolicyResource,
+    ReportViolation,
+    ResourceValidationArgs,
+    ResourceValidationPolicy,
+    Severity,
+    StackValidationArgs,
+    StackValidationPolicy,
+)
+from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError, _is_unknown
+
+from .rule import ResourceRule, StackRule, Unknowable, Violation
+from .values import UNKNOWN, Program, Resource
+
+CONFIG = Path(__file__).parent / "config"
+
+
+def policy(rule: ResourceRule | StackRule) -> Policy:
+    """A rule as the policy that the engine asks."""
+    common: dict[str, Any] = {
+        "name": rule.name,
+        "description": rule.description,
+        "enforcement_level": EnforcementLevel(rule.level),
+        "severity": Severity(rule.severity),
+        "config_schema": PolicyConfigSchema(properties={k: dict(v) for k, v in rule.options.items()}),
+    }
+    if isinstance(rule, StackRule):
+        return StackValidationPolicy(validate=_stack(rule), **common)
+    if rule.checks:
+        common["validate"] = _resource(rule)
+    if rule.defaults:
+        common["remediate"] = _remediate(rule)
+    return ResourceValidationPolicy(**common)
+
+
+def initial_config(stack: str) -> dict[str, Any]:
+    """The levels and options of a stack: ``config/<stack>.json``, or that of production for any other.
+
+    Raises:
+        ValueError: the file is not what the engine's ``--policy-pack-config`` accepts.
+    """
+    file = CONFIG / f"{stack.rpartition('/')[2]}.json"
+    content = json.loads((file if file.is_file() else CONFIG / "prod.json").read_text())
+    out: dict[str, Any] = {}
+    for name, value in content.items():
+        entry = {"enforcementLevel": value} if isinstance(value, str) else dict(value)
+        if "enforcementLevel" in entry:
+            entry["enforcementLevel"] = EnforcementLevel(entry["enforcementLevel"])
+        out[name] = entry
+    return out
+
+
+def _resource(rule: ResourceRule) -> Any:
+    def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
+        if not args.resource_type.startswith("pulumi:"):
+            _tell(rule.judge(_from_args(args), args.get_config()), report)
+
+    return validate
+
+
+def _stack(rule: StackRule) -> Any:
+    def validate(args: StackValidationArgs, report: ReportViolation) -> None:
+        _tell(rule.judge(Program(tuple(_from_stack(r) for r in args.resources)), args.get_config()), report)
+
+    return validate
+
+
+def _tell(found: Iterable[Violation | Unknowable], report: ReportViolation) -> None:
+    """Reports what is wrong, then what cannot be known: the SDK makes an advisory diagnostic of that."""
+    unknown: list[Unknowable] = []
+    for f in found:
+        if isinstance(f, Violation):
+            report(f.message, f.urn)
+        else:
+            unknown.append(f)
+    if unknown:
+        first, others = unknown[0], f" (and {len(unknown) - 1} more)" * (len(unknown) > 1)
+        raise UnknownValueError(UNKNOWN_STRING_VALUE, [first.urn.rpartition("::")[2], first.path + others])
+
+
+def _remediate(rule: ResourceRule) -> Any:
+    def remediate(args: ResourceValidationArgs) -> Mapping[str, Any] | None:
+        assert rule.defaults is not None
+        changes = list(rule.defaults(_from_args(args)))
+        for path, value in changes:
+            place: Any = args.props
+            for step in path[:-1]:
+                # Written in place, so that the SDK's proxies keep secrets secret.
+                if not isinstance(step, int) and place.get(step) is None:
+                    place[step] = {}
+                place = place[step]
+            place[path[-1]] = value
+        return args.props if changes else None
+
+    return remediate
+
+
+def _from_args(args: ResourceValidationArgs) -> Resource:
+    return Resource(
+        args.resource_type,
+        args.name,
+        args.urn,
+        _plain(args.props),
+        protect=args.opts.protect,
+        timeouts=_timeouts(args.opts.custom_timeouts),
+    )
+
+
+def _from_stack(resource: PolicyResource) -> Resource:
+    return Resource(
+        resource.resource_type,
+        resource.name,
+        resource.urn,
+        _plain(resource.props),
+        parent=resource.parent.urn if resource.parent else "",
+        dependencies=tuple(d.urn for d in resource.dependencies),
+        property_dependencies={k: tuple(d.urn for d in v) for k, v in resource.property_dependencies.items()},
+        protect=resource.opts.protect,
+        timeouts=_timeouts(resource.opts.custom_timeouts),
+    )
+
+
+def _timeouts(given: Any) -> dict[str, float]:
+    return {"create": given.create_seconds, "update": given.update_seconds, "delete": given.delete_seconds}
+
+
+def _plain(value: Any) -> Any:
+    """The SDK's proxies as plain values, with ``UNKNOWN`` where they would raise."""
+    if isinstance(value, Mapping):
+        out = {}
+        for key in value:
+            try:
+                out[key] = _plain(value[key])
+            except UnknownValueError:
+                out[key] = UNKNOWN
+        return out
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        items = []
+        for n in range(len(value)):
+            try:
+                items.append(_plain(value[n]))
+            except UnknownValueError:
+                items.append(UNKNOWN)
+        return items
+    return UNKNOWN if _is_unknown(value) else value

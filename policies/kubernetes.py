@@ -1,0 +1,171 @@
+"""Kubernetes objects as the rules read them: pods, containers, selectors, how long they are waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from .values import NotKnown, Program, Resource, get
+
+# Where each kind keeps its pod template. Patches of a kind (DeploymentPatch) change the same fields of the same objects.
+_TEMPLATES: Mapping[str, tuple[str, ...]] = {
+    "Deployment": ("spec", "template"),
+    "StatefulSet": ("spec", "template"),
+    "DaemonSet": ("spec", "template"),
+    "ReplicaSet": ("spec", "template"),
+    "ReplicationController": ("spec", "template"),
+    "Job": ("spec", "template"),
+    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    "Pod": (),
+}
+_SERVING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
+# https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/ : what the provider waits without the annotation.
+AWAIT_SECONDS = 600.0
+TIMEOUT = "pulumi.com/timeoutSeconds"
+
+
+def kind(resource: Resource) -> str:
+    """``Deployment`` for any version of it and for its Patch resource, empty for what is no Kubernetes object."""
+    if not resource.type.startswith("kubernetes:"):
+        return ""
+    return resource.type.rpartition(":")[2].removesuffix("Patch")
+
+
+def is_workload(resource: Resource) -> bool:
+    return kind(resource) in _TEMPLATES
+
+
+def is_serving(resource: Resource) -> bool:
+    """Whether its pods are meant to run on and get traffic."""
+    return kind(resource) in _SERVING
+
+
+def template_path(resource: Resource) -> tuple[str, ...]:
+    return _TEMPLATES[kind(resource)]
+
+
+def pod(resource: Resource) -> Mapping[str, Any]:
+    """The pod's spec."""
+    return get(resource.props, *template_path(resource), "spec") or {}
+
+
+def pod_labels(resource: Resource) -> Mapping[str, str]:
+    return known(get(resource.props, *template_path(resource), "metadata", "labels") or {}, "pod labels")
+
+
+def containers(resource: Resource, *, init: bool = True) -> list[Mapping[str, Any]]:
+    """Its containers, those that run before the others first.
+
+    Raises:
+        NotKnown: the list, or one of them, is not known yet.
+    """
+    spec = pod(resource)
+    lists = ("initContainers", "containers") if init else ("containers",)
+    return [get(spec, name, n) for name in lists for n in range(len(get(spec, name) or ()))]
+
+
+def named(container: Mapping[str, Any]) -> str:
+    return f"container {get(container, 'name') or '?'!r}"
+
+
+def annotation(resource: Resource, name: str) -> str | None:
+    """An annotation of the object or, where it has none of that name, of its pods."""
+    value = get(resource.props, "metadata", "annotations", name)
+    if value is None and is_workload(resource) and template_path(resource):
+        value = get(resource.props, *template_path(resource), "metadata", "annotations", name)
+    return None if value is None else str(value)
+
+
+def label(resource: Resource, name: str) -> str | None:
+    """A label of the object or, where it has none of that name, of its pods."""
+    value = get(resource.props, "metadata", "labels", name)
+    if value is None and is_workload(resource) and template_path(resource):
+        value = get(resource.props, *template_path(resource), "metadata", "labels", name)
+    return None if value is None else str(value)
+
+
+def namespace(resource: Resource) -> str:
+    return str(get(resource.props, "metadata", "namespace") or "default")
+
+
+def object_name(resource: Resource) -> str | None:
+    name = get(resource.props, "metadata", "name")
+    return None if name is None else str(name)
+
+
+def known(mapping: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """A mapping all of whose values are known.
+
+    Raises:
+        NotKnown: one is not.
+    """
+    for key in mapping:
+        try:
+            get(mapping, key)
+        except NotKnown:
+            raise NotKnown(f"{path}.{key}") from None
+    return mapping
+
+
+def selector(resource: Resource) -> Mapping[str, Any] | None:
+    """The selector by which an object finds pods, as a LabelSelector; None for an object that selects none."""
+    if kind(resource) == "Service":
+        labels = get(resource.props, "spec", "selector")
+        return {"matchLabels": known(labels, "spec.selector")} if labels else None
+    if kind(resource) in (*_SERVING, "PodDisruptionBudget"):
+        found: Mapping[str, Any] | None = get(resource.props, "spec", "selector")
+        return found
+    return None
+
+
+def matches(select: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector selects a pod with these labels.
+
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+    """
+    wanted = known(get(select, "matchLabels") or {}, "matchLabels")
+    if any(labels.get(k) != v for k, v in wanted.items()):
+        return False
+    for e in get(select, "matchExpressions") or ():
+        value, values = labels.get(get(e, "key")), get(e, "values") or ()
+        operator = get(e, "operator")
+        holds = {
+            "In": value in values,
+            "NotIn": value not in values,
+            "Exists": value is not None,
+            "DoesNotExist": value is None,
+        }
+        if not holds.get(str(operator), True):
+            return False
+    return True
+
+
+def await_seconds(resource: Resource, phase: str) -> float:
+    """How long Pulumi waits for the object: its annotation, else the resource's custom timeout, else the provider's own."""
+    given = annotation(resource, TIMEOUT)
+    if given is not None:
+        try:
+            return float(given)
+        except ValueError:
+            pass
+    return resource.timeouts.get(phase) or AWAIT_SECONDS
+
+
+@lru_cache(maxsize=4)
+def _namespaces(program: Program) -> dict[str | None, list[Resource]]:
+    found: dict[str | None, list[Resource]] = {}
+    for r in program.resources:
+        if kind(r):
+            try:
+                where = namespace(r)
+            except NotKnown:
+                where = None
+            found.setdefault(where, []).append(r)
+    return found
+
+
+def in_namespace(program: Program, like: Resource) -> list[Resource]:
+    """The objects in the same namespace as another, and those that may be."""
+    spaces = _namespaces(program)
+    return spaces.get(namespace(like), []) + spaces.get(None, [])

@@ -1,0 +1,40 @@
+"""The rules, one a file."""
+
+from __future__ import annotations
+
+from ..rule import ResourceRule, StackRule
+from . import (
+    databases_protected,
+    disruption_budget,
+    gate,
+    images_pinned,
+    job_bounded,
+    job_labels_disjoint,
+    no_credentials_in_outputs,
+    no_plaintext_credentials,
+    pod_defaults,
+    pod_security,
+    resources,
+    service_selects_one_version,
+    versioned_names,
+    whole_modules,
+    zero_downtime,
+)
+
+RULES: tuple[ResourceRule | StackRule, ...] = (
+    gate.RULE,
+    versioned_names.RULE,
+    whole_modules.RULE,
+    job_bounded.RULE,
+    job_labels_disjoint.RULE,
+    service_selects_one_version.RULE,
+    zero_downtime.RULE,
+    disruption_budget.RULE,
+    images_pinned.RULE,
+    pod_defaults.RULE,
+    pod_security.RULE,
+    resources.RULE,
+    no_plaintext_credentials.RULE,
+    no_credentials_in_outputs.RULE,
+    databases_protected.RULE,
+)

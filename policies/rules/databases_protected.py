@@ -1,0 +1,63 @@
+"""What holds data is not deleted by an update."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..kubernetes import kind
+from ..migration import words
+from ..rule import Examples, Finding, Options, ResourceRule
+from ..values import Resource
+
+PASSES = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: ledger-data}
+pulumi: {protect: true}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+"""
+FAILS = PASSES.replace("protect: true", "protect: false")
+_TYPES = (
+    r"kubernetes:core/v1:PersistentVolumeClaim|kubernetes:postgresql\.cnpg\.io/.*:Cluster|kubernetes:acid\.zalan\.do/.*:postgresql"
+    r"|postgresql:.*:(Database|Schema)|mysql:.*:Database|aws:rds/(instance|cluster):.*|aws-native:rds:DB(Instance|Cluster)"
+    r"|gcp:sql/database(Instance)?:.*|azure-native:dbfor(postgresql|mysql):(Server|Database)|digitalocean:.*:DatabaseCluster"
+)
+_DROPS = re.compile(r"\bdrop[ _-]?(database|schema)\b|\bdropdb\b", re.IGNORECASE)
+
+
+def _protected(resource: Resource, options: Options) -> Iterator[Finding]:
+    if re.fullmatch(options["types"], resource.type) and not resource.protect:
+        yield Finding(
+            "it holds data and is not protected: an update that drops or replaces it deletes the data",
+            "Set protect=True in its ResourceOptions",
+        )
+    if kind(resource) == "StatefulSet":
+        for when in ("whenDeleted", "whenScaled"):
+            if resource.get("spec", "persistentVolumeClaimRetentionPolicy", when) == "Delete":
+                yield Finding(
+                    f"its volumes are deleted with it ({when}: Delete)",
+                    f"Set persistentVolumeClaimRetentionPolicy.{when}: Retain",
+                )
+
+
+def _not_dropped(resource: Resource, options: Options) -> Iterator[Finding]:
+    if kind(resource) in ("Job", "CronJob") and _DROPS.search(words(resource)):
+        yield Finding("it drops a database", "Remove it; a database is dropped by hand, by somebody who has looked")
+
+
+RULE = ResourceRule(
+    name="databases-protected",
+    description="Databases and volumes are protected, and no Job drops one.",
+    reason="A renamed resource is deleted and made anew: for a database that is the end of its data. protect makes the update stop instead.",
+    severity="critical",
+    options={
+        "types": {
+            "type": "string",
+            "default": _TYPES,
+            "description": "regular expression of the resource types that hold data",
+        }
+    },
+    examples=Examples(PASSES, FAILS),
+    checks=(_protected, _not_dropped),
+)

@@ -1,0 +1,94 @@
+"""Enough replicas, and a budget that lets nodes drain without an outage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..kubernetes import annotation, in_namespace, kind, matches, object_name, pod_labels, selector
+from ..migration import SINGLETON
+from ..rule import Examples, Finding, Options, StackRule, title
+from ..values import Program, Resource
+
+_DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ledger}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: ledger}}
+  template:
+    metadata: {labels: {app: ledger}}
+    spec:
+      containers: [{name: ledger, image: example.org/ledger:1.1.0}]
+---
+"""
+_BUDGET = """
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: ledger}
+spec: {maxUnavailable: 1, selector: {matchLabels: {app: ledger}}}
+"""
+PASSES = _DEPLOYMENT + _BUDGET
+FAILS = _DEPLOYMENT.removesuffix("---\n")
+
+
+def _replicas(resource: Resource, program: Program) -> float:
+    """What is asked for, or the least its autoscaler keeps."""
+    for other in in_namespace(program, resource):
+        if kind(other) == "HorizontalPodAutoscaler" and other.get("spec", "scaleTargetRef", "name") == object_name(
+            resource
+        ):
+            return float(other.get("spec", "minReplicas") or 1)
+    replicas = resource.get("spec", "replicas")
+    return 1.0 if replicas is None else float(replicas)
+
+
+def _enough(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    if kind(resource) != "Deployment" or annotation(resource, SINGLETON) == "true":
+        return
+    replicas, least = _replicas(resource, program), options["minReplicas"]
+    if replicas < least:
+        yield Finding(
+            f"it has {replicas:.0f} replica{'s' * (replicas != 1)}, and this environment asks for {least:.0f}",
+            f"Set replicas to {least:.0f} or more",
+        )
+    elif replicas == 0:
+        yield Finding("it has no replicas, so that it is ready without having started", "Set replicas to 1 or more")
+
+
+def _budget(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    if kind(resource) != "Deployment" or annotation(resource, SINGLETON) == "true" or _replicas(resource, program) < 2:
+        return
+    labels = pod_labels(resource)
+    for other in in_namespace(program, resource):
+        if kind(other) == "PodDisruptionBudget" and matches(selector(other) or {}, labels):
+            least, most = other.get("spec", "minAvailable"), other.get("spec", "maxUnavailable")
+            replicas = _replicas(resource, program)
+            if most in (0, "0%") or least == "100%" or (isinstance(least, float | int) and least >= replicas):
+                yield Finding(
+                    f"{title(other)} allows no disruption, so no node that runs it can be drained",
+                    "Set maxUnavailable: 1 in the budget",
+                )
+            if most == "100%" or least in (0, "0%"):
+                yield Finding(
+                    f"{title(other)} allows every pod to be evicted at once", "Set maxUnavailable: 1 in the budget"
+                )
+            return
+    yield Finding(
+        "no PodDisruptionBudget selects its pods, so draining nodes may evict all of them at once",
+        "Add a PodDisruptionBudget with maxUnavailable: 1 and its labels",
+    )
+
+
+RULE = StackRule(
+    name="disruption-budget",
+    description="A Deployment has the replicas its environment asks for, and a PodDisruptionBudget that leaves all but one of them.",
+    reason="A rollout needs a second pod to hand over to, and a drained node must not take the last one. A budget that allows nothing "
+    "blocks the drain of its node for ever.",
+    severity="medium",
+    options={
+        "minReplicas": {"type": "number", "default": 1, "description": "the least number of replicas of a Deployment"}
+    },
+    examples=Examples(PASSES, FAILS),
+    checks=(_enough, _budget),
+)

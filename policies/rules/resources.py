@@ -1,0 +1,54 @@
+"""Containers say what they need and what they may take at most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..kubernetes import containers, is_workload, named
+from ..rule import Examples, Finding, Options, ResourceRule
+from ..values import Resource, get
+
+PASSES = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ledger}
+spec:
+  selector: {matchLabels: {app: ledger}}
+  template:
+    metadata: {labels: {app: ledger}}
+    spec:
+      containers:
+        - name: ledger
+          image: example.org/ledger:1.1.0
+          resources: {requests: {cpu: 25m, memory: 64Mi}, limits: {memory: 256Mi}}
+"""
+FAILS = PASSES.replace("limits: {memory: 256Mi}", "limits: {}")
+_NAMES = {"type": "array", "items": {"type": "string"}}
+
+
+def _given(resource: Resource, options: Options) -> Iterator[Finding]:
+    if not is_workload(resource) or resource.type.endswith("Patch"):
+        return
+    for container in containers(resource):
+        for kind, example in (("requests", "64Mi"), ("limits", "256Mi")):
+            for name in options[kind]:
+                if get(container, "resources", kind, name) is None:
+                    value = example if name == "memory" else "25m"
+                    yield Finding(
+                        f"{named(container)} has no {kind} of {name}", f"Set resources.{kind}.{name}, such as {value}"
+                    )
+
+
+RULE = ResourceRule(
+    name="resources",
+    description="Every container has requests of CPU and memory and a limit of memory.",
+    reason="Without requests the scheduler packs a new version onto a node that cannot hold it, and it is evicted first; without a limit of "
+    "memory one leak takes the node's other pods along. A limit of CPU is left out on purpose: it throttles what has room.",
+    severity="medium",
+    options={
+        "requests": {**_NAMES, "default": ["cpu", "memory"], "description": "resources that need a request"},
+        "limits": {**_NAMES, "default": ["memory"], "description": "resources that need a limit"},
+    },
+    examples=Examples(PASSES, FAILS),
+    checks=(_given,),
+)

@@ -1,0 +1,137 @@
+"""A Deployment is replaced pod by pod without losing a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..kubernetes import TIMEOUT, annotation, await_seconds, containers, kind, named, pod
+from ..migration import SINGLETON
+from ..rule import Examples, Finding, Options, ResourceRule
+from ..values import Resource, get
+
+GRACE_SECONDS = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
+PROGRESS_SECONDS = (
+    600.0  # https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#progress-deadline-seconds
+)
+
+PASSES = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: ledger}
+spec:
+  strategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
+  selector: {matchLabels: {app: ledger}}
+  template:
+    metadata: {labels: {app: ledger}}
+    spec:
+      terminationGracePeriodSeconds: 30
+      containers:
+        - name: ledger
+          image: example.org/ledger:1.1.0
+          ports: [{containerPort: 8080}]
+          readinessProbe: {httpGet: {path: /_healthcheck, port: 8080}}
+          livenessProbe: {httpGet: {path: /_healthcheck, port: 8080}}
+          lifecycle: {preStop: {sleep: {seconds: 3}}}
+"""
+FAILS = PASSES.replace("maxUnavailable: 0", "maxUnavailable: 1")
+
+
+def _is_singleton(resource: Resource) -> bool:
+    return annotation(resource, SINGLETON) == "true"
+
+
+def _strategy(resource: Resource, options: Options) -> Iterator[Finding]:
+    if kind(resource) != "Deployment":
+        return
+    strategy = resource.get("spec", "strategy", "type") or "RollingUpdate"
+    if _is_singleton(resource):
+        if strategy != "Recreate":
+            yield Finding(
+                f"it is annotated {SINGLETON}, but two versions of it run at once with strategy {strategy}",
+                "Set spec.strategy.type: Recreate, or remove the annotation",
+            )
+        return
+    if strategy != "RollingUpdate":
+        yield Finding(
+            f"its strategy is {strategy}, which stops every pod before a new one starts",
+            f"Set RollingUpdate with maxUnavailable: 0; for a worker that must not run twice, annotate {SINGLETON}: 'true'",
+        )
+        return
+    unavailable = resource.get("spec", "strategy", "rollingUpdate", "maxUnavailable")
+    if unavailable not in (0, "0", "0%"):
+        given = (
+            "missing, which means 25%"
+            if unavailable is None
+            else unavailable
+            if isinstance(unavailable, str)
+            else f"{unavailable:.0f}"
+        )
+        yield Finding(f"its maxUnavailable is {given}", "Set spec.strategy.rollingUpdate.maxUnavailable: 0")
+
+
+def _serving_containers(resource: Resource) -> list[Mapping[str, Any]]:
+    """The containers that have ports, or the first where none says so; a sidecar without a port serves nobody."""
+    every = containers(resource, init=False)
+    return [c for c in every if get(c, "ports")] or every[:1]
+
+
+def _probes(resource: Resource, options: Options) -> Iterator[Finding]:
+    if kind(resource) != "Deployment":
+        return
+    for container in _serving_containers(resource):
+        for probe in ("readinessProbe", "livenessProbe"):
+            if get(container, probe) is None:
+                yield Finding(f"{named(container)} has no {probe}", f"Add {probe}, such as httpGet of /_healthcheck")
+        if get(container, "lifecycle", "preStop") is None and not _is_singleton(resource):
+            yield Finding(
+                f"{named(container)} has no preStop, so it stops while kube-proxies still send it requests",
+                "Add lifecycle.preStop.sleep.seconds: 3",
+            )
+
+
+def _times(resource: Resource, options: Options) -> Iterator[Finding]:
+    """Drain < grace period < await of the deletion; progress deadline below the await of the rollout."""
+    if kind(resource) != "Deployment":
+        return
+    grace = float(get(pod(resource), "terminationGracePeriodSeconds") or GRACE_SECONDS)
+    for container in _serving_containers(resource):
+        drain = _sleep(get(container, "lifecycle", "preStop"))
+        if drain is not None and drain >= grace:
+            yield Finding(
+                f"{named(container)} drains for {drain:.0f} s, the whole grace period of {grace:.0f} s",
+                f"Set terminationGracePeriodSeconds above {drain:.0f}, with time for the process to end",
+            )
+    if await_seconds(resource, "delete") <= grace:
+        yield Finding(
+            f"Pulumi waits {await_seconds(resource, 'delete'):.0f} s for its deletion, and its pods may take {grace:.0f} s to end: the update would fail after the new version serves",
+            f"Annotate {TIMEOUT}: '{grace + 30:.0f}' or more",
+        )
+    progress = float(resource.get("spec", "progressDeadlineSeconds") or PROGRESS_SECONDS)
+    wait = await_seconds(resource, "create")
+    if progress > wait or (progress == wait and annotation(resource, TIMEOUT) is not None):
+        yield Finding(
+            f"its progressDeadlineSeconds is {progress:.0f}, and Pulumi waits {wait:.0f} s: the cluster's verdict would come too late",
+            f"Set spec.progressDeadlineSeconds below {wait:.0f}",
+        )
+
+
+def _sleep(hook: Any) -> float | None:
+    """Seconds of a preStop that only sleeps, None where it does something else."""
+    seconds = get(hook, "sleep", "seconds")
+    if seconds is not None:
+        return float(seconds)
+    command = get(hook, "exec", "command") or ()
+    last = str(get(command, len(command) - 1) or "").removeprefix("sleep ") if command else ""
+    return float(last) if "sleep" in " ".join(str(c) for c in command) and last.isdigit() else None
+
+
+RULE = ResourceRule(
+    name="zero-downtime",
+    description="A Deployment keeps every pod until its successor is ready, is probed, drains, and has time to do so.",
+    reason="maxUnavailable counts pods that are missing during a rollout; without a readiness probe a pod gets traffic as soon as its process "
+    "runs; a pod ends before every kube-proxy has heard of it, so it must drain; an await shorter than the grace period fails a good update.",
+    severity="high",
+    examples=Examples(PASSES, FAILS),
+    checks=(_strategy, _probes, _times),
+)

@@ -1,0 +1,55 @@
+"""A stack of our components as the policies see it, declared without an engine; and ways to break it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from policies.values import Program, Resource
+from tests.unit.components.declared import Declared, declare, ledger
+
+Change = Callable[[dict[str, Resource]], None]
+
+
+def stack(*modules: str, **settings: Any) -> Program:
+    """Modules like the sample ledger, with everything that the components make of them."""
+    names = modules or ("ledger",)
+    return _program(declare({name: ledger(image=f"example.org/{name}", **settings) for name in names}))
+
+
+def _program(declared: dict[str, Declared]) -> Program:
+    return Program(tuple(_resource(d) for d in declared.values()))
+
+
+def _resource(d: Declared) -> Resource:
+    return Resource(
+        d.type, d.name, f"{d.type}::{d.name}", d.inputs, parent=d.parent, dependencies=tuple(sorted(d.depends_on))
+    )
+
+
+def broken(program: Program, change: Change) -> Program:
+    """The program with some resources changed; a change sees them by "Kind/name"."""
+    resources = {
+        f"{r.type.rpartition(':')[2]}/{r.name}": replace(r, props=copy.deepcopy(r.props)) for r in program.resources
+    }
+    change(resources)
+    return Program(tuple(resources.values()))
+
+
+def depends(resources: dict[str, Resource], key: str, *without: str) -> None:
+    """Takes what is named (by a part of the URN) out of a resource's dependencies."""
+    r = resources[key]
+    kept = tuple(d for d in r.dependencies if not any(w in d for w in without))
+    assert kept != r.dependencies, f"{key} does not depend on {without}"
+    resources[key] = replace(r, dependencies=kept)
+
+
+def rename(resources: dict[str, Resource], key: str, name: str) -> None:
+    """Gives a resource another logical name, everywhere it is waited for."""
+    old = resources[key]
+    urn = f"{old.type}::{name}"
+    for k, r in resources.items():
+        resources[k] = replace(r, dependencies=tuple(urn if d == old.urn else d for d in r.dependencies))
+    resources[key] = replace(old, name=name, urn=urn)

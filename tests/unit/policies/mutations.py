@@ -1,0 +1,133 @@
+"""Ways to break the gate in the components, each with the rule that must catch it. docs/policies.md lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from policies.values import Resource
+from tests.unit.policies.components_program import depends, rename
+
+JOB, DEPLOYMENT, SERVICE = "Job/ledger-1.1.0-migrate", "Deployment/ledger-1.1.0", "Service/ledger"
+Resources = dict[str, Resource]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One way to break the gate, in words and in code."""
+
+    what: str
+    rule: str
+    change: Callable[[Resources], None]
+
+
+def _props(key: str, *path: Any, value: Any = None) -> Callable[[Resources], None]:
+    """Sets a property, or removes it where the value is None."""
+
+    def change(resources: Resources) -> None:
+        place: Any = resources[key].props
+        for step in path[:-1]:
+            place = place[step]
+        if value is None:
+            del place[path[-1]]
+        else:
+            place[path[-1]] = value
+
+    return change
+
+
+def _without(key: str, *names: str) -> Callable[[Resources], None]:
+    return lambda resources: depends(resources, key, *names)
+
+
+def _without_job(resources: Resources) -> None:
+    depends(resources, DEPLOYMENT, "migrate")
+    depends(resources, "PodDisruptionBudget/ledger-1.1.0", "migrate")
+    del resources[JOB]
+
+
+def _by_property(resources: Resources) -> None:
+    resources[DEPLOYMENT] = replace(resources[DEPLOYMENT], property_dependencies={"metadata": (resources[JOB].urn,)})
+
+
+def _ungated_configuration(resources: Resources) -> None:
+    type_ = "kubernetes:core/v1:ConfigMap"
+    metadata = {"name": "ledger-1-1-0", "namespace": "dev"}
+    resources["ConfigMap/ledger-1.1.0"] = Resource(
+        type_, "ledger-1.1.0", f"{type_}::ledger-1.1.0", {"metadata": metadata}
+    )
+    container = resources[DEPLOYMENT].props["spec"]["template"]["spec"]["containers"][0]
+    container["envFrom"] = [{"configMapRef": {"name": "ledger-1-1-0"}}]
+
+
+_JOB_POD = ("spec", "template", "spec")
+_SELECTOR = {"app.kubernetes.io/name": "ledger", "app.kubernetes.io/version": "1.1.0"}
+
+MUTATIONS = (
+    Mutation("The Deployment does not depend on the Job", "gate", _without(DEPLOYMENT, "migrate")),
+    Mutation("The Job is not declared at all", "gate", _without_job),
+    Mutation(
+        "The Job runs the image of the version before",
+        "gate",
+        _props(JOB, *_JOB_POD, "containers", 0, "image", value="example.org/ledger:1.0.0"),
+    ),
+    Mutation(
+        "The Job runs another module's image",
+        "gate",
+        _props(JOB, *_JOB_POD, "containers", 0, "image", value="example.org/payments:1.1.0"),
+    ),
+    Mutation(
+        "The Job is labelled with another version",
+        "gate",
+        _props(JOB, "metadata", "labels", "rollout.formance.com/version", value="1.0.0"),
+    ),
+    Mutation("The Deployment takes a property from the Job", "gate", _by_property),
+    Mutation("A ConfigMap of the version does not wait for the Job", "gate", _ungated_configuration),
+    Mutation(
+        "The version is not in the Deployment's logical name",
+        "versioned-names",
+        lambda r: rename(r, DEPLOYMENT, "ledger"),
+    ),
+    Mutation(
+        "The version is not in the Job's logical name", "versioned-names", lambda r: rename(r, JOB, "ledger-migrate")
+    ),
+    Mutation(
+        "The Deployment of the migrated version is missing",
+        "whole-modules",
+        _props(DEPLOYMENT, *_JOB_POD, "containers", 0, "image", value="example.org/ledger:1.0.0"),
+    ),
+    Mutation(
+        "The Job is annotated skipAwait",
+        "job-bounded",
+        _props(JOB, "metadata", "annotations", "pulumi.com/skipAwait", value="true"),
+    ),
+    Mutation(
+        "The Job waits for its own condition",
+        "job-bounded",
+        _props(JOB, "metadata", "annotations", "pulumi.com/waitFor", value="condition=Complete"),
+    ),
+    Mutation("The Job has no deadline", "job-bounded", _props(JOB, "spec", "activeDeadlineSeconds")),
+    Mutation("The Job is removed by a TTL", "job-bounded", _props(JOB, "spec", "ttlSecondsAfterFinished", value=30)),
+    Mutation("The Job is tried again and again", "job-bounded", _props(JOB, "spec", "backoffLimit", value=10_000)),
+    Mutation(
+        "The Job's pods carry the Service's labels",
+        "job-labels-disjoint",
+        _props(JOB, "spec", "template", "metadata", "labels", value=_SELECTOR),
+    ),
+    Mutation(
+        "The Service does not wait for the Deployment",
+        "service-selects-one-version",
+        _without(SERVICE, "Deployment", "PodDisruptionBudget"),
+    ),
+    Mutation(
+        "The Service selects every version",
+        "service-selects-one-version",
+        _props(SERVICE, "spec", "selector", "app.kubernetes.io/version"),
+    ),
+    Mutation(
+        "The Service selects a version that is not deployed",
+        "service-selects-one-version",
+        _props(SERVICE, "spec", "selector", "app.kubernetes.io/version", value="1.2.0"),
+    ),
+)

@@ -1,0 +1,237 @@
+"""What the single rules accept and refuse, beyond their examples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from policies.credentials import looks_like
+from policies.images import Image
+from policies.kubernetes import matches
+from policies.rule import Unknowable
+from policies.rules import (
+    databases_protected,
+    disruption_budget,
+    gate,
+    images_pinned,
+    job_bounded,
+    no_plaintext_credentials,
+    pod_defaults,
+    pod_security,
+    zero_downtime,
+)
+from policies.values import UNKNOWN, Program
+from tests.unit.policies.manifests import judge, messages, program
+
+
+@pytest.mark.parametrize("tag", ["latest", "main", "Nightly", "edge"])
+def test_tags_that_move_are_refused(tag: str) -> None:
+    (message,) = messages(images_pinned.RULE, images_pinned.PASSES.replace("1.1.0", tag))
+    assert "another image tomorrow" in message
+
+
+def test_an_image_without_a_tag_is_latest() -> None:
+    (message,) = messages(images_pinned.RULE, images_pinned.PASSES.replace("ledger:1.1.0", "ledger"))
+    assert "means latest" in message
+
+
+def test_a_digest_pins_any_tag_and_may_be_asked_for() -> None:
+    pinned = images_pinned.PASSES.replace("1.1.0", "main@sha256:" + "a" * 64)
+    assert messages(images_pinned.RULE, pinned, requireDigest=True) == []
+    (message,) = messages(images_pinned.RULE, images_pinned.PASSES, requireDigest=True)
+    assert "without a digest" in message
+
+
+@pytest.mark.parametrize(
+    ("allowed", "count"), [("example.org", 0), ("example.org/ledger", 0), ("example.or", 1), ("ghcr.io", 1)]
+)
+def test_registries_are_compared_by_whole_parts(allowed: str, count: int) -> None:
+    assert len(messages(images_pinned.RULE, images_pinned.PASSES, registries=[allowed])) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "image"),
+    [
+        ("ledger", Image("docker.io/library/ledger", None, None)),
+        ("a/ledger:1", Image("docker.io/a/ledger", "1", None)),
+        ("localhost:5000/a/ledger", Image("localhost:5000/a/ledger", None, None)),
+        ("localhost/ledger:1@sha256:ab", Image("localhost/ledger", "1", "sha256:ab")),
+    ],
+)
+def test_image_references_are_taken_apart(text: str, image: Image) -> None:
+    assert Image.parse(text) == image
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("backoffLimit: 0", "backoffLimit: 3", "backoffLimit is 3"),
+        ("  backoffLimit: 0\n", "", "means 6"),
+        ("restartPolicy: Never", "restartPolicy: OnFailure", "OnFailure"),
+        ("  activeDeadlineSeconds: 600\n", "", "no activeDeadlineSeconds"),
+        ("activeDeadlineSeconds: 600", "activeDeadlineSeconds: 700", "no longer than its deadline"),
+        ("  backoffLimit", "  podFailurePolicy: {rules: []}\n  backoffLimit", "podFailurePolicy"),
+        ("  backoffLimit", "  suspend: true\n  backoffLimit", "suspended"),
+    ],
+)
+def test_an_unbounded_job_is_refused(old: str, new: str, words: str) -> None:
+    (message,) = messages(job_bounded.RULE, job_bounded.PASSES.replace(old, new))
+    assert words in message
+
+
+def test_a_job_that_is_no_gate_may_be_as_it_likes() -> None:
+    assert messages(job_bounded.RULE, job_bounded.FAILS.replace("[migrate]", "[report]")) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("          lifecycle: {preStop: {sleep: {seconds: 3}}}\n", "", "no preStop"),
+        ("          livenessProbe: {httpGet: {path: /_healthcheck, port: 8080}}\n", "", "no livenessProbe"),
+        ("seconds: 3", "seconds: 30", "whole grace period"),
+        ('preStop: {sleep: {seconds: 3}}', 'preStop: {exec: {command: [sh, -c, "sleep 45"]}}', "drains for 45 s"),
+        ("type: RollingUpdate", "type: Recreate", "strategy is Recreate"),
+        (", maxSurge: 1", "", None),
+        ("{maxUnavailable: 0, maxSurge: 1}", "{}", "means 25%"),
+        ("terminationGracePeriodSeconds: 30", "terminationGracePeriodSeconds: 900", "for its deletion"),
+        ("  strategy:", "  progressDeadlineSeconds: 900\n  strategy:", "verdict would come too late"),
+    ],
+)  # fmt: skip
+def test_what_loses_requests_or_time_is_refused(old: str, new: str, words: str | None) -> None:
+    found = messages(zero_downtime.RULE, zero_downtime.PASSES.replace(old, new))
+    assert [words in m for m in found if words] == ([True] if words else [])
+
+
+def test_a_singleton_is_recreated() -> None:
+    single = zero_downtime.PASSES.replace(
+        "{name: ledger}\nspec", '{name: ledger, annotations: {rollout.formance.com/singleton: "true"}}\nspec'
+    )
+    (message,) = messages(zero_downtime.RULE, single)
+    assert "two versions of it run at once" in message
+    assert (
+        messages(
+            zero_downtime.RULE,
+            single.replace(
+                "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}", "{type: Recreate}"
+            ),
+        )
+        == []
+    )
+
+
+def test_the_environment_says_how_many_replicas_there_must_be() -> None:
+    one = disruption_budget.PASSES.replace("replicas: 2", "replicas: 1")
+    assert messages(disruption_budget.RULE, one) == []
+    (message,) = messages(disruption_budget.RULE, one, minReplicas=2)
+    assert "asks for 2" in message
+
+
+def test_an_autoscaler_says_how_many_replicas_there_are() -> None:
+    scaler = "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: s}\nspec: {minReplicas: 3, scaleTargetRef: {name: ledger}}\n"
+    assert (
+        messages(
+            disruption_budget.RULE, disruption_budget.PASSES.replace("  replicas: 2\n", "") + scaler, minReplicas=3
+        )
+        == []
+    )
+
+
+def test_a_budget_that_blocks_every_drain_is_refused() -> None:
+    (message,) = messages(
+        disruption_budget.RULE, disruption_budget.PASSES.replace("maxUnavailable: 1", "minAvailable: 2")
+    )
+    assert "no disruption" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("      automountServiceAccountToken: false\n", "", "token"),
+        ("runAsNonRoot: true, ", "", "may run as root"),
+        ("      containers:", "      hostNetwork: true\n      containers:", "network"),
+        ("      containers:", "      volumes: [{name: v, hostPath: {path: /}}]\n      containers:", "hostPath"),
+        ("drop: [ALL]", "drop: [ALL], add: [SYS_ADMIN]", "SYS_ADMIN"),
+    ],
+)
+def test_what_the_restricted_standard_refuses_is_refused(old: str, new: str, words: str) -> None:
+    (message,) = messages(pod_security.RULE, pod_security.PASSES.replace(old, new))
+    assert words in message
+
+
+def test_defaults_fill_in_what_is_missing_and_change_nothing_that_is_written() -> None:
+    bare = images_pinned.PASSES.replace("    spec:\n", "    spec:\n      securityContext: {runAsNonRoot: false}\n")
+    assert pod_defaults.RULE.defaults is not None
+    (deployment,) = program(bare).resources
+    filled = {".".join(str(s) for s in path[3:]): value for path, value in pod_defaults.RULE.defaults(deployment)}
+    assert filled == {
+        "automountServiceAccountToken": False,
+        "securityContext.seccompProfile": {"type": "RuntimeDefault"},
+        "containers.0.securityContext.allowPrivilegeEscalation": False,
+        "containers.0.securityContext.capabilities": {"drop": ["ALL"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("POSTGRES_PASSWORD", "hunter2", True),
+        ("POSTGRES_PASSWORD", "$(OTHER)", False),
+        ("PASSWORD_FILE", "/run/secret", False),
+        ("apiKey", "abc", True),
+        ("clientSecret", "abc", True),
+        ("URI", "postgresql://u:p@db/x", True),
+        ("URI", "postgresql://u:$(POSTGRES_PASSWORD)@db/x", False),
+        ("URI", "postgresql://db:5432/x", False),
+        ("URL", "https://example.org/a:b@c", False),
+        ("DSN", "host=db password=p", True),
+        ("X", "-----BEGIN RSA PRIVATE KEY-----", True),
+        ("TOKEN", "", False),
+        ("STACK", "dev", False),
+    ],
+)
+def test_credentials_are_told_by_name_and_value(name: str, value: str, secret: bool) -> None:
+    assert (looks_like(name, value) is not None) == secret
+
+
+def test_messages_do_not_repeat_the_credential() -> None:
+    found = messages(no_plaintext_credentials.RULE, no_plaintext_credentials.FAILS)
+    assert found
+    assert "hunter2" not in str(found)
+
+
+def test_a_job_that_drops_a_database_is_refused() -> None:
+    (message,) = messages(
+        databases_protected.RULE, job_bounded.PASSES.replace("[migrate]", '[psql, -c, "DROP DATABASE x"]')
+    )
+    assert "drops a database" in message
+
+
+@pytest.mark.parametrize(
+    ("expression", "holds"),
+    [
+        ({"key": "a", "operator": "In", "values": ["1", "2"]}, True),
+        ({"key": "a", "operator": "NotIn", "values": ["1"]}, False),
+        ({"key": "b", "operator": "Exists"}, False),
+        ({"key": "b", "operator": "DoesNotExist"}, True),
+    ],
+)
+def test_selectors_match_as_in_kubernetes(expression: dict[str, object], holds: bool) -> None:
+    assert matches({"matchLabels": {"c": "3"}, "matchExpressions": [expression]}, {"a": "1", "c": "3"}) is holds
+
+
+def test_what_is_not_known_is_told_and_everything_else_is_judged() -> None:
+    job, deployment = program(gate.FAILS).resources
+    container = {"name": "ledger", "image": UNKNOWN}
+    unknown = replace(
+        deployment, props={**deployment.props, "spec": {"template": {"spec": {"containers": [container]}}}}
+    )
+    ungated, unknowable = judge(gate.RULE, Program((job, unknown)))
+    assert "waits for no migration" in str(ungated)
+    assert unknowable == Unknowable(unknown.urn, "image")
+    waiting = replace(unknown, dependencies=(job.urn,))
+    assert judge(gate.RULE, Program((job, waiting))) == [unknowable]
+    (job,) = program(job_bounded.FAILS).resources
+    spec = {**job.props["spec"], "backoffLimit": UNKNOWN}
+    found = judge(job_bounded.RULE, Program((replace(job, props={**job.props, "spec": spec}),)))
+    assert {type(f).__name__ for f in found} == {"Unknowable", "Violation"}
