@@ -161,8 +161,8 @@ class Resource:
     def read(self) -> Made | None:
         return self.provider.read(self.call(), self.type, self.made.id, self.inputs, self.made.outputs)
 
-    def delete(self) -> None:
-        self.provider.delete(self.call(), self.type, self.made.id, self.inputs, self.made.outputs)
+    def delete(self, *, timeout: float = 0) -> None:
+        self.provider.delete(self.call(timeout=timeout), self.type, self.made.id, self.inputs, self.made.outputs)
 
 
 @pytest.fixture(scope="session")
@@ -221,4 +221,4 @@ def make(plain: KubernetesProvider) -> Iterator[Callable[..., Resource]]:
     for r in reversed(made):
         if r.made.id:
             r.cancel.clear()
-            r.delete()
+            r.delete(timeout=45)

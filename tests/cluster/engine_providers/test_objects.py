@@ -90,14 +90,14 @@ def test_unless_the_provider_upserts(make: Make, upserting: KubernetesProvider) 
 
 def test_an_upsert_does_not_change_what_another_set(make: Make, upserting: KubernetesProvider) -> None:
     make(config_map("contested", A="1")).create()
-    with pytest.raises(ProviderError, match="(?s)server-side apply field conflict detected.*conflict with"):
+    with pytest.raises(ProviderError, match=r"(?s)server-side apply field conflict detected.*conflict with"):
         make(config_map("contested", A="2"), upserting).create()
     forced = make(config_map("contested", {"pulumi.com/patchForce": "true"}, A="3"), upserting).create()
     assert forced.made.outputs["data"] == {"A": "3"}
 
 
 def test_a_rejected_object_is_told_in_the_servers_words(make: Make) -> None:
-    with pytest.raises(ProviderError, match='ConfigMap "Bad_Name" is invalid: metadata.name: Invalid value'):
+    with pytest.raises(ProviderError, match=r'ConfigMap "Bad_Name" is invalid: metadata\.name: Invalid value'):
         make(config_map("Bad_Name")).create()
 
 
@@ -219,7 +219,7 @@ def test_a_custom_object_without_a_definition_says_so(make: Make, monkeypatch: p
     assert nothing.create(preview=True).made.outputs == nothing.inputs
     with pytest.raises(
         ProviderError,
-        match='with kind example.org/v1/Nothing failed .* no matches for kind "Nothing" in version "example.org/v1"',
+        match=r'with kind example\.org/v1/Nothing failed .* no matches for kind "Nothing" in version "example\.org/v1"',
     ):
         nothing.create()
     assert len(nothing.texts) == 2
@@ -290,7 +290,7 @@ def test_a_deletion_that_a_finalizer_holds_times_out_with_its_name(make: Make, a
     o = config_map("held", {"pulumi.com/timeoutSeconds": "1"})
     o["metadata"]["finalizers"] = ["example.com/hold"]
     c = make(o).create()
-    with pytest.raises(ProviderError, match="^timed out waiting for the condition$"):
+    with pytest.raises(ProviderError, match=r"^timed out waiting for the condition$"):
         c.delete()
     release(api, "held")
     assert [t for t in c.texts if t.startswith("finalizers might be preventing deletion (example.com/hold")]

@@ -61,7 +61,9 @@ class JobComplete(Await):
         _, _, warning = pod.check(event.object)
         if warning:
             self._messages[warning] = None
-            if "containers with unready status" not in warning:  # every pod's normal beginning
+            # Every pod begins with unready containers. The real provider is silent on these even when more is wrong
+            # with them, such as an image that cannot be pulled; that is worth telling before the deadline.
+            if not (warning.endswith("]") and "containers with unready status: [" in warning):
                 self.say("warning", warning)
 
     def ready(self) -> bool:
