@@ -132,6 +132,7 @@ class UpdateResult:
     ok: bool
     changes: Mapping[str, int]
     cancelled: bool = False
+    error: str = ""  # why the update did not begin, if no event tells it
 
 
 # An event is the JSON object of ``apitype.EngineEvent`` without sequence and timestamp, e.g. {"resourcePreEvent": {...}}.

@@ -1,0 +1,174 @@
+"""Resource hooks: functions of the running program that the engine calls around its steps."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from pulumi.runtime.proto import alias_pb2, callback_pb2, callback_pb2_grpc, resource_pb2
+
+from .events import Events
+from .model import ResourceState
+from .values import Properties, to_wire
+
+_CHANNEL = [("grpc.max_receive_message_length", 400 * 2**20), ("grpc.max_send_message_length", 400 * 2**20)]
+
+
+class HookError(Exception):
+    """A hook said no, or could not be called."""
+
+
+@dataclass(frozen=True)
+class _Hook:
+    name: str
+    callback: callback_pb2.Callback
+    on_dry_run: bool = False
+    ignore_errors: bool = False
+    on_error: bool = False
+
+
+def _options(state: ResourceState | None) -> resource_pb2.ResourceOptions | None:
+    if state is None:
+        return None
+    return resource_pb2.ResourceOptions(
+        depends_on=state.dependencies,
+        protect=state.protect,
+        ignore_changes=state.ignore_changes,
+        replace_on_changes=state.replace_on_changes,
+        aliases=[alias_pb2.Alias(urn=a) for a in state.aliases],
+        provider=state.provider,
+        retain_on_delete=state.retain_on_delete,
+        deleted_with=state.deleted_with,
+        additional_secret_outputs=state.additional_secret_outputs,
+        replace_with=state.replace_with,
+        parent=state.parent,
+    )
+
+
+def _wire(values: Properties | None) -> Any:
+    return None if values is None else to_wire(values)
+
+
+def _inputs(state: ResourceState | None) -> Any:
+    return None if state is None else to_wire(state.inputs)
+
+
+class Hooks:
+    """The hooks registered by the program, by name."""
+
+    def __init__(self, events: Events, *, dry_run: bool) -> None:
+        self._events, self._dry_run = events, dry_run
+        self._hooks: dict[str, _Hook] = {}
+        self._channels: dict[str, grpc.Channel] = {}
+        self._lock = threading.Lock()
+
+    def register(
+        self,
+        name: str,
+        callback: callback_pb2.Callback,
+        *,
+        on_dry_run: bool = False,
+        ignore_errors: bool = False,
+        on_error: bool = False,
+    ) -> None:
+        with self._lock:
+            if not name:
+                raise HookError("resource hook name cannot be empty")
+            if name in self._hooks:
+                raise HookError(f'resource hook already registered for name "{name}"')
+            self._hooks[name] = _Hook(name, callback, on_dry_run, ignore_errors, on_error)
+
+    def invoke(self, callback: callback_pb2.Callback, request: Any) -> bytes:
+        """Calls a function of the program by its token."""
+        with self._lock:
+            if callback.target not in self._channels:
+                self._channels[callback.target] = grpc.insecure_channel(callback.target, options=_CHANNEL)
+            channel = self._channels[callback.target]
+        stub = callback_pb2_grpc.CallbacksStub(channel)
+        message = callback_pb2.CallbackInvokeRequest(token=callback.token, request=request.SerializeToString())
+        try:
+            return bytes(stub.Invoke(message).response)
+        except grpc.RpcError as e:
+            raise HookError(e.details() or str(e.code())) from e
+
+    def run(
+        self,
+        kind: str,
+        state: ResourceState,
+        *,
+        old: ResourceState | None = None,
+        new: ResourceState | None = None,
+        old_outputs: Properties | None = None,
+        new_outputs: Properties | None = None,
+    ) -> None:
+        """Calls the hooks bound to a resource for one kind (``BeforeDelete``, ...), in their order.
+
+        Raises:
+            HookError: a hook failed; for a Before hook, the step must not happen.
+        """
+        for name in state.hooks.get(kind, ()):
+            hook = self._hooks.get(name)
+            if hook is None:
+                raise HookError(f'hook "{name}" was not registered')
+            if self._dry_run and not hook.on_dry_run:
+                continue
+            request = resource_pb2.ResourceHookRequest(
+                urn=state.urn,
+                id=state.id,
+                name=state.name,
+                type=state.type,
+                new_inputs=_inputs(new),
+                old_inputs=_inputs(old),
+                new_outputs=_wire(new_outputs),
+                old_outputs=_wire(old_outputs),
+                old_options=_options(old),
+                new_options=_options(new),
+            )
+            try:
+                error = resource_pb2.ResourceHookResponse.FromString(self.invoke(hook.callback, request)).error
+            except HookError as e:
+                error = str(e)
+            if not error:
+                continue
+            if not hook.ignore_errors:
+                raise HookError(f'{"before" if kind.startswith("Before") else "after"} hook "{name}" failed: {error}')
+            self._events.diagnostic("warning", f'{kind} hook "{name}" failed: {error}', urn=state.urn)
+
+    def retry(
+        self,
+        operation: str,
+        state: ResourceState,
+        old: ResourceState | None,
+        new: ResourceState | None,
+        errors: list[str],
+    ) -> bool:
+        """Whether an error hook of the resource asks for the failed operation to be tried again."""
+        again = False
+        for name in state.hooks.get("OnError", ()):
+            hook = self._hooks.get(name)
+            if hook is None:
+                raise HookError(f'error hook "{name}" was not registered')
+            request = resource_pb2.ErrorHookRequest(
+                urn=state.urn,
+                id=state.id,
+                name=state.name,
+                type=state.type,
+                new_inputs=_inputs(new),
+                old_inputs=_inputs(old),
+                old_outputs=_wire(None if old is None else old.outputs),
+                failed_operation=operation,
+                errors=errors,
+                old_options=_options(old),
+                new_options=_options(new),
+            )
+            response = resource_pb2.ErrorHookResponse.FromString(self.invoke(hook.callback, request))
+            if response.error:
+                raise HookError(f'error hook "{name}" failed: {response.error}')
+            again = again or response.retry
+        return again
+
+    def close(self) -> None:
+        for channel in self._channels.values():
+            channel.close()

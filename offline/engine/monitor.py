@@ -1,0 +1,350 @@
+# ruff: noqa: ARG002  (gRPC gives every method its request and context)
+"""The services the program talks to: ``ResourceMonitor`` and ``Engine`` of the Pulumi protocol, on one local port."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+import grpc
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
+
+from .errors import NotCovered
+from .events import Events
+from .hooks import HookError, Hooks
+from .model import UpdateRequest, Urn
+from .paths import is_provider, split_reference
+from .planner import Alias, Goal
+from .providers.base import ProviderError
+from .registry import INTERNAL
+from .steps import Registered
+from .values import Properties, _value_from_wire, contains_unknown, from_wire, to_wire
+
+_FEATURES = {
+    "secrets": resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
+    "resourceReferences": resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_REFERENCES,
+    "outputValues": resource_pb2.RESOURCE_MONITOR_FEATURE_OUTPUT_VALUES,
+    "aliasSpecs": resource_pb2.RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
+    "replacementTrigger": resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACEMENT_TRIGGER,
+    "deletedWith": resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
+    "replaceWith": resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
+    "resourceHooks": resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
+    "errorHooks": resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
+}
+_SEVERITY = {
+    engine_pb2.DEBUG: "debug",
+    engine_pb2.INFO: "info",
+    engine_pb2.WARNING: "warning",
+    engine_pb2.ERROR: "error",
+}
+_RESULT = {"success": resource_pb2.SUCCESS, "fail": resource_pb2.FAIL, "skip": resource_pb2.FAIL}
+_HOOKS = ("before_create", "after_create", "before_update", "after_update", "before_delete", "after_delete", "on_error")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+
+_NO_PARENT = Goal("", "", custom=False, inputs={})
+
+
+class MonitorDown(Exception):
+    """The update has ended; the program is told to end too."""
+
+
+class Deployment(Protocol):
+    """What the monitor asks of the update."""
+
+    request: UpdateRequest
+    events: Events
+    hooks: Hooks
+
+    def register(self, goal: Goal) -> Registered: ...
+    def read(self, goal: Goal, id: str) -> Registered: ...
+    def register_outputs(self, urn: Urn, outputs: Properties) -> None: ...
+    def default_provider(self, package: str, version: str, url: str) -> str: ...
+    def invoke(self, token: str, args: Properties, provider: str) -> Properties: ...
+    def program_done(self) -> None: ...
+
+
+def seconds(duration: str) -> float:
+    """A duration as Go writes it (``1h30m``, ``90s``) in seconds."""
+    total, number = 0.0, ""
+    rest = duration
+    while rest:
+        if rest[0].isdigit() or rest[0] == ".":
+            number, rest = number + rest[0], rest[1:]
+            continue
+        unit = "".join(_takewhile_alpha(rest))
+        if unit not in _UNITS or not number:
+            raise ValueError(f"unable to parse customTimeouts value {duration!r}")
+        total, number, rest = total + float(number) * _UNITS[unit], "", rest[len(unit) :]
+    return total
+
+
+def _takewhile_alpha(text: str) -> list[str]:
+    out = []
+    for c in text:
+        if not c.isalpha():
+            break
+        out.append(c)
+    return out
+
+
+class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineServicer):
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._root = deployment.request.project.root
+        self._goals: dict[Urn, Goal] = {}
+        self._root_urn = ""
+        self._shutdown = threading.Event()
+        size = 400 * 2**20
+        # Every registration holds a thread until its step has ended: threads are made as needed, none is ever short.
+        self._server = grpc.server(
+            ThreadPoolExecutor(10_000, thread_name_prefix="rpc"),
+            options=[("grpc.max_receive_message_length", size), ("grpc.max_send_message_length", size)],
+        )
+        resource_pb2_grpc.add_ResourceMonitorServicer_to_server(self, self._server)
+        engine_pb2_grpc.add_EngineServicer_to_server(self, self._server)
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    def release(self) -> None:
+        """Lets a program that waits for the end of the update go."""
+        self._shutdown.set()
+
+    def close(self) -> None:
+        self.release()
+        self._server.stop(0).wait(5)
+
+    # --- ResourceMonitor ---
+
+    def SupportsFeature(self, request: Any, context: Any) -> Any:
+        return resource_pb2.SupportsFeatureResponse(hasSupport=request.id in _FEATURES)
+
+    def GetDeploymentInfo(self, request: Any, context: Any) -> Any:
+        r = self._deployment.request
+        return resource_pb2.DeploymentInfo(
+            project=r.project.name,
+            stack=r.stack,
+            organization=r.organization,
+            config=dict(r.config),
+            configSecretKeys=sorted(r.secret_keys),
+            dryRun=r.dry_run,
+            parallel=r.options.parallel,
+            supportedFeatures=list(_FEATURES.values()),
+        )
+
+    def RegisterResource(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            if request.remote:
+                raise NotCovered(f"the remote component {request.type}")
+            if request.packageRef:
+                raise NotCovered("a parameterized package")
+            if request.importId:
+                raise NotCovered("the import option")
+            if request.transforms or request.state_migrations:
+                raise NotCovered("transforms and state migrations")
+            goal = self._goal(request)
+            registered = self._deployment.register(goal)
+            state = registered.state
+            self._goals[state.urn] = goal
+            if registered.result != "success" and not request.supportsResultReporting:
+                context.abort(grpc.StatusCode.INTERNAL, "resource registration failed")
+            outputs = state.outputs if state.custom else {}
+            if not request.supportsPartialValues:
+                outputs = {k: v for k, v in outputs.items() if not contains_unknown(v)}
+            return resource_pb2.RegisterResourceResponse(
+                urn=state.urn,
+                id=state.id,
+                object=to_wire(outputs, keep_secrets=request.acceptSecrets),
+                result=_RESULT[registered.result],
+                unknown=registered.unknown,
+            )
+
+    def ReadResource(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            goal = Goal(
+                request.type,
+                request.name,
+                custom=True,
+                inputs=from_wire(request.properties),
+                parent=request.parent,
+                provider=self._provider(request),
+                dependencies=sorted(request.dependencies),
+                additional_secret_outputs=list(request.additionalSecretOutputs),
+                raw=self._positions(request),
+            )
+            state = self._deployment.read(goal, request.id).state
+            outputs = to_wire(state.outputs, keep_secrets=request.acceptSecrets)
+            return resource_pb2.ReadResourceResponse(urn=state.urn, properties=outputs)
+
+    def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            self._deployment.register_outputs(request.urn, from_wire(request.outputs))
+            return empty_pb2.Empty()
+
+    def Invoke(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            result = self._deployment.invoke(request.tok, from_wire(request.args), self._provider(request, request.tok))
+            return resource_pb2.ResourceInvokeResponse(**{"return": to_wire(result)})
+
+    def Call(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            raise NotCovered(f"the method {request.tok}")
+
+    def RegisterPackage(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            raise NotCovered(f"the parameterized package {request.name}")
+
+    def RegisterStackTransform(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            raise NotCovered("a stack transform")
+
+    def RegisterStackInvokeTransform(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            raise NotCovered("an invoke transform")
+
+    def RegisterResourceHook(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            self._deployment.hooks.register(
+                request.name, request.callback, on_dry_run=request.on_dry_run, ignore_errors=request.ignore_errors
+            )
+            return empty_pb2.Empty()
+
+    def RegisterErrorHook(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            self._deployment.hooks.register(request.name, request.callback, on_error=True)
+            return empty_pb2.Empty()
+
+    def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:
+        self._deployment.program_done()
+        self._shutdown.wait()
+        return empty_pb2.Empty()
+
+    # --- Engine ---
+
+    def Log(self, request: Any, context: Any) -> Any:
+        events = self._deployment.events
+        if not events.muted:
+            events.diagnostic(
+                _SEVERITY.get(request.severity, "info"), request.message, urn=request.urn, ephemeral=request.ephemeral
+            )
+        return empty_pb2.Empty()
+
+    def GetRootResource(self, request: Any, context: Any) -> Any:
+        return engine_pb2.GetRootResourceResponse(urn=self._root_urn)
+
+    def SetRootResource(self, request: Any, context: Any) -> Any:
+        self._root_urn = request.urn
+        return engine_pb2.SetRootResourceResponse()
+
+    def StartDebugging(self, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            raise NotCovered("--attach-debugger")
+
+    def RequirePulumiVersion(self, request: Any, context: Any) -> Any:
+        return engine_pb2.RequirePulumiVersionResponse()
+
+    # --- messages to values ---
+
+    def _goal(self, request: Any) -> Goal:
+        above = self._goals.get(request.parent) or _NO_PARENT
+        inputs = from_wire(request.object)
+        dependencies = sorted(set(request.dependencies))
+        per_property = {k: sorted(set(d.urns)) for k, d in request.propertyDependencies.items()}
+        if not per_property:
+            per_property = {k: list(dependencies) for k in inputs}
+        for key in inputs:
+            per_property.setdefault(key, [])
+        provider = ""
+        if is_provider(request.type):
+            if request.version:
+                inputs["version"] = request.version
+            if request.version or request.pluginDownloadURL:
+                url = {"pluginDownloadURL": request.pluginDownloadURL} if request.pluginDownloadURL else {}
+                inputs[INTERNAL] = url
+        elif request.custom:
+            provider = self._provider(request)
+        timeouts = request.customTimeouts
+        names = [(n, list(getattr(request.hooks, n))) for n in _HOOKS]
+        trigger = request.replacement_trigger if request.HasField("replacement_trigger") else None
+        return Goal(
+            request.type,
+            request.name,
+            request.custom,
+            inputs,
+            parent=request.parent,
+            provider=provider,
+            dependencies=dependencies,
+            property_dependencies=per_property,
+            protect=request.protect if request.HasField("protect") else above.protect,
+            retain_on_delete=request.retainOnDelete if request.HasField("retainOnDelete") else above.retain_on_delete,
+            delete_before_replace=request.deleteBeforeReplace
+            if request.deleteBeforeReplaceDefined or request.deleteBeforeReplace
+            else None,
+            ignore_changes=list(request.ignoreChanges),
+            replace_on_changes=list(request.replaceOnChanges),
+            replacement_trigger=None if trigger is None else _value_from_wire(trigger),
+            deleted_with=request.deletedWith or above.deleted_with,
+            replace_with=list(request.replace_with),
+            aliases=[Alias(urn=u) for u in request.aliasURNs] + [_alias(a) for a in request.aliases],
+            custom_timeouts={
+                k: seconds(v) for k in ("create", "update", "delete") if (v := getattr(timeouts, k, ""))
+            },
+            additional_secret_outputs=list(request.additionalSecretOutputs),
+            hooks={"".join(part.title() for part in n.split("_")): hooks for n, hooks in names if hooks},
+            raw=self._positions(request) | ({"hideDiff": list(request.hideDiffs)} if request.hideDiffs else {}),
+        )
+
+    def _provider(self, request: Any, token: str = "") -> str:
+        """The provider reference a request names, its parent's, or that of the package's default provider."""
+        package = (token or request.type).split(":")[0]
+        if request.provider:
+            return str(request.provider)
+        above = self._goals.get(request.parent)
+        if above and above.provider and f":providers:{package}::" in split_reference(above.provider)[0]:
+            return above.provider
+        return self._deployment.default_provider(package, request.version, request.pluginDownloadURL)
+
+    def _positions(self, request: Any) -> dict[str, Any]:
+        """Where in the program the request came from, relative to the project, as the state holds it."""
+        out: dict[str, Any] = {}
+        if position := self._position(request.sourcePosition):
+            out["sourcePosition"] = position
+        if frames := request.stackTrace.frames:
+            places = [self._position(f.pc) for f in frames]
+            out["stackTrace"] = [{"sourcePosition": p} if p else {} for p in places]
+        return out
+
+    def _position(self, position: Any) -> str:
+        url = urlparse(position.uri)
+        if url.scheme != "file" or not url.path.startswith("/"):
+            return ""
+        column = f",{position.column}" if position.column else ""
+        return f"project:///{os.path.relpath(url.path, self._root)}#{position.line}{column}"
+
+
+def _alias(alias: Any) -> Alias:
+    if alias.WhichOneof("alias") == "urn":
+        return Alias(urn=alias.urn)
+    s = alias.spec
+    return Alias("", s.name, s.type, s.stack, s.project, s.parentUrn, s.noParent)
+
+
+class _Answer:
+    """Turns what goes wrong while answering into a gRPC status."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, tb: Any) -> None:
+        if isinstance(error, MonitorDown):
+            self._context.abort(grpc.StatusCode.UNAVAILABLE, "resource monitor shut down")
+        if isinstance(error, NotCovered):
+            self._context.abort(grpc.StatusCode.UNIMPLEMENTED, str(error))
+        if isinstance(error, (ProviderError, HookError, ValueError)):
+            self._context.abort(grpc.StatusCode.UNKNOWN, str(error))

@@ -1,0 +1,607 @@
+"""Decides what a registration means: nothing, a creation, an update, a replacement; and at the end, what is deleted.
+
+The rules are those of the Pulumi engine (``pkg/resource/deploy/step_generator.go``): new things first, replaced ones
+deleted at the end or, where the provider asks for it, before; what the program no longer names goes last of all.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from .events import Events
+from .graph import Graph
+from .model import STACK_TYPE, Project, ResourceState, UpdateOptions, Urn
+from .paths import (
+    Targets,
+    covers,
+    dependencies_of,
+    ignore,
+    is_provider,
+    make_urn,
+    name_of,
+    parse_path,
+    qualified_type,
+    split_reference,
+    type_of,
+)
+from .providers.base import Diff, PropertyDiff
+from .steps import Applier, Reply, Step, with_unknowns
+from .values import UNKNOWN_WIRE, Properties, contains_unknown, unwrap
+
+INIT_ERROR = "#initerror"
+
+
+class Bail(Exception):
+    """The update ends here; why has been told already."""
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A former identity: a URN, or what was different about the name, type, parent, stack or project."""
+
+    urn: Urn = ""
+    name: str = ""
+    type: str = ""
+    stack: str = ""
+    project: str = ""
+    parent: Urn = ""
+    no_parent: bool = False
+
+
+@dataclass
+class Goal:
+    """What the program asks for."""
+
+    type: str
+    name: str
+    custom: bool
+    inputs: Properties
+    parent: Urn = ""
+    provider: str = ""
+    dependencies: list[Urn] = field(default_factory=list)
+    property_dependencies: dict[str, list[Urn]] = field(default_factory=dict)
+    protect: bool | None = None
+    retain_on_delete: bool | None = None
+    delete_before_replace: bool | None = None
+    ignore_changes: list[str] = field(default_factory=list)
+    replace_on_changes: list[str] = field(default_factory=list)
+    replacement_trigger: Any = None
+    deleted_with: Urn = ""
+    replace_with: list[Urn] = field(default_factory=list)
+    aliases: list[Alias] = field(default_factory=list)
+    custom_timeouts: dict[str, float] = field(default_factory=dict)
+    additional_secret_outputs: list[str] = field(default_factory=list)
+    hooks: dict[str, list[str]] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+class Analyzer(Protocol):
+    """What the planner asks of the policy packs."""
+
+    def check(self, state: ResourceState, goal: Goal, provider: ResourceState | None) -> bool:
+        """Remediates ``state.inputs`` and reports violations. True if a mandatory one forbids the step."""
+
+
+class Planner:
+    """Not thread-safe: the caller plans one registration at a time."""
+
+    def __init__(
+        self,
+        *,
+        project: Project,
+        stack: str,
+        base: Sequence[ResourceState],
+        options: UpdateOptions,
+        applier: Applier,
+        events: Events,
+        destroying: bool,
+        analyzer: Analyzer | None = None,
+    ) -> None:
+        self._project, self._stack, self._options = project.name, stack, options
+        self._applier, self._events, self._analyzer = applier, events, analyzer
+        self._dry_run = applier.dry_run
+        self._destroying = destroying
+        self._targets, self._excludes = Targets(options.targets), Targets(options.exclude)
+        self._replace = Targets(options.replace)
+        self.base = list(base)
+        self.olds = {s.urn: s for s in self.base if not s.delete}
+        self.graph = Graph(self.base)
+        self.errored = False
+        self.goals: dict[Urn, Goal] = {}
+        self.providers: dict[Urn, ResourceState] = {}
+        self._urns: set[Urn] = set()
+        self._done: dict[Urn, str] = {}  # what was planned for each URN
+        self._touched: set[Urn] = set()  # old URNs that live on: by their own name or by an alias
+        self._skipped: set[Urn] = set()  # creations left out because of --target
+        self._aliased: dict[Urn, Urn] = {}  # old URN -> new
+        self._alias_of: dict[Urn, Urn] = {}  # new URN -> old
+        self._deletes = applier.deleting  # shared: deletedWith looks here
+        self._recreate: dict[Urn, Sequence[str]] = {}  # deleted ahead of a dependency's replacement
+        self._gone: set[int] = set()  # states for which a deletion was planned already
+        self._condemned: list[ResourceState] = []  # destroy with the program running
+        self._actual_targets: set[Urn] = set()
+
+    # --- registrations ------------------------------------------------------------------------------------------
+
+    def plan(self, goal: Goal, reply: Reply) -> list[Step]:
+        """The steps for one registration.
+
+        Raises:
+            Bail: it cannot be done, and the user has been told.
+            Exception: it cannot be done.
+        """
+        urn = self._identify(goal)
+        old = self._old(goal, urn)
+        self.goals[urn] = goal
+        new = ResourceState(
+            urn,
+            goal.type,
+            goal.custom,
+            inputs=goal.inputs,
+            parent=goal.parent,
+            provider=goal.provider,
+            dependencies=goal.dependencies,
+            property_dependencies=goal.property_dependencies,
+            protect=bool(goal.protect),
+            retain_on_delete=bool(goal.retain_on_delete),
+            deleted_with=goal.deleted_with,
+            replace_with=goal.replace_with,
+            aliases=[old.urn] if old is not None and old.urn != urn else [],
+            additional_secret_outputs=goal.additional_secret_outputs,
+            custom_timeouts=goal.custom_timeouts,
+            ignore_changes=goal.ignore_changes,
+            replace_on_changes=goal.replace_on_changes,
+            replacement_trigger=goal.replacement_trigger,
+            hooks=goal.hooks,
+            created=old.created if old else "",
+            modified=old.modified if old else "",
+            raw=goal.raw,
+        )
+        if is_provider(goal.type):
+            self.providers[urn] = new
+        if self._destroying and (steps := self._plan_destroyed(old, new, reply)) is not None:
+            return steps
+        return self._allowed(self._plan(goal, old, new, reply))
+
+    def plan_read(self, goal: Goal, id: str, reply: Reply) -> list[Step]:
+        """The steps for a resource that the program looks up and does not own."""
+        urn = self._identify(goal)
+        old = self.olds.get(urn)
+        new = ResourceState(
+            urn,
+            goal.type,
+            True,
+            id="" if id == UNKNOWN_WIRE else id,
+            inputs=goal.inputs,
+            parent=goal.parent,
+            provider=goal.provider,
+            dependencies=goal.dependencies,
+            external=True,
+            additional_secret_outputs=goal.additional_secret_outputs,
+            raw=goal.raw,
+        )
+        if old is not None and not old.external:
+            self._mark(old, new, "replace")
+            return [
+                Step("read-replacement", old, new, reply, logical=False),
+                Step("replace", old, new),
+            ]
+        if old is not None:
+            self._mark(old, new, "read")
+        self._done[urn] = "read"
+        return [Step("read", old, new, reply)]
+
+    def urn_of(self, goal: Goal) -> Urn:
+        return make_urn(self._stack, self._project, goal.parent, goal.type, goal.name)
+
+    def _identify(self, goal: Goal) -> Urn:
+        if goal.parent and goal.parent not in self._urns:
+            raise ValueError(f"could not find parent resource {goal.parent}")
+        urn = self.urn_of(goal)
+        if urn in self._urns:
+            self._events.error(f"Duplicate resource URN '{urn}'; try giving it a unique name", urn)
+            raise Bail
+        self._urns.add(urn)
+        return urn
+
+    def _plan_destroyed(self, old: ResourceState | None, new: ResourceState, reply: Reply) -> list[Step] | None:
+        """`destroy --run-program`: the program runs for its hooks; what it names is kept until the end, then deleted."""
+        left_out = bool(dependencies_of(new) & self._skipped)
+        if left_out or (new.custom and not is_provider(new.type)):
+            if left_out or old is None:
+                self._skipped.add(new.urn)
+                new.outputs = dict(old.outputs) if old else {}
+                return [Step("same", None, new, reply, skipped_create=True)]
+            new.inputs = old.inputs
+            self._condemned.append(new)
+            return [self._same(old, new, reply)]
+        self._condemned.append(new)
+        return None
+
+    def _plan(self, goal: Goal, old: ResourceState | None, new: ResourceState, reply: Reply) -> list[Step]:
+        urn = new.urn
+        recreating = urn in self._recreate
+        targeted = is_provider(new.type) or qualified_type(urn) == STACK_TYPE or self._included(new)
+        seed = secrets.token_bytes(32)
+        if not targeted:
+            new.inputs = old.inputs if old else new.inputs
+        else:
+            fresh = old is None or recreating or old.external or urn in self._replace
+            self._check(goal, {} if fresh or old is None else old.inputs, new, seed)
+            if self._targets:
+                self._actual_targets.add(urn)
+        if self._analyzer and self._analyzer.check(new, goal, self.provider_state(new.provider)):
+            raise Bail
+        if recreating:
+            assert old is not None
+            keys = self._recreate.pop(urn)
+            self._deletes.discard(urn)
+            self._mark(old, new, "replace")
+            return [
+                Step("replace", old, new),
+                Step("create-replacement", old, new, reply, keys=keys, logical=False),
+            ]
+        if old is not None and old.external:
+            self._mark(old, new, "create")
+            return [
+                Step("create-replacement", old, new, reply, logical=False, pending_delete=True),
+                Step("replace", old, new),
+            ]
+        if old is None:
+            self._done[urn] = "create" if targeted else "same"
+            if targeted:
+                return [Step("create", None, new, reply)]
+            self._skipped.add(urn)
+            return [Step("same", None, new, reply, skipped_create=True)]
+        if not targeted:
+            return self._untargeted(old, reply)
+        return self._plan_change(goal, old, new, reply, seed)
+
+    def _check(self, goal: Goal, olds: Properties, new: ResourceState, seed: bytes) -> None:
+        news = ignore(goal.ignore_changes, olds, goal.inputs) if olds and goal.ignore_changes else goal.inputs
+        new.inputs = news
+        if not new.custom:
+            return
+        provider = self._applier.provider(new)
+        new.inputs, failures = provider.check(
+            self._applier.call(new), new.type, olds, news, random_seed=seed, autonaming=None
+        )
+        for f in failures:
+            text = f"{new.type} resource '{new.name}' has a problem: {f.reason}"
+            if f.property:
+                value = unwrap(new.inputs.get(f.property)) if f.property in new.inputs else "{<nil>}"
+                value = "{" + str(value) + "}" if value != "{<nil>}" else value
+                text = f"{new.type} resource '{new.name}': property {f.property} value {value} has a problem: {f.reason}"
+            self._events.error(text, new.urn)
+        if failures:
+            raise Bail
+
+    def _plan_change(self, goal: Goal, old: ResourceState, new: ResourceState, reply: Reply, seed: bytes) -> list[Step]:
+        urn = new.urn
+        triggered = _triggered(old.replacement_trigger, new.replacement_trigger)
+        if contains_unknown(new.replacement_trigger) and not self._dry_run:
+            self._events.error(f"replacement trigger contains unknowns for {urn}", urn)
+            raise Bail
+        diff = Diff(changes=True) if triggered else self._diff(goal, old, new)
+        diff = with_replace_on_changes(diff, goal.replace_on_changes, init_errors=bool(old.init_errors))
+        if not (diff.changes or old.pending_replacement or old.init_errors):
+            return [self._same(old, new, reply)]
+        if not (diff.replaces or triggered or old.pending_replacement):
+            # Also without a difference: an object that did not become ready is waited for once more.
+            self._mark(old, new, "update")
+            more = {"diffs": diff.diffs, "detailed": diff.detailed, "ignore_changes": goal.ignore_changes}
+            return [Step("update", old, new, reply, **more)]  # type: ignore[arg-type]
+        return self._plan_replacement(goal, old, new, reply, diff, seed)
+
+    def _plan_replacement(
+        self, goal: Goal, old: ResourceState, new: ResourceState, reply: Reply, diff: Diff, seed: bytes
+    ) -> list[Step]:
+        urn = new.urn
+        if new.protect and old.protect:
+            self._refuse(
+                f'unable to replace resource "{urn}"\nas it is currently marked for protection. To unprotect the resource, '
+                "remove the `protect` flag from the resource in your Pulumi program and run `pulumi up`",
+                urn,
+            )
+        self._mark(old, new, "replace")
+        if new.custom and urn not in self._replace:
+            self._check(goal, {}, new, seed)  # defaults and names are not carried over
+        more: dict[str, Any] = {"keys": diff.replaces, "diffs": diff.diffs, "detailed": diff.detailed}
+        before = diff.delete_before_replace if goal.delete_before_replace is None else goal.delete_before_replace
+        if not before:
+            return [
+                Step("create-replacement", old, new, reply, logical=False, pending_delete=True, **more),
+                Step("replace", old, new, **more),
+            ]
+        steps = self._delete_dependents(old, urn)
+        if not old.pending_replacement:
+            self._deletes.add(old.urn)
+            self._gone.add(id(old))
+            steps.append(Step("delete-replaced", old, None, logical=False, pending_replacement=True))
+        return [
+            *steps,
+            Step("replace", old, new, **more),
+            Step("create-replacement", old, new, reply, logical=False, **more),
+        ]
+
+    def _delete_dependents(self, old: ResourceState, urn: Urn) -> list[Step]:
+        """Whatever a deletion before replacement takes with it, dependents first; it comes back when registered."""
+        steps = []
+        for dependent, keys in reversed(self._replaced_with(old, urn)):
+            if id(dependent) in self._gone:
+                continue
+            if dependent.protect and not dependent.delete:
+                self._refuse(
+                    f'unable to replace resource "{dependent.urn}" as part of replacing "{urn}" as it is currently marked '
+                    "for protection. To unprotect the resource, remove the `protect` flag from the resource in your Pulumi "
+                    f"program and run `pulumi up`, or use the command:\n`pulumi state unprotect '{dependent.urn}'`",
+                    urn,
+                    always=True,
+                )
+            self._recreate[dependent.urn] = keys
+            self._deletes.add(dependent.urn)
+            self._gone.add(id(dependent))
+            if dependent.delete:
+                steps.append(Step("delete", dependent, None))
+            else:
+                steps.append(Step("delete-replaced", dependent, None, logical=False, pending_replacement=True))
+        return steps
+
+    def _replaced_with(self, root: ResourceState, urn: Urn) -> list[tuple[ResourceState, Sequence[str]]]:
+        """The resources that must be replaced when ``root`` is, in dependency order, and the properties that say so."""
+        replaced = {root.urn}
+        found: list[tuple[ResourceState, Sequence[str]]] = []
+        for s in self.graph.depending_on(root, ignore=self._done.keys() | self._deletes, children=False):
+            if not s.custom or s.external:
+                continue
+            if split_reference(s.provider)[0] in replaced or s.deleted_with in replaced:
+                found.append((s, ()))
+                replaced.add(s.urn)
+                continue
+            changed = [k for k, deps in s.property_dependencies.items() if k in s.inputs and replaced & set(deps)]
+            if changed:
+                diff = self._applier.diff(s, with_unknowns(s.inputs, changed), s.ignore_changes)
+                diff = with_replace_on_changes(diff, s.replace_on_changes, init_errors=False)
+                if diff.replaces:
+                    found.append((s, diff.replaces))
+                    replaced.add(s.urn)
+        listed = {id(s) for s, _ in found}
+        cascade = [s for s in self.olds.values() if s.deleted_with == urn or urn in s.replace_with]
+        return found + [(s, ()) for s in cascade if id(s) not in listed]
+
+    def _diff(self, goal: Goal, old: ResourceState, new: ResourceState) -> Diff:
+        if new.urn in self._replace:
+            return Diff(changes=True, replaces=["id"])
+        if any(self._done.get(u) == "replace" for u in new.replace_with):
+            return Diff(changes=True, replaces=["replaceWith"])
+        if self._done.get(new.deleted_with) == "replace":
+            return Diff(changes=True, replaces=["deletedWith"])
+        if self._provider_changed(old, new):
+            return Diff(changes=True, replaces=["provider"])
+        if not new.custom:
+            return Diff(changes=old.inputs != new.inputs)
+        target = replace(old, urn=new.urn, provider=new.provider) if not is_provider(new.type) else old
+        return self._applier.diff(target, new.inputs, goal.ignore_changes)
+
+    def _provider_changed(self, old: ResourceState, new: ResourceState) -> bool:
+        if old.provider == new.provider:
+            return False
+        if not old.provider or not new.provider:
+            return True
+        before, after = split_reference(old.provider)[0], split_reference(new.provider)[0]
+        if self._aliased.get(before) == after or before not in self.olds or after not in self.providers:
+            return self._aliased.get(before) != after
+        plugin = self._applier.providers.plugin(type_of(after))
+        clean = [{k: v for k, v in s.inputs.items() if k != "__internal"} for s in (self.olds[before], self.providers[after])]
+        return bool(plugin.diff_config(*clean).replaces)
+
+    def _same(self, old: ResourceState, new: ResourceState, reply: Reply | None, *, untargeted: bool = False) -> Step:
+        self._mark(old, new, "same")
+        return Step("same", old, new, reply, untargeted=untargeted)
+
+    def _mark(self, old: ResourceState, new: ResourceState, what: str) -> None:
+        self._done[new.urn] = what
+        self._touched |= {old.urn, new.urn}
+
+    def _refuse(self, message: str, urn: Urn, *, always: bool = False) -> None:
+        """An error that ends an update, but lets a preview go on to show the rest."""
+        self._events.error(message, urn)
+        self.errored = True
+        if always or not self._dry_run:
+            raise Bail
+
+    def provider_resource(self, urn: Urn, id: str) -> ResourceState | None:
+        return next((s for s in self.base if s.urn == urn and s.id == id), None)
+
+    def provider_state(self, reference: str) -> ResourceState | None:
+        urn = split_reference(reference)[0]
+        return self.providers.get(urn) or self.olds.get(urn)
+
+    # --- aliases ------------------------------------------------------------------------------------------------
+
+    def _old(self, goal: Goal, urn: Urn) -> ResourceState | None:
+        if urn in self._aliased:
+            self._events.error(
+                f"Duplicate resource URN '{urn}' conflicting with alias on resource with URN '{self._aliased[urn]}'", urn
+            )
+            raise Bail
+        for candidate in (urn, *self._aliases(goal)):
+            old = self.olds.get(candidate)
+            if old is None:
+                continue
+            if candidate != urn:
+                if candidate in self._urns or candidate in self._aliased:
+                    self._events.error(f"Duplicate resource alias '{candidate}' applied to resource with URN '{urn}'", urn)
+                    raise Bail
+                self._aliased[candidate], self._alias_of[urn] = urn, candidate
+            return old
+        return None
+
+    def _aliases(self, goal: Goal) -> list[Urn]:
+        own = [self._resolve(a, goal) for a in goal.aliases]
+        above = self._alias_of.get(goal.parent, "")
+        if not above:
+            return own
+        inherited = [self._inherited(goal, above, goal.type, goal.name)]
+        inherited += [self._inherited(goal, above, type_of(a), name_of(a)) for a in own]
+        return own + inherited
+
+    def _resolve(self, alias: Alias, goal: Goal) -> Urn:
+        if alias.urn:
+            return alias.urn
+        parent = self._alias_of.get(alias.parent, alias.parent) if alias.parent else goal.parent
+        return make_urn(
+            alias.stack or self._stack,
+            alias.project or self._project,
+            "" if alias.no_parent else parent,
+            alias.type or goal.type,
+            alias.name or goal.name,
+        )
+
+    def _inherited(self, goal: Goal, above: Urn, type: str, name: str) -> Urn:
+        parent_name = name_of(goal.parent)
+        if name.startswith(parent_name):
+            name = name_of(above) + name.removeprefix(parent_name)
+        return make_urn(self._stack, self._project, above, type, name)
+
+    # --- targets ------------------------------------------------------------------------------------------------
+
+    def _included(self, state: ResourceState) -> bool:
+        if self._excludes:
+            return state.urn not in self._excludes
+        if not self._targets or state.urn in self._targets:
+            return True
+        return self._options.target_dependents and bool(dependencies_of(state) & self._actual_targets)
+
+    def _untargeted(self, old: ResourceState, reply: Reply) -> list[Step]:
+        steps: list[Step] = []
+
+        def keep(state: ResourceState, reply: Reply | None, urn: Urn) -> None:
+            for dep in sorted(dependencies_of(state)):
+                if dep not in self._done and dep not in self._touched:
+                    before = self.olds.get(dep)
+                    if before is None:
+                        raise ValueError(f"dependency {dep} of untargeted resource {state.urn} has no old state")
+                    keep(before, None, dep)
+            copy = replace(state, urn=urn, id="")
+            steps.append(self._same(state, copy, reply, untargeted=True))
+
+        keep(old, reply, old.urn)
+        return steps
+
+    def _allowed(self, steps: list[Step]) -> list[Step]:
+        if not (self._targets or self._replace):
+            return steps
+        for step in steps:
+            if step.new is None or step.skipped_create:
+                continue
+            for dep in sorted(dependencies_of(step.new) & self._skipped):
+                self._refuse(
+                    f"Resource '{step.urn}' depends on '{dep}' which was was not specified in --target list.", step.urn
+                )
+                self._skipped.discard(dep)
+        return steps
+
+    # --- deletions ----------------------------------------------------------------------------------------------
+
+    def plan_deletions(self) -> tuple[list[Step], list[list[Step]]]:
+        """What is left when the program has named all it wants: steps that keep, and deletions in waves.
+
+        Raises:
+            Bail: a deletion would reach beyond --target.
+        """
+        keeps: list[Step] = []
+        deletions: list[Step] = []
+        allowed = self._deletable()
+        for s in self.base:
+            if allowed is not None and s.urn not in allowed:
+                if s.urn not in self._touched and not s.delete:
+                    keeps.append(self._same(s, replace(s, id=""), None, untargeted=True))
+            elif id(s) in self._gone:
+                if not s.delete and s.urn in self._recreate:  # taken down with a dependency and not asked for again
+                    deletions.append(Step("remove-pending-replace", s, None, logical=False))
+            elif s.delete:
+                deletions.append(Step("discard-replaced" if s.external else "delete-replaced", s, None, logical=False))
+            elif s.urn not in self._touched:
+                op = "read-discard" if s.external else "delete"
+                if s.pending_replacement:
+                    op = "remove-pending-replace"
+                deletions.append(Step(op, s, None, logical=not s.pending_replacement))
+        deletions += [Step("delete", s, None) for s in self._condemned if allowed is None or s.urn in allowed]
+        self._deletes.update(step.urn for step in deletions)
+        if self._targets and not self._options.target_dependents:
+            beyond = [step.urn for step in deletions if step.urn not in self._targets]
+            for urn in beyond:
+                self._events.error(
+                    f"Resource '{urn}' will be destroyed but was not specified in --target list.\n"
+                    "Either include resource in --target list or pass --target-dependents to proceed.",
+                    urn,
+                )
+            if beyond:
+                self.errored = True
+                if not self._dry_run:
+                    raise Bail
+        by_state = {id(step.res): step for step in deletions}
+        graph = Graph([*self._condemned, *self.base])
+        waves = graph.deletion_waves([step.res for step in deletions])
+        return keeps, [[by_state[id(s)] for s in wave] for wave in waves]
+
+    def _deletable(self) -> set[Urn] | None:
+        if self._targets:
+            open_ = [s for s in self.base if s.urn in self._targets]
+            return {s.urn for s in open_} | {
+                d.urn for s in open_ for d in self.graph.depending_on(s, children=True)
+            }
+        if self._excludes:
+            kept = [s for s in self.base if s.urn in self._excludes]
+            held = {s.urn for s in kept} | {d.urn for s in kept for d in self.graph.transitive_dependencies(s)}
+            return {s.urn for s in self.base} - held
+        return None
+
+    def held_by(self, failed: Sequence[Step]) -> set[int]:
+        """What must not be deleted because something that failed still needs it."""
+        held: set[int] = set()
+        condemned = Graph(self._condemned)
+        for step in failed:
+            for s in (step.new, step.old):
+                for graph in (self.graph, condemned):
+                    if s is not None and s in graph:
+                        held |= {id(d) for d in graph.transitive_dependencies(s)}
+        return held
+
+    def missing_targets(self) -> list[str]:
+        named = self._targets.literals | self._replace.literals | self._excludes.literals
+        return sorted(named - self._urns - {s.urn for s in self.base})
+
+
+def with_replace_on_changes(diff: Diff, paths: Sequence[str], *, init_errors: bool) -> Diff:
+    """The diff with ``replaceOnChanges`` applied; ``#initerror`` among them asks to replace what never became ready."""
+    if not paths or not (diff.changes or init_errors):
+        return diff
+    patterns = [parse_path(p) for p in paths]
+
+    def forces(path: str) -> bool:
+        return any(covers(p, parse_path(path)) for p in patterns)
+
+    detailed = {
+        p: PropertyDiff(d.kind if d.kind.endswith("-replace") else f"{d.kind}-replace", d.input_diff) if forces(p) else d
+        for p, d in diff.detailed.items()
+    }
+    replaces = list(dict.fromkeys([*diff.replaces, *(k for k in diff.diffs if forces(k))]))
+    changes = diff.changes
+    if init_errors and any(covers(p, (INIT_ERROR,)) for p in patterns):
+        replaces.append(INIT_ERROR)
+        detailed[INIT_ERROR] = PropertyDiff("update-replace", input_diff=False)
+        changes = True
+    return replace(diff, changes=changes, replaces=replaces, detailed=detailed)
+
+
+def _triggered(old: Any, new: Any) -> bool:
+    if contains_unknown(old) or contains_unknown(new):
+        return True
+    return old is not None and new is not None and bool(unwrap(old) != unwrap(new))
+
+

@@ -1,0 +1,365 @@
+"""Policy packs: hosted by the SDK itself (``python -m pulumi.policy``), asked over the Analyzer service."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import yaml
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
+
+from .errors import NotCovered
+from .events import Events, masked
+from .model import STACK_TYPE, PolicyPackRef, ResourceState, UpdateRequest
+from .paths import make_urn, split_reference
+from .program import python_of
+from .values import Properties, from_wire, to_wire
+
+if TYPE_CHECKING:
+    from .planner import Goal, Planner
+
+_START = 30.0  # seconds for a pack to tell its port
+_LEVELS = {
+    "advisory": analyzer_pb2.ADVISORY,
+    "mandatory": analyzer_pb2.MANDATORY,
+    "disabled": analyzer_pb2.DISABLED,
+    "remediate": analyzer_pb2.REMEDIATE,
+}
+_LEVEL_NAMES: dict[int, str] = {v: k for k, v in _LEVELS.items()}
+_SEVERITIES = {1: "low", 2: "medium", 3: "high", 4: "critical"}
+
+
+class PolicyError(Exception):
+    """A policy pack could not be started, configured or asked."""
+
+
+class _Pack:
+    def __init__(self, ref: PolicyPackRef, request: UpdateRequest, engine: str) -> None:
+        self.ref = ref
+        manifest = ref.path / "PulumiPolicy.yaml"
+        if not manifest.is_file():
+            raise PolicyError(f"the policy pack {ref.path} has no PulumiPolicy.yaml")
+        runtime = (yaml.safe_load(manifest.read_text()) or {}).get("runtime")
+        options = runtime.get("options") or {} if isinstance(runtime, Mapping) else {}
+        if (runtime.get("name") if isinstance(runtime, Mapping) else runtime) != "python":
+            raise NotCovered(f"the runtime {runtime!r} of the policy pack {ref.path}")
+        self._process = subprocess.Popen(
+            [python_of(ref.path, options), "-u", "-m", "pulumi.policy", engine, str(ref.path.resolve())],
+            cwd=ref.path,
+            env={
+                **os.environ,
+                "PULUMI_PROJECT": request.project.name,
+                "PULUMI_STACK": request.stack,
+                "PULUMI_ORGANIZATION": request.organization,
+                "PULUMI_DRY_RUN": str(request.dry_run).lower(),
+                "PULUMI_CONFIG": json.dumps(dict(request.config)),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._words: queue.Queue[str] = queue.Queue()
+        self._complaints: list[str] = []
+        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._complain, daemon=True).start()
+        self._request, self._engine = request, engine
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._words.put(line.decode(errors="replace").strip())
+        self._words.put("")
+
+    def _complain(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._complaints.append(line.decode(errors="replace"))
+
+    def connect(self) -> None:
+        port = ""
+        try:
+            port = self._words.get(timeout=_START)
+        except queue.Empty:
+            pass
+        if not port.isdigit():
+            raise PolicyError(f"the policy pack {self.ref.path} did not start:\n{''.join(self._complaints)}")
+        size = 400 * 2**20
+        sizes = [("grpc.max_receive_message_length", size), ("grpc.max_send_message_length", size)]
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=sizes)
+        self._stub = analyzer_pb2_grpc.AnalyzerStub(self._channel)
+        request, root = self._request, str(self.ref.path.resolve())
+        try:
+            self._optional(
+                "Handshake",
+                analyzer_pb2.AnalyzerHandshakeRequest(
+                    engine_address=self._engine, root_directory=root, program_directory=root
+                ),
+            )
+            self._optional(
+                "ConfigureStack",
+                analyzer_pb2.AnalyzerStackConfigureRequest(
+                    stack=request.stack,
+                    project=request.project.name,
+                    organization=request.organization,
+                    dry_run=request.dry_run,
+                    config=dict(request.config),
+                    config_secret_keys=sorted(request.secret_keys),
+                ),
+            )
+            self.info = self._stub.GetAnalyzerInfo(empty_pb2.Empty())
+            self._configure()
+        except grpc.RpcError as e:
+            raise PolicyError(f"the policy pack {self.ref.path} could not be configured: {e.details()}") from e
+
+    def _optional(self, method: str, message: Any) -> None:
+        try:
+            getattr(self._stub, method)(message)
+        except grpc.RpcError as e:
+            if e.code() != grpc.StatusCode.UNIMPLEMENTED:
+                raise
+
+    def _configure(self) -> None:
+        """Defaults of the schemas, then what the pack says, then the file of ``--policy-pack-config``."""
+        if not self.info.supportsConfig:
+            if self.ref.config:
+                raise PolicyError(f'policy pack "{self.info.name}" at "{self.ref.path}" does not support config')
+            return
+        levels = {p.name: p.enforcementLevel for p in self.info.policies}
+        values: dict[str, dict[str, Any]] = {p.name: {} for p in self.info.policies}
+        for p in self.info.policies:
+            for key, schema in json_format.MessageToDict(p.configSchema.properties).items():
+                if "default" in schema:
+                    values[p.name][key] = schema["default"]
+        initial = {
+            n: (c.enforcementLevel, json_format.MessageToDict(c.properties)) for n, c in self.info.initialConfig.items()
+        }
+        for given in (initial, _config_file(self.ref.config)):
+            everywhere = given.get("all", (None, {}))[0]
+            if everywhere is not None:
+                levels = dict.fromkeys(levels, everywhere)
+            for name, (level, properties) in given.items():
+                if level is not None:
+                    levels[name] = level
+                values.setdefault(name, {}).update(properties)
+        problems = [
+            f"{p.name}: {key} is required"
+            for p in self.info.policies
+            for key in p.configSchema.required
+            if key not in values[p.name]
+        ]
+        if problems:
+            raise PolicyError(f'validating policy config for "{self.info.name}": ' + "; ".join(problems))
+        configs = {}
+        for name in values:
+            properties = struct_pb2.Struct()
+            properties.update(values[name])
+            level = levels.get(name, analyzer_pb2.ADVISORY)
+            configs[name] = analyzer_pb2.PolicyConfig(enforcementLevel=level, properties=properties)
+        self._levels = levels
+        self._stub.Configure(analyzer_pb2.ConfigureAnalyzerRequest(policyConfig=configs))
+
+    def ask(self, method: str, message: Any) -> Any:
+        try:
+            return getattr(self._stub, method)(message)
+        except grpc.RpcError as e:
+            raise PolicyError(f'failed to run policy pack "{self.info.name}": {e.details()}') from e
+
+    def summary(self, kind: int, failed: set[str], response: Any) -> dict[str, Any]:
+        left_out = failed | {n.policy_name for n in response.not_applicable}
+        levels = getattr(self, "_levels", {})
+        passed = {
+            p.name
+            for p in self.info.policies
+            if p.policy_type in (kind, analyzer_pb2.POLICY_TYPE_UNKNOWN)
+            and levels.get(p.name, p.enforcementLevel) != analyzer_pb2.DISABLED
+        } - left_out
+        out: dict[str, Any] = self.identity()
+        if passed:
+            out["passed"] = sorted(passed)
+        if failed:
+            out["failed"] = sorted(failed)
+        return out
+
+    def identity(self) -> dict[str, Any]:
+        version = self.info.version
+        return {"policyPackName": self.info.name, "policyPackVersion": version, "policyPackVersionTag": version}
+
+    def close(self) -> None:
+        if hasattr(self, "_channel"):
+            self._channel.close()
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+
+
+def _config_file(path: Path | None) -> dict[str, tuple[int | None, dict[str, Any]]]:
+    """``{"policy": "mandatory"}`` or ``{"policy": {"enforcementLevel": "mandatory", "property": ...}}``."""
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_text() or "{}")
+    except (OSError, ValueError) as e:
+        raise PolicyError(f"the policy configuration {path} cannot be read: {e}") from e
+    out: dict[str, tuple[int | None, dict[str, Any]]] = {}
+    for name, value in content.items():
+        if not isinstance(value, (str, dict)):
+            raise PolicyError(f'parsing "{name}": {value} is not a valid value; must be a string or object')
+        properties = dict(value) if isinstance(value, dict) else {}
+        level = properties.pop("enforcementLevel", None) if isinstance(value, dict) else value
+        if level is not None and level not in _LEVELS:
+            raise PolicyError(f'parsing enforcement level for "{name}": "{level}" is not a valid enforcement level')
+        out[name] = (None if level is None else _LEVELS[level], properties)
+    return out
+
+
+def _visible(properties: Properties) -> struct_pb2.Struct:
+    return to_wire({k: v for k, v in properties.items() if not k.startswith("__")})
+
+
+class Packs:
+    """The packs of one update."""
+
+    def __init__(self, request: UpdateRequest, events: Events) -> None:
+        self._request, self._events = request, events
+        self._packs: list[_Pack] = []
+        self.errored = False
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {
+            f"{p.info.name}|local|{p.ref.path}": p.info.version for p in self._packs if hasattr(p, "info")
+        }
+
+    def load(self, engine: str) -> None:
+        for ref in self._request.options.policy_packs:
+            self._packs.append(_Pack(ref, self._request, engine))
+        for pack in self._packs:
+            pack.connect()
+
+    def check(self, state: ResourceState, goal: Goal, provider: ResourceState | None) -> bool:
+        """Lets the packs remediate ``state.inputs`` and judge them. True if a mandatory rule forbids the step."""
+        for pack in self._packs:
+            response = pack.ask("Remediate", self._request_for(state, goal, provider, state.inputs))
+            for r in response.remediations:
+                if r.diagnostic:
+                    self._violation(pack, r, state.urn, analyzer_pb2.ADVISORY, r.diagnostic)
+                    continue
+                before, after = state.inputs, from_wire(r.properties)
+                after |= {k: v for k, v in before.items() if k.startswith("__")}
+                event = {"resourceUrn": state.urn, "color": "never", "policyName": r.policyName, **pack.identity()}
+                self._events.send("policyRemediationEvent", event | {"before": masked(before), "after": masked(after)})
+                state.inputs = after
+            failed = {r.policyName for r in response.remediations}
+            self._summary("policyRemediateSummaryEvent", pack, state, failed, response)
+        forbidden = False
+        for pack in self._packs:
+            response = pack.ask("Analyze", self._request_for(state, goal, provider, state.inputs))
+            forbidden = self._report(pack, response.diagnostics, state.urn) or forbidden
+            failed = {d.policyName for d in response.diagnostics}
+            self._summary("policyAnalyzeSummaryEvent", pack, state, failed, response)
+        return forbidden and not self._request.dry_run
+
+    def check_stack(self, states: Iterable[ResourceState], planner: Planner) -> bool:
+        """Lets the packs judge the whole stack. True if a mandatory rule was violated."""
+        states = list(states)
+        message = analyzer_pb2.AnalyzeStackRequest()
+        for s in states:
+            goal = planner.goals.get(s.urn)
+            r = self._request_for(s, goal, planner.provider_state(s.provider), s.outputs)
+            message.resources.append(
+                analyzer_pb2.AnalyzerResource(
+                    type=r.type,
+                    properties=r.properties,
+                    urn=r.urn,
+                    name=r.name,
+                    options=r.options,
+                    provider=r.provider if r.HasField("provider") else None,
+                    parent=s.parent,
+                    dependencies=s.dependencies,
+                    propertyDependencies={
+                        k: analyzer_pb2.AnalyzerPropertyDependencies(urns=us)
+                        for k, us in s.property_dependencies.items()
+                    },
+                )
+            )
+        root = make_urn(
+            self._request.stack, self._request.project.name, "", STACK_TYPE, f"{self._request.project.name}-{self._request.stack}"
+        )
+        urns = {s.urn for s in states}
+        violated = False
+        for pack in self._packs:
+            response = pack.ask("AnalyzeStack", message)
+            for d in response.diagnostics:
+                violated = self._report(pack, [d], d.urn if d.urn in urns else root) or violated
+            failed = {d.policyName for d in response.diagnostics}
+            self._events.send(
+                "policyAnalyzeStackSummaryEvent", pack.summary(analyzer_pb2.POLICY_TYPE_STACK, failed, response)
+            )
+        return violated
+
+    def _request_for(
+        self, state: ResourceState, goal: Goal | None, provider: ResourceState | None, properties: Properties
+    ) -> Any:
+        before = None if goal is None else goal.delete_before_replace
+        options = analyzer_pb2.AnalyzerResourceOptions(
+            protect=state.protect,
+            ignoreChanges=state.ignore_changes,
+            deleteBeforeReplace=bool(before),
+            deleteBeforeReplaceDefined=before is not None,
+            additionalSecretOutputs=state.additional_secret_outputs,
+            aliases=state.aliases,
+            customTimeouts=analyzer_pb2.AnalyzerResourceOptions.CustomTimeouts(**state.custom_timeouts),
+            parent=state.parent,
+        )
+        request = analyzer_pb2.AnalyzeRequest(
+            type=state.type, properties=_visible(properties), urn=state.urn, name=state.name, options=options
+        )
+        if provider is not None and split_reference(state.provider)[0]:
+            request.provider.CopyFrom(
+                analyzer_pb2.AnalyzerProviderResource(
+                    type=provider.type, properties=_visible(provider.inputs), urn=provider.urn, name=provider.name
+                )
+            )
+        return request
+
+    def _summary(self, kind: str, pack: _Pack, state: ResourceState, failed: set[str], response: Any) -> None:
+        summary = pack.summary(analyzer_pb2.POLICY_TYPE_RESOURCE, failed, response)
+        self._events.send(kind, {"resourceUrn": state.urn} | summary)
+
+    def _report(self, pack: _Pack, diagnostics: Iterable[Any], urn: str) -> bool:
+        mandatory = False
+        for d in diagnostics:
+            level = analyzer_pb2.MANDATORY if d.enforcementLevel == analyzer_pb2.REMEDIATE else d.enforcementLevel
+            mandatory = mandatory or level == analyzer_pb2.MANDATORY
+            self._violation(pack, d, urn, level, d.message)
+        self.errored = self.errored or mandatory
+        return mandatory
+
+    def _violation(self, pack: _Pack, diagnostic: Any, urn: str, level: int, message: str) -> None:
+        event: dict[str, Any] = {
+            "resourceUrn": urn,
+            "message": self._events.redact(message) + "\n",
+            "color": "never",
+            "policyName": diagnostic.policyName,
+            **pack.identity(),
+            "enforcementLevel": _LEVEL_NAMES[level],
+        }
+        if severity := _SEVERITIES.get(getattr(diagnostic, "severity", 0)):
+            event["severity"] = severity
+        self._events.send("policyEvent", event)
+
+    def close(self) -> None:
+        for pack in self._packs:
+            pack.close()

@@ -1,0 +1,405 @@
+"""One update of a stack from beginning to end: preview, up, refresh or destroy."""
+
+from __future__ import annotations
+
+import copy
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+
+from . import program as programs
+from .events import Events
+from .executor import Executor
+from .hooks import Hooks
+from .journal import Journal
+from .model import PROVIDER_PREFIX, STACK_TYPE, Emit, ResourceState, Save, UpdateRequest, UpdateResult, Urn
+from .monitor import Monitor, MonitorDown
+from .paths import Targets, dependencies_of, is_provider, qualified_type
+from .planner import Bail, Goal, Planner
+from .policy import Packs, PolicyError
+from .providers.base import Factory, ProviderError, factories
+from .registry import INTERNAL, Providers
+from .steps import Applier, Registered, Reply, Step
+from .values import Properties
+
+_POLL = 0.05  # seconds until a failure in a step or Ctrl-C is noticed
+_PATIENCE = 2.0  # seconds a program gets to end by itself after a failure
+_FAREWELL = 10.0  # the same after a success
+
+Planning = Callable[[Reply], list[Step]]
+
+
+def run(
+    request: UpdateRequest,
+    *,
+    emit: Emit,
+    save: Save,
+    cancel: threading.Event,
+    providers: Mapping[str, Factory] | None = None,
+) -> UpdateResult:
+    """Performs one update.
+
+    Args:
+        request: what to do, with everything it needs.
+        emit: takes the events in their order; called from several threads, one at a time.
+        save: writes the state; called before and after every step, not during previews.
+        cancel: set by the caller on Ctrl-C: no further step begins, those that wait are cut short.
+        providers: the packages there are, those of this engine by default.
+    Returns:
+        How it ended. Everything the user should know went out as events before, but for ``error``.
+    """
+    return _Update(request, emit, save, cancel, factories() if providers is None else providers).run()
+
+
+class _Update:
+    def __init__(
+        self,
+        request: UpdateRequest,
+        emit: Emit,
+        save: Save,
+        cancel: threading.Event,
+        packages: Mapping[str, Factory],
+    ) -> None:
+        self.request = request
+        self._cancel = cancel
+        self._stop = threading.Event()
+        options = request.options
+        self.events = Events(
+            emit, planning=request.dry_run, secrets=[request.config[k] for k in request.secret_keys if k in request.config]
+        )
+        self.hooks = Hooks(self.events, dry_run=request.dry_run)
+        self._base = [copy.copy(s) for s in request.snapshot.resources]
+        self._providers = Providers(packages)
+        snapshot = copy.copy(request.snapshot)
+        snapshot.resources = self._base
+        self._journal = Journal(snapshot, None if request.dry_run else save)
+        self._applier = Applier(
+            self._providers, self.hooks, self.events, cancel, request.dry_run, self._provider_resource, set()
+        )
+        self._refreshing = request.kind == "refresh"
+        self._executor = self._new_executor(continue_on_error=options.continue_on_error)
+        self._packs = Packs(request, self.events)
+        self._planner = self._new_planner()
+        self._plan_lock = threading.Lock()
+        self._replies: set[Reply] = set()
+        self._replies_lock = threading.Lock()
+        self._closing = False
+        self._defaults: dict[str, Future[str]] = {}
+        self._stack_outputs: tuple[Urn, Properties] | None = None
+        self._signals: queue.Queue[str | None] = queue.Queue()
+        self._skipped: set[Urn] = set()
+        self._failed = False
+
+    def _new_executor(self, *, continue_on_error: bool = False, tolerant: bool = False) -> Executor:
+        return Executor(
+            self._applier,
+            self._journal,
+            self.events,
+            parallel=self.request.options.parallel,
+            continue_on_error=continue_on_error,
+            stop=self._stop,
+            refreshing=self._refreshing,
+            tolerant=tolerant,
+        )
+
+    def _new_planner(self) -> Planner:
+        return Planner(
+            project=self.request.project,
+            stack=self.request.stack,
+            base=self._base,
+            options=self.request.options,
+            applier=self._applier,
+            events=self.events,
+            destroying=self.request.kind == "destroy",
+            analyzer=self._packs if self.request.options.policy_packs else None,
+        )
+
+    def _provider_resource(self, urn: Urn, id: str) -> ResourceState | None:
+        return self._planner.provider_resource(urn, id)
+
+    # --- the course of an update --------------------------------------------------------------------------------
+
+    def run(self) -> UpdateResult:
+        request, events = self.request, self.events
+        with_program = request.kind in ("preview", "update") or (request.kind == "destroy" and request.options.run_program)
+        program: programs.Program | None = None
+        monitor: Monitor | None = None
+        try:
+            if request.kind == "destroy" and not with_program and (error := self._orphaned_hooks()):
+                return UpdateResult(False, {}, error=error)
+            if with_program:
+                program = programs.start(request, events, self._signals.put)  # imports while the rest gets ready
+                monitor = Monitor(self)
+                if request.options.policy_packs:
+                    events.send("policyLoadEvent", {})
+                    self._packs.load(monitor.address)
+            events.prelude(request.config, request.secret_keys)
+            told = self._before()
+            if not (told or self._stop.is_set() or self._refreshing):
+                if program is not None and monitor is not None:
+                    program.connect(monitor.address)
+                told = self._main(with_program)
+            self._executor.drain()
+            told = self._finish(told)
+            ok = not (told or self._failed)
+            if not request.dry_run:
+                self._journal.flush()
+            events.summary(ok=ok, corrupt=False, policy_packs=self._packs.versions)
+            return UpdateResult(ok, dict(events.changes), self._cancel.is_set() and not ok)
+        except (ProviderError, PolicyError) as e:
+            events.error(str(e))
+            events.summary(ok=False, corrupt=False, policy_packs=self._packs.versions)
+            return UpdateResult(False, dict(events.changes))
+        finally:
+            events.muted = True
+            self._shut_down(program, monitor)
+            events.send("cancelEvent", {})
+
+    def _orphaned_hooks(self) -> str:
+        """Hooks on deletions live in the program; without it, what they guard would go unguarded."""
+        found = False
+        for s in reversed(self._base):
+            names = [n for kind in ("BeforeDelete", "AfterDelete") for n in s.hooks.get(kind, ())]
+            if names:
+                found = True
+                text = "Resource has delete hooks registered, but the program is not running. Hooks: " + ", ".join(names)
+                self.events.error(text, s.urn)
+        return "You must run with the `--run-program` flag to use delete hooks during destroy." if found else ""
+
+    def _before(self) -> bool:
+        """Refresh, if asked for; a word on interrupted operations otherwise. True if the update ends here."""
+        if self._refreshing or self.request.options.refresh:
+            return self._refresh()
+        pending = self.request.snapshot.pending
+        if pending and not self.request.dry_run:
+            lines = "".join(f"  * {p.resource.urn}, interrupted while {p.type}\n" for p in pending)
+            self.events.diagnostic(
+                "warning",
+                f"Attempting to deploy or update resources with {len(pending)} pending operations from previous "
+                f"deployment.\n{lines}These resources are in an unknown state because the Pulumi CLI was interrupted while "
+                "waiting for changes to these resources to complete. You should confirm whether or not the operations "
+                "listed completed successfully by checking the state of the appropriate provider. For example, if you are "
+                "using AWS, you can confirm using the AWS Console.\n\nOnce you have confirmed the status of the interrupted "
+                "operations, you can repair your stack using `pulumi refresh` which will refresh the state from the "
+                "provider you are using and clear the pending operations if there are any.\n\nNote that `pulumi refresh` "
+                "will need to be run interactively to clear pending CREATE operations.",
+            )
+        return False
+
+    def _main(self, with_program: bool) -> bool:
+        """Registrations, then deletions. True if it ended in an error that was told."""
+        error: str | None = None
+        ended = not with_program
+        while not ended and not self._stop.is_set():
+            if self._cancel.is_set():
+                self._stop.set()
+                break
+            try:
+                error = self._signals.get(timeout=_POLL)
+                ended = True
+            except queue.Empty:
+                continue
+        if error is not None:
+            self._stop.set()
+            if error:
+                self.events.error(error)
+            return True
+        if not ended:
+            return self._failed
+        self._executor.drain()
+        if self._stop.is_set():
+            return self._failed
+        missing = self._planner.missing_targets()
+        told = self._delete()
+        for urn in missing:
+            self.events.error(f"Resource '{urn}' could not be found in the stack.")
+        return told or bool(missing)
+
+    def _delete(self) -> bool:
+        try:
+            with self._plan_lock:
+                keeps, waves = self._planner.plan_deletions()
+        except Bail:
+            return True
+        for step in keeps:
+            self._executor.submit([step]).result()
+        for wave in waves:
+            if self._cancel.is_set():
+                self._stop.set()
+            if self._stop.is_set():
+                break
+            held = self._planner.held_by(self._executor.failed)
+            self._executor.run_all(s for s in wave if id(s.res) not in held)
+        return False
+
+    def _finish(self, told: bool) -> bool:
+        """Stack outputs, stack policies, and the last word on a failure. True if the update has failed."""
+        stopped = self._executor.errored or self._planner.errored or self._packs.errored
+        if self._stack_outputs is not None:
+            urn, outputs = self._stack_outputs
+            old = self._planner.olds.get(urn)
+            if (told or stopped) and old is not None:
+                outputs = {**old.outputs, **outputs}  # what the program did not get to is not gone
+            self._executor.outputs(urn, outputs)
+        if told:
+            return True
+        if self.request.options.policy_packs and not (self._executor.errored or self._stop.is_set()):
+            stopped = self._packs.check_stack(self._executor.news.values(), self._planner) or stopped
+        kind = "preview" if self.request.dry_run else "update"
+        if stopped:
+            self.events.error(f"{kind} failed")
+        elif self._cancel.is_set():
+            self.events.error(f"{kind} canceled")
+            return True
+        return stopped
+
+    def _shut_down(self, program: programs.Program | None, monitor: Monitor | None) -> None:
+        with self._replies_lock:
+            self._closing = True
+            replies = list(self._replies)
+        for reply in replies:
+            if not reply.done():
+                reply.set_exception(MonitorDown())
+        if monitor is not None:
+            monitor.release()
+        if program is not None:
+            fine = monitor is not None and not (self._stop.is_set() or self._failed)
+            program.stop(patience=_FAREWELL if fine else _PATIENCE if monitor is not None else 0)
+        if monitor is not None:
+            monitor.close()
+        self._packs.close()
+        self._executor.close()
+        self._providers.close()
+        self.hooks.close()
+
+    # --- refresh ------------------------------------------------------------------------------------------------
+
+    def _refresh(self) -> bool:
+        """Asks the providers what has become of every resource. True if that failed."""
+        targets, excludes = Targets(self.request.options.targets), Targets(self.request.options.exclude)
+        chosen = [s for s in self._base if s.urn not in excludes and (not targets or s.urn in targets)]
+        steps = {id(s): Step("refresh", s, s, logical=False) for s in chosen}
+        executor = self._new_executor(tolerant=True)
+        simple = [s for s in chosen if not s.custom or is_provider(s.type)]
+        for s in simple:
+            executor.submit([steps[id(s)]]).result()
+        executor.run_all(steps[id(s)] for s in chosen if id(s) not in {id(x) for x in simple})
+        executor.close()
+        if self._cancel.is_set():
+            self._stop.set()
+        self._rebase(steps)
+        if executor.failed:
+            self._failed = True
+            self.events.error(("preview" if self.request.dry_run else "update") + " failed")
+        return bool(executor.failed)
+
+    def _rebase(self, steps: Mapping[int, Step]) -> None:
+        """What the refresh found becomes the state before the update, without references to what is gone."""
+        kept: list[ResourceState] = []
+        alive: set[Urn] = set()
+        heirs: dict[Urn, Urn] = {}  # a gone parent's parent
+        for s in self._base:
+            found = steps[id(s)].new if id(s) in steps else s
+            if found is None:
+                heirs[s.urn] = s.parent
+                continue
+            alive.add(found.urn)
+            kept.append(found)
+        for s in kept:
+            if dependencies_of(s) <= alive:
+                continue
+            s.dependencies = [u for u in s.dependencies if u in alive]
+            s.property_dependencies = {k: [u for u in us if u in alive] for k, us in s.property_dependencies.items()}
+            s.replace_with = [u for u in s.replace_with if u in alive]
+            s.deleted_with = s.deleted_with if s.deleted_with in alive else ""
+            while s.parent and s.parent not in alive:
+                s.parent = heirs.get(s.parent, "")
+        self._base = kept
+        self._journal.rebase(kept)
+        self._planner = self._new_planner()
+
+    # --- what the program asks for ------------------------------------------------------------------------------
+
+    def program_done(self) -> None:
+        self._signals.put(None)
+
+    def register(self, goal: Goal) -> Registered:
+        return self._submit(lambda reply: self._planner.plan(goal, reply), goal)
+
+    def read(self, goal: Goal, id: str) -> Registered:
+        return self._submit(lambda reply: self._planner.plan_read(goal, id, reply), goal)
+
+    def _submit(self, plan: Planning, goal: Goal) -> Registered:
+        reply: Reply = Future()
+        with self._replies_lock:
+            if self._closing:
+                raise MonitorDown
+            self._replies.add(reply)
+        try:
+            with self._plan_lock:
+                steps = [] if self._stop.is_set() else self._plan(plan, reply, goal)
+            if steps:
+                self._executor.submit(steps)
+            return reply.result()
+        finally:
+            with self._replies_lock:
+                self._replies.discard(reply)
+
+    def _plan(self, plan: Planning, reply: Reply, goal: Goal) -> list[Step]:
+        try:
+            steps = plan(reply)
+        except Bail:
+            self._fail()
+            return []
+        except Exception as e:
+            self.events.error(str(e) or type(e).__name__, self._planner.urn_of(goal))
+            self._fail()
+            return []
+        self._skipped |= {s.urn for s in self._executor.failed}
+        wanted = []
+        for step in steps:
+            if self._skipped and step.new is not None and dependencies_of(step.new) & self._skipped:
+                self._skipped.add(step.urn)
+                step.answer("skip")
+            else:
+                wanted.append(step)
+        return wanted
+
+    def _fail(self) -> None:
+        self._failed = True
+        self._stop.set()
+
+    def register_outputs(self, urn: Urn, outputs: Properties) -> None:
+        if qualified_type(urn) == STACK_TYPE:
+            self._stack_outputs = (urn, outputs)  # they are final when it is known whether all went well
+        elif not self._executor.outputs(urn, outputs):
+            raise ValueError(f"cannot complete a resource '{urn}' whose registration isn't pending")
+
+    def default_provider(self, package: str, version: str, url: str) -> str:
+        """A reference to the provider of a package for resources that name none."""
+        name = "default" + "".join(f"_{part}" for part in (version, url) if part)
+        name = "".join(c if c.isalnum() else "_" for c in name)
+        key = f"{package}::{name}"
+        with self._replies_lock:
+            future = self._defaults.get(key)
+            mine = future is None
+            if future is None:
+                future = self._defaults[key] = Future()
+        if not mine:
+            return future.result()
+        try:
+            inputs: Properties = {
+                k.removeprefix(f"{package}:"): v for k, v in self.request.config.items() if k.startswith(f"{package}:")
+            }
+            if version:
+                inputs["version"] = version
+            inputs[INTERNAL] = {"pluginDownloadURL": url} if url else {}
+            state = self.register(Goal(PROVIDER_PREFIX + package, name, True, inputs)).state
+            future.set_result(f"{state.urn}::{state.id}")
+        except BaseException as e:
+            future.set_exception(e)
+        return future.result()
+
+    def invoke(self, token: str, args: Properties, provider: str) -> Properties:
+        return self._providers.by_reference(provider).invoke(token, args)
