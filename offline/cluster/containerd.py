@@ -95,7 +95,7 @@ def clear_runtime() -> None:
     """
     # Shims first, or one would report its containers' end to nobody and linger.
     processes.end(process for process in processes.marked(paths.state_dir()) if _is_shim(process.pid))
-    processes.end(_in_cgroup())
+    processes.end(in_cgroup())
     network.remove_pods()
     unmount_below(paths.run_dir())
     unmount_below(paths.state_dir())
@@ -176,7 +176,8 @@ def _cgroup_roots() -> list[Path]:
     return roots
 
 
-def _in_cgroup() -> list[processes.Process]:
+def in_cgroup() -> list[processes.Process]:
+    """Every process of every pod."""
     pids: set[int] = set()
     for root in _cgroup_roots():
         for file in (root / config.CGROUP).rglob("cgroup.procs"):

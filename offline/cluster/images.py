@@ -1,7 +1,8 @@
 """The two images that the cluster itself needs, made of static executables that Debian packages.
 
 ``localhost/rollout/pause:1`` is the process that holds a pod's namespaces: catatonit's pause mode, which reaps
-orphans and ends at once on SIGTERM. ``localhost/busybox:1`` is a shell with the usual commands, for trying things.
+orphans and ends at once on SIGTERM. ``localhost/busybox:1`` is a shell with the usual commands, for trying things
+(Debian's wget in it crashes when it is given ``-T``: use ``timeout 2 wget``).
 """
 
 from __future__ import annotations

@@ -112,16 +112,17 @@ def _all_well(plan: Plan) -> bool:
 
 
 def _start(plan: Plan, progress: Progress) -> None:
+    # Pods that hung on a bridge which is gone have lost their interfaces, and nobody but us would notice.
+    detached = not network.exists()
     host.configure()
     network.configure()
     containerd.make_cgroups()
     with ThreadPoolExecutor(2) as pool:
-        others = [pool.submit(_start_postgresql, plan, progress), pool.submit(_start_containerd, plan, progress)]
+        others = [pool.submit(_start_postgresql, plan, progress), pool.submit(_start_containerd, plan, progress, detached)]
         with progress.step("etcd and API server"):
-            started = _ensure(plan.etcd)
-            _ensure(plan.apiserver, wait=False, restart=started)
-            plan.etcd.wait()
-            plan.apiserver.wait()
+            # One after the other: an API server that finds no etcd backs off for longer than etcd takes.
+            _ensure(plan.etcd)
+            _ensure(plan.apiserver)
         with progress.step("controller manager, scheduler, kubelet, kube-proxy and CoreDNS"):
             restarted = others[1].result()
             # The kubelet first, as it takes longest.
@@ -131,7 +132,7 @@ def _start(plan: Plan, progress: Progress) -> None:
             _retry("kube-apiserver", "the objects for DNS", lambda: _apply_dns(plan))
             # kube-proxy asks for its node once and then only every now and then.
             _retry("kubelet", "the node has not registered", lambda: _node(plan) is not None)
-            _ensure(plan.kube_proxy, wait=False)
+            _ensure(plan.kube_proxy, wait=False, restart=detached)
             for component in plan.components():
                 component.wait()
         with progress.step("node Ready and DNS answering"):
@@ -147,7 +148,7 @@ def _start_postgresql(plan: Plan, progress: Progress) -> None:
         postgres.ensure_admin()
 
 
-def _start_containerd(plan: Plan, progress: Progress) -> bool:
+def _start_containerd(plan: Plan, progress: Progress, detached: bool) -> bool:
     with progress.step("containerd and its images"):
         def clear() -> None:
             # Without containerd the kubelet cannot do anything but complain, and with the pods gone its view is wrong.
@@ -155,7 +156,7 @@ def _start_containerd(plan: Plan, progress: Progress) -> bool:
             containerd.clear_runtime()
             containerd.make_cgroups()
 
-        started = _ensure(plan.containerd, before=clear)
+        started = _ensure(plan.containerd, before=clear, restart=detached)
         containerd.load_images()
     return started
 

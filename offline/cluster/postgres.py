@@ -182,6 +182,9 @@ def clear_leftovers() -> None:
     Its children notice its death on their own, but a new postmaster refuses to start while one is still busy.
     """
     processes.end(processes.working_in(data_directory()))
+    # A killed postmaster that nobody has reaped yet still counts as alive for the next one, which then gives up.
+    for file in _socket_directory().glob(f".s.PGSQL.{config.POSTGRES_PORT}*"):
+        file.unlink()
     try:
         lines = (data_directory() / "postmaster.pid").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:

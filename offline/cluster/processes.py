@@ -255,11 +255,9 @@ def marked(state: Path) -> list[Process]:
 
 def strays(executable: str) -> list[Process]:
     """All marked processes of this executable, with or without pid file: an earlier `up`'s whose pid file was lost."""
-    return [
-        process
-        for process in marked(paths.state_dir())
-        if Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")[0] == executable.encode()
-    ]
+    pids = {process.pid for process in marked(paths.state_dir())}
+    wanted = executable.encode()
+    return matching(lambda pid: pid in pids and Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] == wanted)
 
 
 def working_in(directory: Path) -> list[Process]:
