@@ -14,6 +14,8 @@ from lightkube.resources.core_v1 import Event, Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.types import PatchType
 
+from components.cluster import prepare_types
+
 from .errors import ClusterUnreachable
 from .pods import JOB, MODULE, NAME, OWNER, VERSION, PodFacts, observe
 from .verdict import JobState, Serving, Snapshot
@@ -35,6 +37,7 @@ class Cluster:
     """
 
     def __init__(self, context: str | None, namespace: str, owner: str) -> None:
+        prepare_types()
         self.namespace = namespace
         self.owner = owner
         try:

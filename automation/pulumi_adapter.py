@@ -271,6 +271,8 @@ def step_of(metadata: Any, phase: Phase, at: float = 0.0) -> Step:
     module, part = belongs_to(metadata.urn, (state.parent if state else "") or "")
     described = _mapping(state.inputs if state else None, "metadata")
     labels = _mapping(described, "labels")
+    # A Service is of all versions; what matters is which one it selects.
+    selector = _mapping(_mapping(state.inputs if state else None, "spec"), "selector")
     return Step(
         urn=metadata.urn,
         kind=metadata.type.rpartition(":")[2],
@@ -280,7 +282,7 @@ def step_of(metadata: Any, phase: Phase, at: float = 0.0) -> Step:
         op=str(getattr(metadata.op, "value", metadata.op)),
         phase=phase,
         object_name=str(described.get("name") or ""),
-        version=str(labels.get(_VERSION_LABEL) or labels.get(_JOB_VERSION_LABEL) or ""),
+        version=str(selector.get(_VERSION_LABEL) or labels.get(_VERSION_LABEL) or labels.get(_JOB_VERSION_LABEL) or ""),
         at=at,
         had_init_errors=bool(metadata.old and metadata.old.init_errors),
     )

@@ -171,7 +171,7 @@ class Watch:
                 tracked.facts = facts
             if facts.kind == "serve":
                 if changed and self._counts(facts):
-                    siblings = [t.facts for t in self._pods.values() if t.facts.module == facts.module and t.facts.version == facts.version and not t.facts.deleted]
+                    siblings = [t.facts for t in self._pods.values() if t.facts.kind == "serve" and self._counts(t.facts) and t.facts.module == facts.module]
                     self._listener.pod_changed(facts, sum(p.ready for p in siblings), len(siblings))
                 return
             if facts.started and tracked.follower is None:

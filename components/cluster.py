@@ -5,8 +5,9 @@ Pulumi's state says what was deployed. What must not be broken is what serves no
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,6 +45,47 @@ class Cluster(Protocol):
         """Whether the object exists, and the owner label it carries."""
 
 
+_preparing = threading.Lock()
+_prepared = False
+
+
+def prepare_types() -> None:
+    """Makes lightkube ready to be used from several threads; the first call takes some 40 ms.
+
+    lightkube decodes with msgspec, which looks into a type on its first use. Two threads that do that at once for types
+    that have a part in common crash the process (msgspec 0.22, a segmentation fault in `decode_list`).
+    """
+    global _prepared
+    import msgspec
+    from lightkube.core import decoders
+    from lightkube.resources import apps_v1, batch_v1, core_v1, discovery_v1, policy_v1
+
+    kinds = (
+        core_v1.Service,
+        core_v1.Pod,
+        core_v1.Event,
+        core_v1.Namespace,
+        core_v1.Secret,
+        core_v1.ServiceAccount,
+        apps_v1.Deployment,
+        batch_v1.Job,
+        discovery_v1.EndpointSlice,
+        policy_v1.PodDisruptionBudget,
+    )
+    with _preparing:
+        if _prepared:
+            return
+        for kind in kinds:
+            with suppress(msgspec.ValidationError):
+                decoders.decode_object(b"{}", kind)
+            with suppress(msgspec.ValidationError):
+                decoders.decode_list(b'{"items": []}', kind)
+        with suppress(msgspec.ValidationError):
+            decoders.decode_status(b"{}")
+        decoders.decode_watch_event(b'{"type": "", "object": {}}')
+        _prepared = True
+
+
 class LiveCluster:
     """The cluster of a kubeconfig context.
 
@@ -64,6 +106,7 @@ class LiveCluster:
         from lightkube import Client, KubeConfig
 
         # The client is made late: a hook that never runs should not cost its import.
+        prepare_types()
         return Client(
             config=KubeConfig.from_env().get(context_name=self._context),
             namespace=self._namespace,
