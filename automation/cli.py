@@ -38,28 +38,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The runtime of the inline program talks to an engine that may be gone; its complaints are not the person's.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    from settings import SettingsError
-
-    from .errors import AutomationError, UsageError
-
     try:
         return _run(options)
-    except (AutomationError, SettingsError) as error:
-        # One document also where nothing could be started, so that a program need not read two formats.
-        if options.json:
-            print(json.dumps({"stack": options.stack, "outcome": "refused", "exit_code": _USAGE, "modules": [], "changes": {}, "error": str(error)}, indent=2))
-        print(f"rollout: {'usage: ' if isinstance(error, UsageError) else ''}{error}", file=sys.stderr)
-        if options.verbose:
-            traceback.print_exc()
-        return _USAGE
     except KeyboardInterrupt:
         print("rollout: interrupted before anything was changed", file=sys.stderr)
         return 130
     except Exception as error:
-        if options.verbose:
-            traceback.print_exc()
-        print(f"rollout: internal error: {type(error).__name__}: {error} (--verbose shows where)", file=sys.stderr)
-        return 1
+        return _failed(options, error)
+
+
+def _failed(options: argparse.Namespace, error: Exception) -> int:
+    """What is said where nothing could be started."""
+    # Late: the settings' models take longer to load than the engine needs to start, and errors are rare.
+    from settings import SettingsError
+
+    from .errors import AutomationError, UsageError
+
+    if options.verbose:
+        traceback.print_exc()
+    if isinstance(error, (AutomationError, SettingsError)):
+        # One document here too, so that a program need not read two formats.
+        if options.json:
+            print(json.dumps({"stack": options.stack, "outcome": "refused", "exit_code": _USAGE, "modules": [], "changes": {}, "error": str(error)}, indent=2))
+        print(f"rollout: {'usage: ' if isinstance(error, UsageError) else ''}{error}", file=sys.stderr)
+        return _USAGE
+    print(f"rollout: internal error: {type(error).__name__}: {error} (--verbose shows where)", file=sys.stderr)
+    return 1
 
 
 def entry() -> NoReturn:

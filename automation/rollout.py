@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import settings
-
 from . import locks
 from .engine import Engine, choose
 from .errors import AutomationError, ClusterUnreachable
@@ -85,8 +83,10 @@ class Rollout:
         self._project = Project.load(request.cwd.resolve())
         backend = self._project.check(request.stack, environment)
         self._written = self._project.modules(request.stack)
-        if self._written is not None:
-            settings.set_versions(self._written, request.versions)
+        if self._written is not None and request.versions:
+            from settings import set_versions
+
+            set_versions(self._written, request.versions)
         self._engine: Engine = choose(environment)
         self._session = Session(self._project, request.stack, self._engine, self._interrupt, backend, request.environment)
         self._notices: list[str] = []
@@ -306,6 +306,9 @@ class _Preflight:
         return self._facts
 
     def _look(self) -> None:
+        # While the engine starts, what its program and we need is loaded.
+        import components  # noqa: F401
+
         from .cluster import Cluster
 
         self._program.begun.wait()
