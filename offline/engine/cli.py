@@ -76,7 +76,6 @@ COMMANDS: Final[dict[str, tuple[str, int, int, str]]] = {
         "config/c=* config-path replace=* target-replace=* policy-pack=* policy-pack-config=* plan! secrets-provider=")),
     "refresh": ("update:refresh", 0, 0, _OPERATION + _CHANGE + "clear-pending-creates skip-pending-creates import-pending-creates!"),
     "destroy": ("update:destroy", 0, 0, _OPERATION + _CHANGE + "remove exclude-protected!"),
-    "policy analyze": ("update:analyze", 0, 0, "stack/s= policy-pack=* policy-pack-config=* file= json/j"),
 }  # fmt: skip
 ALIASES: Final = {
     "update": "up", "pre": "preview", "down": "destroy", "dn": "destroy", "stack list": "stack ls", "stack delete": "stack rm",

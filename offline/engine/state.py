@@ -63,6 +63,10 @@ def snapshot_from_json(deployment: Mapping[str, Any] | None, secrets: Passphrase
     )  # fmt: skip
 
 
+def _unchanged(before: Any, now: Any) -> bool:
+    return before is now or (not isinstance(now, dict) and bool(before == now))
+
+
 class Encoder:
     """Writes a snapshot as checkpoint JSON again and again. A resource that did not change since the last time costs
     nothing but a look at its fields: inputs and outputs are replaced by the engine, never changed in place."""
@@ -72,14 +76,12 @@ class Encoder:
         self._cache: dict[int, tuple[ResourceState, tuple[Any, ...], str]] = {}
 
     def _resource(self, r: ResourceState) -> str:
-        marks = tuple(
-            (id(v) if isinstance(v, dict) else tuple(v) if isinstance(v, list) else v) for v in _all_fields(r)
-        )
+        values = tuple(tuple(v) if isinstance(v, list) else v for v in _all_fields(r))
         hit = self._cache.get(id(r))
-        if hit is not None and hit[0] is r and hit[1] == marks:
+        if hit is not None and hit[0] is r and all(map(_unchanged, hit[1], values)):
             return hit[2]
         text = dumps(resource_to_json(r, self._secrets))
-        self._cache[id(r)] = (r, marks, text)
+        self._cache[id(r)] = (r, values, text)
         return text
 
     def encode(self, snapshot: Snapshot) -> bytes:

@@ -283,7 +283,3 @@ class _State:
         self._session.backend.release(self._session.stack)
         os._exit(1)
 
-
-def analyze(_: Args) -> None:
-    raise NotCovered("pulumi policy analyze")
-
