@@ -33,6 +33,7 @@ _INPUTS = (
     "addPreviousOutputInEnv",
 )
 _PRODUCED = ("stdout", "stderr")
+_LIBRARY_VERSION = "__pulumi-go-provider-version"  # what the real provider's library adds to the provider's inputs
 _SECONDS_TO_END = 10.0  # between SIGTERM and SIGKILL after a Ctrl-C
 
 
@@ -49,9 +50,10 @@ class CommandProvider:
     def configure(self, inputs: Properties) -> None: ...
 
     def check_config(self, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:
-        return news, []
+        return dict(news) | {_LIBRARY_VERSION: "(devel)"}, []
 
     def diff_config(self, olds: Properties, news: Properties) -> Diff:
+        olds, news = ({k: v for k, v in p.items() if k != _LIBRARY_VERSION} for p in (olds, news))
         return Diff(changes=olds != news, diffs=sorted(k for k in {**olds, **news} if olds.get(k) != news.get(k)))
 
     def invoke(self, token: str, args: Properties) -> Properties:

@@ -108,14 +108,16 @@ class Discovery:
             self._found.clear()
 
 
+_GROUPS = {
+    "", "core", "apps", "autoscaling", "batch", "extensions", "policy", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io",
+    "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io", "flowcontrol.apiserver.k8s.io", "networking.k8s.io", "node.k8s.io",
+    "rbac.authorization.k8s.io", "resource.k8s.io", "scheduling.k8s.io", "storage.k8s.io",
+}  # fmt: skip
+
+
 def built_in(api_version: str) -> bool:
     """Whether a group is Kubernetes' own: its types are known, so inputs can be normalised (``normalize``)."""
-    group = api_version.split("/")[0] if "/" in api_version else ""
-    return group in ("", "core", "apps", "autoscaling", "batch", "policy", "extensions") or (
-        group.endswith(".k8s.io")
-        and group.count(".") == 2
-        and not group.startswith(("gateway.", "metrics.", "snapshot."))
-    )
+    return api_version.rpartition("/")[0] in _GROUPS
 
 
 _SELECTOR = (".spec.selector",)

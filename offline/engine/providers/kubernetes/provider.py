@@ -198,7 +198,7 @@ class KubernetesProvider:
                 "list resources exist for compatibility with YAML manifests and Helm charts, and cannot be created directly. "
                 "Use the underlying resource type instead"
             )
-        new = normalize(copy.deepcopy(state.plain(news)))
+        new = normalize(state.plain(news))
         patch = _is_patch(type, new)
         if patch and not metadata.named(new):
             raise ProviderError("patch resources require the `.metadata.name` field to be set")
@@ -438,7 +438,7 @@ class KubernetesProvider:
         *,
         ignore_changes: Sequence[str],
     ) -> Made:
-        new = normalize(copy.deepcopy(state.plain(news)))
+        new = normalize(state.plain(news))
         as_given = Made(id, dict(news))
         if call.preview and contains_unknown(new):
             return as_given
@@ -508,7 +508,7 @@ class KubernetesProvider:
         elif not patch:
             before = self._take_over(path, before, manager)
             managed = before["metadata"].get("managedFields") or []
-        body = copy.deepcopy(new)
+        body = copy.deepcopy(new) if ignore else new
         for ignored in ignore:
             _keep_ignored(body, before, ignored.split("."), managed, manager)
         return self._client.request(
@@ -547,7 +547,7 @@ class KubernetesProvider:
     def read(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> Made | None:
         namespace, name = metadata.split_id(id)
         _, last = state.parse(outputs)
-        shape = normalize(copy.deepcopy(state.plain(inputs)))
+        shape = normalize(state.plain(inputs))
         never_seen = not shape.get("kind") and not last.get("kind")
         if not shape.get("kind"):
             version, kind = (last["apiVersion"], last["kind"]) if last.get("kind") else _api_version(type)

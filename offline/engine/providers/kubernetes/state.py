@@ -27,7 +27,7 @@ def _rename(value: Any, pattern: re.Pattern[str], old: str, new: str) -> Any:
 
 
 def plain(properties: Mapping[str, Any]) -> Object:
-    """Properties as the API server wants them: no secrets, ``x-kubernetes-*`` keys with dashes (the SDK has underscores)."""
+    """A copy of properties as the API server wants them: no secrets, ``x-kubernetes-*`` keys with dashes (the SDK has underscores)."""
     out: Object = _rename(unwrap(properties), _SNAKED, "_", "-")
     return out
 

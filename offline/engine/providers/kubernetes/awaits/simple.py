@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..client import ApiError, Object
+from ..client import ApiError, Object, Unreachable
 from ..metadata import wait_for
 from .base import Await, conditions
 
@@ -44,7 +44,7 @@ class ClaimBound(Await):
                     if name
                     else ""
                 )
-            except ApiError as e:
+            except (ApiError, Unreachable) as e:
                 self._mode = ""
                 self.say("warning", f'getting storage class "{name}": {e}')
         return self._mode
