@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 if not __package__:
     # Run as a file. The repository goes last on the path, so that it shadows nothing the program imports.
-    sys.path.append(str(Path(__file__).resolve().parents[2]))
-
-from offline.engine.cli import main
+    sys.path.append(__file__.rsplit("/offline/", 1)[0] if "/offline/" in __file__ else ".")
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["version"]:  # clients ask this before every call
+        from offline.engine import VERSION
+
+        print(VERSION)
+        sys.exit(0)
+    from offline.engine.cli import main
+
     sys.exit(main(sys.argv[1:]))
