@@ -5,6 +5,8 @@ rule        what a rule is, and how it is applied
 values      resources as the rules see them
 kubernetes  pods, containers, selectors
 images      image references
+selection   which objects select which pods
+unpack      makes the SDK's host fast enough for hundreds of resources
 migration   which Jobs are migrations, and of what
 references  who uses a ConfigMap or Secret
 credentials what looks like one

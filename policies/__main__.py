@@ -12,6 +12,9 @@ from pulumi_policy import EnforcementLevel, PolicyPack
 
 from policies.adapter import initial_config, policy
 from policies.rules import RULES
+from policies.unpack import install
+
+install()
 
 PolicyPack(
     "rollout",

@@ -22,6 +22,8 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError, _is_unknown
 
 from .rule import ResourceRule, StackRule, Unknowable, Violation
+from .rules import RULES
+from .unpack import Properties
 from .values import UNKNOWN, Program, Resource
 
 CONFIG = Path(__file__).parent / "config"
@@ -48,17 +50,20 @@ def policy(rule: ResourceRule | StackRule) -> Policy:
 def initial_config(stack: str) -> dict[str, Any]:
     """The levels and options of a stack: ``config/<stack>.json``, or that of production for any other.
 
+    The file has the form of the engine's ``--policy-pack-config``. A level is given for every rule, because an entry
+    without one reaches the engine as advisory, whatever ``all`` says.
+
     Raises:
-        ValueError: the file is not what the engine's ``--policy-pack-config`` accepts.
+        ValueError: the file is not JSON or names a level that does not exist.
     """
     file = CONFIG / f"{stack.rpartition('/')[2]}.json"
     content = json.loads((file if file.is_file() else CONFIG / "prod.json").read_text())
     out: dict[str, Any] = {}
-    for name, value in content.items():
+    for rule in RULES:
+        value = content.get(rule.name, {})
         entry = {"enforcementLevel": value} if isinstance(value, str) else dict(value)
-        if "enforcementLevel" in entry:
-            entry["enforcementLevel"] = EnforcementLevel(entry["enforcementLevel"])
-        out[name] = entry
+        level = entry.get("enforcementLevel") or content.get("all", rule.level)
+        out[rule.name] = {**entry, "enforcementLevel": EnforcementLevel(level)}
     return out
 
 
@@ -138,6 +143,8 @@ def _timeouts(given: Any) -> dict[str, float]:
 
 def _plain(value: Any) -> Any:
     """The SDK's proxies as plain values, with ``UNKNOWN`` where they would raise."""
+    if isinstance(value, Properties):
+        return value
     if isinstance(value, Mapping):
         out = {}
         for key in value:

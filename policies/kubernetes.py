@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-from .values import NotKnown, Program, Resource, get
+from .values import NotKnown, Resource, get
 
 # Where each kind keeps its pod template. Patches of a kind (DeploymentPatch) change the same fields of the same objects.
 _TEMPLATES: Mapping[str, tuple[str, ...]] = {
@@ -150,22 +149,3 @@ def await_seconds(resource: Resource, phase: str) -> float:
         except ValueError:
             pass
     return resource.timeouts.get(phase) or AWAIT_SECONDS
-
-
-@lru_cache(maxsize=4)
-def _namespaces(program: Program) -> dict[str | None, list[Resource]]:
-    found: dict[str | None, list[Resource]] = {}
-    for r in program.resources:
-        if kind(r):
-            try:
-                where = namespace(r)
-            except NotKnown:
-                where = None
-            found.setdefault(where, []).append(r)
-    return found
-
-
-def in_namespace(program: Program, like: Resource) -> list[Resource]:
-    """The objects in the same namespace as another, and those that may be."""
-    spaces = _namespaces(program)
-    return spaces.get(namespace(like), []) + spaces.get(None, [])

@@ -59,23 +59,25 @@ def migrations_of(workload: Resource, program: Program) -> list[Resource]:
     Raises:
         NotKnown: the workload's image is not known, so its Jobs cannot be told.
     """
-    module, jobs = label(workload, NAME), _jobs(program).get(namespace(workload), [])
-    if module is not None:
-        labelled = [job for job in jobs if label(job, MODULE) == module]
-        if labelled:
-            return labelled
-    own = repositories(workload)
-    return [job for job in jobs if own & repositories(job)]
+    where, jobs = namespace(workload), _jobs(program)
+    labelled = jobs.get((where, MODULE, label(workload, NAME) or ""))
+    if labelled:
+        return labelled
+    found = {job.urn: job for own in repositories(workload) for job in jobs.get((where, "image", own), [])}
+    return list(found.values())
 
 
 @lru_cache(maxsize=4)
-def _jobs(program: Program) -> dict[str, list[Resource]]:
-    """The migration Jobs by namespace; one of which that is not known does not count as a gate."""
-    found: dict[str, list[Resource]] = {}
+def _jobs(program: Program) -> dict[tuple[str, str, str], list[Resource]]:
+    """The migration Jobs by namespace and module or image; one of which that is not known does not count as a gate."""
+    found: dict[tuple[str, str, str], list[Resource]] = {}
     for r in program.resources:
         try:
             if is_migration(r):
-                found.setdefault(namespace(r), []).append(r)
+                module = label(r, MODULE)
+                keys = [(MODULE, module)] if module else []
+                for key in [*keys, *(("image", repository) for repository in repositories(r))]:
+                    found.setdefault((namespace(r), *key), []).append(r)
         except NotKnown:
             continue
     return found

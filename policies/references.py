@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
-from .kubernetes import containers, is_workload, kind, object_name, pod
-from .values import NotKnown, Resource, get
+from .kubernetes import containers, is_workload, kind, namespace, object_name, pod
+from .values import NotKnown, Program, Resource, get
 
 Reference = tuple[str, str]  # kind, name
 
@@ -41,15 +42,25 @@ def _volume(volume: Mapping[str, Any]) -> Iterator[Reference]:
         yield from _optional("Secret", source, "secret", "name")
 
 
-def users(target: Resource, near: list[Resource]) -> list[Resource]:
-    """The workloads among ``near`` that use a ConfigMap or Secret, by its name or by an output of it."""
-    wanted = (kind(target), object_name(target) or "")
-    return [
-        r
-        for r in near
-        if is_workload(r)
-        and (
-            any(target.urn in urns for urns in r.property_dependencies.values())
-            or any(reference == wanted for reference in references(r))
-        )
-    ]
+def users(target: Resource, program: Program) -> list[Resource]:
+    """The workloads in a ConfigMap's or Secret's namespace that use it, by its name or by an output of it."""
+    uses = _uses(program)
+    named = uses.get((namespace(target), kind(target), object_name(target) or ""), [])
+    return list({r.urn: r for r in [*named, *uses.get(target.urn, [])]}.values())
+
+
+@lru_cache(maxsize=4)
+def _uses(program: Program) -> dict[str | tuple[str, str, str], list[Resource]]:
+    """Workloads by what they use: namespace, kind and name, or the URN of the resource whose output they take."""
+    found: dict[str | tuple[str, str, str], list[Resource]] = {}
+    for r in program.resources:
+        if not is_workload(r):
+            continue
+        keys: set[str | tuple[str, str, str]] = {urn for urns in r.property_dependencies.values() for urn in urns}
+        try:
+            keys |= {(namespace(r), *reference) for reference in references(r)}
+        except NotKnown:
+            pass  # a list of containers that is not known: whoever made it shows by its output
+        for key in keys:
+            found.setdefault(key, []).append(r)
+    return found

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..kubernetes import annotation, in_namespace, kind, matches, object_name, pod_labels, selector
+from ..kubernetes import annotation, kind, matches, pod_labels, selector
 from ..migration import SINGLETON
 from ..rule import Examples, Finding, Options, StackRule, title
+from ..selection import autoscaler, may_select
 from ..values import Program, Resource
 
 _DEPLOYMENT = """
@@ -34,11 +35,9 @@ FAILS = _DEPLOYMENT.removesuffix("---\n")
 
 def _replicas(resource: Resource, program: Program) -> float:
     """What is asked for, or the least its autoscaler keeps."""
-    for other in in_namespace(program, resource):
-        if kind(other) == "HorizontalPodAutoscaler" and other.get("spec", "scaleTargetRef", "name") == object_name(
-            resource
-        ):
-            return float(other.get("spec", "minReplicas") or 1)
+    scaler = autoscaler(program, resource)
+    if scaler is not None:
+        return float(scaler.get("spec", "minReplicas") or 1)
     replicas = resource.get("spec", "replicas")
     return 1.0 if replicas is None else float(replicas)
 
@@ -60,7 +59,7 @@ def _budget(resource: Resource, program: Program, options: Options) -> Iterator[
     if kind(resource) != "Deployment" or annotation(resource, SINGLETON) == "true" or _replicas(resource, program) < 2:
         return
     labels = pod_labels(resource)
-    for other in in_namespace(program, resource):
+    for other in may_select(program, resource, labels):
         if kind(other) == "PodDisruptionBudget" and matches(selector(other) or {}, labels):
             least, most = other.get("spec", "minAvailable"), other.get("spec", "maxUnavailable")
             replicas = _replicas(resource, program)

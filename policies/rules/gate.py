@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..images import Image, images
-from ..kubernetes import in_namespace, kind, label
+from ..kubernetes import kind, label
 from ..migration import MODULE, MODULE_VERSION, NAME, NO_DATABASE, VERSION, is_migration, migrations_of, needs_gate
 from ..references import users
 from ..rule import Examples, Finding, Options, StackRule, title
@@ -116,7 +116,7 @@ def _its_configuration_too(resource: Resource, program: Program, options: Option
     """A ConfigMap or Secret that only gated workloads use; what the Job itself needs cannot wait for it."""
     if kind(resource) not in ("ConfigMap", "Secret"):
         return
-    using = users(resource, in_namespace(program, resource))
+    using = users(resource, program)
     if not using or not all(needs_gate(u, program) for u in using):
         return
     jobs = {job.urn: job for u in using for job in _matching(u, program, options)}

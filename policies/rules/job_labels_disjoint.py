@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..kubernetes import in_namespace, kind, matches, pod_labels, selector
+from ..kubernetes import kind, matches, pod_labels, selector
 from ..rule import Examples, Finding, Options, StackRule, title
+from ..selection import may_select
 from ..values import NotKnown, Program, Resource
 
 _SERVICE = """
@@ -34,7 +35,7 @@ def _selected(job: Resource, program: Program, options: Options) -> Iterator[Fin
         return
     labels = pod_labels(job)
     unknown: NotKnown | None = None
-    for other in in_namespace(program, job):
+    for other in may_select(program, job, labels):
         try:
             select = selector(other)
             if select is not None and matches(select, labels):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..kubernetes import in_namespace, is_serving, kind, matches, pod_labels, selector
+from ..kubernetes import kind, selector
 from ..migration import VERSION
 from ..rule import Examples, Finding, Options, StackRule, title
+from ..selection import selected
 from ..values import Program, Resource, get
 
 _VERSION_LABELS = (VERSION, "version")
@@ -43,7 +44,7 @@ def _one_version(service: Resource, program: Program, options: Options) -> Itera
         return
     labels = get(select, "matchLabels")
     wanted = ", ".join(f"{k}={v}" for k, v in labels.items())
-    found = [r for r in in_namespace(program, service) if is_serving(r) and matches(select, pod_labels(r))]
+    found = selected(program, service, select)
     if not found:
         yield Finding(
             f"it selects {wanted}, and nothing in this update has such pods: it would have no endpoints",

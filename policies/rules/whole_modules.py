@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ..images import images
-from ..kubernetes import in_namespace, is_serving
-from ..migration import is_migration, migrations_of, needs_gate
+from ..kubernetes import is_serving, label, namespace
+from ..migration import MODULE, MODULE_VERSION, NAME, VERSION, is_migration
 from ..rule import Examples, Finding, Options, StackRule
 from ..values import NotKnown, Program, Resource
 from .gate import PASSES as _GATED
@@ -20,22 +21,28 @@ def _followed(job: Resource, program: Program, options: Options) -> Iterator[Fin
     if not is_migration(job):
         return
     own = set(images(job, init=False))
-    for other in in_namespace(program, job):
-        try:
-            if (
-                is_serving(other)
-                and needs_gate(other, program)
-                and job in migrations_of(other, program)
-                and own & set(images(other, init=False))
-            ):
-                return
-        except NotKnown:
-            return  # the gate tells of it
-    tags = ", ".join(sorted(i.tag or i.digest or "?" for i in own))
-    yield Finding(
-        f"it migrates to {tags}, and no Deployment of that image follows in this update",
-        "Update the module as a whole, without --target or --exclude; `rollout up` does. Or remove the Job",
-    )
+    labelled = (label(job, MODULE), label(job, MODULE_VERSION))
+    if not any((namespace(job), what) in _deployed(program) for what in (*own, labelled, None)):
+        tags = ", ".join(sorted(i.tag or i.digest or "?" for i in own))
+        yield Finding(
+            f"it migrates to {tags}, and no Deployment of that image follows in this update",
+            "Update the module as a whole, without --target or --exclude; `rollout up` does. Or remove the Job",
+        )
+
+
+@lru_cache(maxsize=4)
+def _deployed(program: Program) -> set[tuple[str, object]]:
+    """What serves, by namespace: images, and modules with their versions; None where that is not known, as the gate tells."""
+    found: set[tuple[str, object]] = set()
+    for r in program.resources:
+        if is_serving(r):
+            try:
+                found |= {(namespace(r), image) for image in images(r, init=False)}
+                if label(r, NAME) is not None:
+                    found.add((namespace(r), (label(r, NAME), label(r, VERSION))))
+            except NotKnown:
+                found.add((namespace(r), None))
+    return found
 
 
 RULE = StackRule(

@@ -16,7 +16,11 @@ Change = Callable[[dict[str, Resource]], None]
 def stack(*modules: str, **settings: Any) -> Program:
     """Modules like the sample ledger, with everything that the components make of them."""
     names = modules or ("ledger",)
-    return _program(declare({name: ledger(image=f"example.org/{name}", **settings) for name in names}))
+    settings_of = {name: ledger(image=f"ghcr.io/formancehq/{name}", **settings) for name in names}
+    # Credentials in a Kubernetes Secret: to make one per module takes seconds, for a hundred of them.
+    postgres = {"uri": "postgresql://postgres.databases.svc:5432?secret=postgres"}
+    migrator = "ghcr.io/formancehq/rollout-migrator:1"
+    return _program(declare(settings_of, migratorImage=migrator, postgres=postgres))
 
 
 def _program(declared: dict[str, Declared]) -> Program:

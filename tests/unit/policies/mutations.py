@@ -47,6 +47,11 @@ def _without_job(resources: Resources) -> None:
     del resources[JOB]
 
 
+def _without_deployment(resources: Resources) -> None:
+    depends(resources, SERVICE, "Deployment")
+    del resources[DEPLOYMENT]
+
+
 def _by_property(resources: Resources) -> None:
     resources[DEPLOYMENT] = replace(resources[DEPLOYMENT], property_dependencies={"metadata": (resources[JOB].urn,)})
 
@@ -70,12 +75,12 @@ MUTATIONS = (
     Mutation(
         "The Job runs the image of the version before",
         "gate",
-        _props(JOB, *_JOB_POD, "containers", 0, "image", value="example.org/ledger:1.0.0"),
+        _props(JOB, *_JOB_POD, "containers", 0, "image", value="ghcr.io/formancehq/ledger:1.0.0"),
     ),
     Mutation(
         "The Job runs another module's image",
         "gate",
-        _props(JOB, *_JOB_POD, "containers", 0, "image", value="example.org/payments:1.1.0"),
+        _props(JOB, *_JOB_POD, "containers", 0, "image", value="ghcr.io/formancehq/payments:1.1.0"),
     ),
     Mutation(
         "The Job is labelled with another version",
@@ -92,11 +97,7 @@ MUTATIONS = (
     Mutation(
         "The version is not in the Job's logical name", "versioned-names", lambda r: rename(r, JOB, "ledger-migrate")
     ),
-    Mutation(
-        "The Deployment of the migrated version is missing",
-        "whole-modules",
-        _props(DEPLOYMENT, *_JOB_POD, "containers", 0, "image", value="example.org/ledger:1.0.0"),
-    ),
+    Mutation("The Deployment of the migrated version is missing", "whole-modules", _without_deployment),
     Mutation(
         "The Job is annotated skipAwait",
         "job-bounded",

@@ -1,0 +1,72 @@
+"""Which objects select which pods, without comparing each with each: a stack may have hundreds of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from .kubernetes import is_serving, kind, known, matches, namespace, object_name, pod_labels, selector
+from .values import NotKnown, Program, Resource, get
+
+_Place = tuple[str, tuple[str, Any] | None]  # namespace, and a label
+
+
+@lru_cache(maxsize=4)
+def _selectors(program: Program) -> dict[_Place, list[Resource]]:
+    """Everything with a selector by namespace and the first label it asks for; None where it asks for none, or who knows."""
+    found: dict[_Place, list[Resource]] = {}
+    for r in program.resources:
+        try:
+            select = selector(r)
+            if select is not None:
+                wanted = get(select, "matchLabels") or {}
+                first = next(iter(known(wanted, "matchLabels").items()), None)
+                found.setdefault((namespace(r), first), []).append(r)
+        except NotKnown:
+            found.setdefault(("", None), []).append(r)
+    return found
+
+
+def may_select(program: Program, like: Resource, labels: Mapping[str, str]) -> list[Resource]:
+    """The objects whose selectors may find pods with these labels in a resource's namespace; the few worth comparing."""
+    by, where = _selectors(program), namespace(like)
+    return [r for key in (*labels.items(), None) for r in by.get((where, key), [])] + by.get(("", None), [])
+
+
+def selected(program: Program, like: Resource, select: Mapping[str, Any]) -> list[Resource]:
+    """The workloads in a resource's namespace whose pods a selector finds."""
+    first = next(iter((get(select, "matchLabels") or {}).items()), None)
+    near = _serving(program).get((namespace(like), first), [])
+    return [r for r in near if matches(select, pod_labels(r))]
+
+
+@lru_cache(maxsize=4)
+def _serving(program: Program) -> dict[_Place, list[Resource]]:
+    """Workloads by namespace and each label of their pods, and all of them under None."""
+    found: dict[_Place, list[Resource]] = {}
+    for r in program.resources:
+        if is_serving(r):
+            try:
+                for place in (*pod_labels(r).items(), None):
+                    found.setdefault((namespace(r), place), []).append(r)
+            except NotKnown:
+                continue
+    return found
+
+
+def autoscaler(program: Program, like: Resource) -> Resource | None:
+    """The HorizontalPodAutoscaler of a workload."""
+    return _autoscalers(program).get((namespace(like), object_name(like)))
+
+
+@lru_cache(maxsize=4)
+def _autoscalers(program: Program) -> dict[tuple[str, Any], Resource]:
+    found: dict[tuple[str, Any], Resource] = {}
+    for r in program.resources:
+        if kind(r) == "HorizontalPodAutoscaler":
+            try:
+                found[(namespace(r), r.get("spec", "scaleTargetRef", "name"))] = r
+            except NotKnown:
+                continue
+    return found

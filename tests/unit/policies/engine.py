@@ -1,0 +1,88 @@
+"""Previews with the pack, by the engine that is found, without a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import yaml
+from pulumi import automation as auto
+
+from offline.workspace import REPOSITORY, engine_path
+
+PACK = REPOSITORY / "policies"
+FOREIGN = Path(__file__).parent / "foreign"
+
+
+@dataclass
+class Preview:
+    """What a preview said.
+
+    Attributes:
+        failed: it ended with an error, such as a mandatory violation.
+        violations: rule, logical name of the resource, level and message.
+        inputs: by logical name, as they would be applied.
+    """
+
+    failed: bool = False
+    violations: list[tuple[str, str, str, str]] = field(default_factory=list)
+    inputs: dict[str, Any] = field(default_factory=dict)
+
+    def take(self, event: Any) -> None:
+        if event.policy_event:
+            e = event.policy_event
+            self.violations.append((e.policy_name, _name(e.resource_urn), str(e.enforcement_level), e.message))
+        step = event.resource_pre_event.metadata if event.resource_pre_event else None
+        if step and step.new:
+            self.inputs[_name(step.urn)] = step.new.inputs
+
+    def of(self, rule: str) -> set[str]:
+        return {name for r, name, _, _ in self.violations if r == rule}
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
+
+
+def preview(
+    folder: Path, stack: str, manifests: str, *, pack: Path | None = PACK, config: Path | None = None
+) -> Preview:
+    """Previews a foreign program of these manifests as a stack of this name."""
+    folder.mkdir(exist_ok=True)
+    (folder / "state").mkdir(exist_ok=True)
+    (folder / "manifests.yaml").write_text(manifests)
+    runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "foreign", "runtime": runtime, "main": str(FOREIGN)}))
+    environment = {
+        "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
+        "PULUMI_CONFIG_PASSPHRASE": "test",
+        "PULUMI_HOME": str(folder / "home"),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "KUBECONFIG": str(folder / "no-cluster"),
+        "MANIFESTS": str(folder / "manifests.yaml"),
+        "ROLLOUT_PYTHON": sys.executable,
+    }
+    # The SDK looks the executable up in this process's PATH.
+    with patch.dict(os.environ, PATH=engine_path()):
+        return _preview(folder, stack, environment, pack, config)
+
+
+def _preview(folder: Path, stack: str, environment: dict[str, str], pack: Path | None, config: Path | None) -> Preview:
+    selected = auto.create_or_select_stack(
+        stack, work_dir=str(folder), opts=auto.LocalWorkspaceOptions(env_vars=environment)
+    )
+    seen = Preview()
+    try:
+        selected.preview(
+            on_event=seen.take,
+            policy_packs=[str(pack)] if pack else None,
+            policy_pack_configs=[str(config)] if config else None,
+            color="never",
+        )
+    except auto.CommandError:
+        seen.failed = True
+    return seen

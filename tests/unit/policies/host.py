@@ -1,0 +1,86 @@
+"""The SDK's own pack host with this pack, asked over gRPC as an engine asks it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2, struct_pb2
+from pulumi.runtime.proto import analyzer_pb2 as wire
+from pulumi.runtime.proto import analyzer_pb2_grpc
+from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
+
+from policies.values import UNKNOWN, Program, Resource
+from tests.unit.policies.engine import PACK
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One violation as the engine gets it."""
+
+    rule: str
+    urn: str
+    mandatory: bool
+    message: str
+
+
+class Host:
+    """A running pack host, configured as its own files say for a stack."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._stub: Any = analyzer_pb2_grpc.AnalyzerStub(channel)
+        info = self._stub.GetAnalyzerInfo(empty_pb2.Empty())
+        self._stub.Configure(wire.ConfigureAnalyzerRequest(policyConfig=info.initialConfig))
+
+    def judge(self, program: Program) -> list[Diagnostic]:
+        """What the pack says of each resource, and of them all."""
+        found = [d for r in program.resources for d in self._stub.Analyze(_analyze(r)).diagnostics]
+        stack = wire.AnalyzeStackRequest(resources=[_in_stack(r) for r in program.resources])
+        found += self._stub.AnalyzeStack(stack).diagnostics
+        return [Diagnostic(d.policyName, d.urn, d.enforcementLevel == wire.MANDATORY, d.message) for d in found]
+
+
+@contextmanager
+def host(stack: str) -> Iterator[Host]:
+    """Starts the host as engines do: ``python -m pulumi.policy ENGINE_ADDRESS PACK``."""
+    environment = {**os.environ, "PULUMI_PROJECT": "rollout", "PULUMI_STACK": stack, "PULUMI_DRY_RUN": "true"}
+    command = [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", str(PACK)]
+    with subprocess.Popen(command, cwd=PACK, env=environment, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
+                yield Host(channel)
+        finally:
+            process.kill()
+
+
+def _wire(value: Any) -> Any:
+    if value is UNKNOWN:
+        return UNKNOWN_STRING_VALUE
+    if isinstance(value, Mapping):
+        return {k: _wire(v) for k, v in value.items() if v is not None}
+    return [_wire(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _common(r: Resource) -> dict[str, Any]:
+    properties = struct_pb2.Struct()
+    properties.update(_wire(r.props))
+    options = wire.AnalyzerResourceOptions(protect=r.protect, parent=r.parent)
+    return {"type": r.type, "urn": r.urn, "name": r.name, "properties": properties, "options": options}
+
+
+def _analyze(r: Resource) -> wire.AnalyzeRequest:
+    return wire.AnalyzeRequest(**_common(r))
+
+
+def _in_stack(r: Resource) -> wire.AnalyzerResource:
+    by_property = {k: wire.AnalyzerPropertyDependencies(urns=urns) for k, urns in r.property_dependencies.items()}
+    return wire.AnalyzerResource(
+        **_common(r), parent=r.parent, dependencies=r.dependencies, propertyDependencies=by_property
+    )

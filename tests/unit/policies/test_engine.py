@@ -1,0 +1,78 @@
+"""The examples of every rule as a program that an engine previews with the real pack host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from policies.rule import ResourceRule, StackRule
+from policies.rules import RULES, gate
+from tests.unit.policies.engine import Preview, preview
+
+
+def together(choose: Callable[[ResourceRule | StackRule], str]) -> str:
+    """The examples of all rules in one program, each in a namespace and under names of its own."""
+    documents: list[dict[str, Any]] = []
+    for rule in RULES:
+        for manifest in yaml.safe_load_all(choose(rule)):
+            if manifest["kind"] != "Outputs":
+                options = manifest.setdefault("pulumi", {})
+                options["name"] = f"{rule.name}-{options.get('name', manifest['metadata']['name'])}"
+                options["dependsOn"] = [f"{rule.name}-{other}" for other in options.get("dependsOn", ())]
+                manifest["metadata"]["namespace"] = rule.name
+            documents.append(manifest)
+    return yaml.safe_dump_all(documents)
+
+
+def _told(seen: Preview, rule: ResourceRule | StackRule) -> set[str]:
+    """The resources of a rule's own example that it has complained of."""
+    return {n for n in seen.of(rule.name) if n.startswith((f"{rule.name}-", "foreign-"))}
+
+
+@pytest.fixture(scope="module")
+def passing(tmp_path_factory: pytest.TempPathFactory) -> Preview:
+    return preview(tmp_path_factory.mktemp("passing"), "dev", together(lambda rule: rule.examples.passes))
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Preview:
+    return preview(tmp_path_factory.mktemp("failing"), "dev", together(lambda rule: rule.examples.fails))
+
+
+@pytest.mark.parametrize("rule", [r for r in RULES if r.checks], ids=lambda r: r.name)
+def test_the_engine_tells_the_examples_of_a_rule_apart(
+    rule: ResourceRule | StackRule, passing: Preview, failing: Preview
+) -> None:
+    assert _told(passing, rule) == set()
+    assert _told(failing, rule) != set()
+
+
+def test_in_development_what_a_pod_leaves_open_is_filled_in(failing: Preview) -> None:
+    pod = failing.inputs["pod-defaults-ledger"]["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert "pod-defaults-ledger" not in failing.of("pod-security")
+
+
+def test_in_development_everything_is_advice(failing: Preview) -> None:
+    assert not failing.failed
+    assert {level for _, _, level, _ in failing.violations} == {"advisory"}
+
+
+def test_in_production_a_violation_fails_the_preview(tmp_path: Path) -> None:
+    seen = preview(tmp_path, "prod", gate.FAILS)
+    assert seen.failed
+    assert "mandatory" in {level for rule, _, level, _ in seen.violations if rule == "gate"}
+
+
+def test_a_configuration_file_says_otherwise(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(
+        '{"all": "disabled", "gate": "mandatory", "images-pinned": {"enforcementLevel": "advisory", "requireDigest": true}}'
+    )
+    seen = preview(tmp_path / "project", "prod", gate.PASSES, config=config)
+    assert not seen.failed
+    assert {rule for rule, _, _, _ in seen.violations} == {"images-pinned"}
