@@ -18,6 +18,7 @@ OWNER = "rollout.formance.com/owner"
 MODULE = "rollout.formance.com/module"
 MODULE_VERSION = "rollout.formance.com/version"
 JOB = "rollout.formance.com/job"
+NO_DATABASE = "rollout.formance.com/no-database"
 
 
 @dataclass(frozen=True)

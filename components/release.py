@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 
 from settings import ModuleSettings, Version
 
-from .names import MODULE, NAME, pod_labels
+from .names import MODULE, NAME, NO_DATABASE, pod_labels
 from .pod import container_security, pod_security
 from .scope import Scope
 
@@ -42,9 +42,13 @@ class Release(pulumi.ComponentResource):
         await_seconds = (
             max(settings.progress_deadline_seconds, settings.termination_grace_period_seconds) + AWAIT_SLACK_SECONDS
         )
+        annotations = {"pulumi.com/timeoutSeconds": str(await_seconds)}
+        if not settings.database:
+            # Said aloud, so that the policy pack can tell a module without a migration from a forgotten one.
+            annotations[NO_DATABASE] = "true"
         self.deployment = k8s.apps.v1.Deployment(
             f"{module}-{version}",
-            metadata=scope.metadata(name, labels, {"pulumi.com/timeoutSeconds": str(await_seconds)}),
+            metadata=scope.metadata(name, labels, annotations),
             spec={
                 "replicas": settings.replicas,
                 "selector": {"matchLabels": labels},

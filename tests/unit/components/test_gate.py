@@ -175,6 +175,10 @@ def test_a_modules_own_value_of_a_variable_wins_and_no_name_is_there_twice() -> 
 def test_a_module_without_a_database_has_no_migration() -> None:
     stack = declare({"gateway": {"image": "example.org/gateway", "version": "1.0.0", "database": False}}, postgres=None)
     assert not [k for k in stack if k.startswith(("Job/", "Secret/"))]
+    assert (
+        stack["Deployment/gateway-1.0.0"].inputs["metadata"]["annotations"]["rollout.formance.com/no-database"]
+        == "true"
+    )
 
 
 def test_a_module_waits_for_the_service_of_those_it_depends_on() -> None:
