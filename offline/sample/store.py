@@ -17,7 +17,8 @@ from offline.sample.versions import Version
 _Pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
 _T = TypeVar("_T")
 _LARGEST = 10**15
-_TRIES = 3
+_CONNECTIONS = 8
+_PASSING = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock timeout
 
 # The whole transaction in one statement: nothing is held open while the network is waited for. Accounts are touched in
 # the order of their names, so that two transactions cannot deadlock.
@@ -137,10 +138,9 @@ class Store:
                 "keepalives_idle": 10,
             },
             min_size=2,
-            max_size=8,
+            max_size=_CONNECTIONS,
             timeout=4.0,
             configure=_configure,
-            check=AsyncConnectionPool.check_connection,
             open=False,
         )
 
@@ -258,18 +258,20 @@ class Store:
     async def _with_connection(
         self, ask: Callable[[psycopg.AsyncConnection[tuple[Any, ...]]], Awaitable[_T]], wait: float | None = None
     ) -> _T:
-        """Runs a request on a connection; again on another one if that one broke. Safe, since booking is idempotent."""
-        trouble: Exception | None = None
-        for _ in range(_TRIES):
+        """Runs a request on a connection; again on another one if that one broke. Safe, since booking is idempotent.
+
+        After a restart of the server every connection in the pool is broken, and each try finds out about one.
+        """
+        for left in reversed(range(_CONNECTIONS + 1)):
             try:
                 async with self._pool.connection(timeout=wait) as connection:
                     return await ask(connection)
             except PoolTimeout as error:
-                trouble = error
-                break
-            except psycopg.OperationalError as error:  # lost connection, lock timeout, deadlock, shutdown
-                trouble = error
-        raise Unavailable("database_unavailable", f"the database does not answer: {trouble}") from trouble
+                raise Unavailable("database_unavailable", "no connection to the database") from error
+            except psycopg.OperationalError as error:
+                if not left or not (connection.broken or error.sqlstate in _PASSING):
+                    raise Unavailable("database_unavailable", f"the database does not answer: {error}") from error
+        raise AssertionError("the last try returns or raises")
 
 
 async def _configure(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> None:
