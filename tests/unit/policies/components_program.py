@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,28 @@ def _program(declared: dict[str, Declared]) -> Program:
 def _resource(d: Declared) -> Resource:
     return Resource(
         d.type, d.name, f"{d.type}::{d.name}", d.inputs, parent=d.parent, dependencies=tuple(sorted(d.depends_on))
+    )
+
+
+def many(count: int) -> Program:
+    """A stack of modules that differ in their names only; to declare so many takes seconds."""
+    one = stack()
+    shared = [r for r in one.resources if "ledger" not in json.dumps([r.name, r.props])]
+    copies = [_renamed(r, f"module-{n}") for n in range(count) for r in one.resources if r not in shared]
+    return Program((*shared, *copies))
+
+
+def _renamed(r: Resource, module: str) -> Resource:
+    def new(value: Any) -> Any:
+        return json.loads(json.dumps(value).replace("ledger", module))
+
+    return replace(
+        r,
+        name=new(r.name),
+        urn=new(r.urn),
+        props=new(r.props),
+        parent=new(r.parent),
+        dependencies=tuple(new(r.dependencies)),
     )
 
 

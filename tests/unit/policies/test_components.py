@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.unit.policies.components_program import broken, stack
+from tests.unit.policies.components_program import broken, many, stack
 from tests.unit.policies.host import Host, host
 from tests.unit.policies.mutations import MUTATIONS, Mutation
-
-DOCS = Path(__file__).resolve().parents[3] / "docs" / "policies.md"
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +30,10 @@ def test_a_break_of_the_gate_is_caught_in_production(mutation: Mutation, product
 
 
 def test_a_hundred_modules_are_judged_in_less_than_two_seconds(production: Host) -> None:
-    program = stack(*(f"module-{n}" for n in range(100)))
+    program = many(100)
     seconds = []
-    for _ in range(3):  # the machine may be busy with something else
+    for _ in range(2):  # the machine may be busy with something else
         begun = time.monotonic()
         assert production.judge(program) == []
         seconds.append(time.monotonic() - begun)
     assert min(seconds) < 2
-
-
-def test_every_mutation_is_in_the_documentation() -> None:
-    text = DOCS.read_text()
-    assert [m.what for m in MUTATIONS if f"| {m.what} | `{m.rule}` |" not in text] == []
