@@ -108,7 +108,7 @@ class Executor:
             try:
                 self._journal.end(step, recorded=error is None or isinstance(error, InitError))
             except Exception as e:
-                events.error(f"post-step event returned an error: failed to save snapshot: {e}", step.urn)
+                events.error(f"post-step event returned an error: {e}", step.urn)
                 error = error or e
         if error is None:
             step.answer()

@@ -76,14 +76,16 @@ class _Pack:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._words.put(line.decode(errors="replace").strip())
+        with self._process.stdout as stream:
+            for line in stream:
+                self._words.put(line.decode(errors="replace").strip())
         self._words.put("")
 
     def _complain(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._complaints.append(line.decode(errors="replace"))
+        with self._process.stderr as stream:
+            for line in stream:
+                self._complaints.append(line.decode(errors="replace"))
 
     def connect(self) -> None:
         port = ""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from . import program as programs
+from .errors import EngineError
 from .events import Events
 from .executor import Executor
 from .hooks import Hooks
@@ -143,10 +144,10 @@ class _Update:
             self._executor.drain()
             told = self._finish(told)
             ok = not (told or self._failed)
-            if not request.dry_run:
-                self._journal.flush()
+            broken = self._save_last()
+            ok = ok and not broken
             events.summary(ok=ok, corrupt=False, policy_packs=self._packs.versions)
-            return UpdateResult(ok, dict(events.changes), self._cancel.is_set() and not ok)
+            return UpdateResult(ok, dict(events.changes), self._cancel.is_set() and not ok, broken)
         except (ProviderError, PolicyError) as e:
             events.error(str(e))
             events.summary(ok=False, corrupt=False, policy_packs=self._packs.versions)
@@ -155,6 +156,15 @@ class _Update:
             events.muted = True
             self._shut_down(program, monitor)
             events.send("cancelEvent", {})
+
+    def _save_last(self) -> str:
+        """Writes what was not worth a write of its own. Returns what went wrong with it."""
+        if not self.request.dry_run:
+            try:
+                self._journal.flush()
+            except EngineError as e:
+                return str(e)
+        return ""
 
     def _orphaned_hooks(self) -> str:
         """Hooks on deletions live in the program; without it, what they guard would go unguarded."""
