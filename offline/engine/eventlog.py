@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import queue
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ class EventLog:
         self._lock = threading.Lock()
         self._sequence = 0
         self._seen: set[str] = set()
+        self.trouble = ""  # the first thing that went wrong in telling about the update
         self._sink: _File | _Stream | None = None
         try:
             if target:
@@ -79,19 +81,28 @@ class EventLog:
             raise EngineError(f"cannot write the event log {target}: {e}") from e
 
     def __call__(self, event: Event) -> None:
+        """Never raises: an update does not stop half-way because nobody reads about it any more."""
         with self._lock:
             self._seen.update(event)
             if self._sink is not None:
                 stamped = {"sequence": self._sequence, "timestamp": int(time.time()), **public(event)}
-                self._sink.send(json.dumps(stamped, separators=(",", ":"), ensure_ascii=False))
+                self._try(self._sink.send, json.dumps(stamped, separators=(",", ":"), ensure_ascii=False))
                 self._sequence += 1
-            self._display.show(event)
+            self._try(self._display.show, event)
+
+    def _try(self, call: Callable[..., None], *args: Any) -> None:
+        try:
+            call(*args)
+        except Exception as e:  # a closed pipe, a full disk, an event of an unknown form
+            self.trouble = self.trouble or f"events could not be shown or logged: {type(e).__name__}: {e}"
 
     def close(self) -> None:
         """After the last event: everything is shown and has arrived."""
         if "cancelEvent" not in self._seen:
             self({"cancelEvent": {}})
-        self._display.close()
+        self._try(self._display.close)
         if self._sink is not None:
-            self._sink.close()
+            self._try(self._sink.close)
+        if self.trouble:
+            print(f"warning: {self.trouble}", file=sys.stderr)
 

@@ -93,7 +93,7 @@ def environment(tmp: Path, base: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-@pytest.fixture()
+@pytest.fixture
 def pulumi(tmp_path: Path) -> Shell:
     """An empty project named ``test`` without a stack."""
     project, state = tmp_path / "project", tmp_path / "state"
@@ -104,7 +104,7 @@ def pulumi(tmp_path: Path) -> Shell:
     return Shell(project, state, environment(tmp_path, os.environ))
 
 
-@pytest.fixture()
+@pytest.fixture
 def dev(pulumi: Shell) -> Shell:
     """The same with the stack ``dev``, whose salt is given: deriving a key takes a third of a second."""
     (pulumi.project / "Pulumi.dev.yaml").write_text(f"encryptionsalt: {SALT}\n")

@@ -24,7 +24,7 @@ def program() -> None:
     sdk.export("size", sdk.Config().get_int("size") or 1)
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(pulumi: Shell, monkeypatch: pytest.MonkeyPatch) -> str:
     for key, value in pulumi.env.items():
         monkeypatch.setenv(key, value)
@@ -32,7 +32,7 @@ def folder(pulumi: Shell, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(pulumi.project)
 
 
-@pytest.fixture()
+@pytest.fixture
 def stack(folder: str) -> auto.Stack:
     options = auto.LocalWorkspaceOptions(work_dir=folder)
     return auto.create_or_select_stack("dev", project_name="test", program=program, opts=options)
@@ -83,6 +83,7 @@ def test_workspace_calls(stack: auto.Stack) -> None:
     assert workspace.get_tag("dev", "team") == "payments"
     assert stack.info() is None
     assert stack.outputs() == {}
+    assert isinstance(workspace, auto.LocalWorkspace)
     workspace.install()
 
 

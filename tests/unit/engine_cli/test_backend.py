@@ -21,7 +21,7 @@ from offline.engine.errors import EngineError, NotCovered, StackLocked, StackNot
 STACK = StackRef("test", "dev")
 
 
-@pytest.fixture()
+@pytest.fixture
 def backend(tmp_path: Path) -> Backend:
     made = Backend(f"file://{tmp_path}")
     made.create(STACK)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from offline.engine.display import Digest, Options, Progress, diff_info, render, summary_text, type_name
+from offline.engine.eventlog import EventLog
 
 RECORDED = json.loads((Path(__file__).parent / "displayed.json").read_text(encoding="utf-8"))
 KINDS = {"up": "update", "preview": "preview", "destroy": "destroy", "refresh": "refresh"}
@@ -80,3 +81,18 @@ def test_json_of_a_preview(capsys: pytest.CaptureFixture[str]) -> None:
     assert document["changeSummary"] == {"create": 2, "delete": 2, "same": 4, "update": 1}
     update = next(s for s in document["steps"] if s["op"] == "update")
     assert update["detailedDiff"] == {"spec.selector.version": {"kind": "update", "inputDiff": False}}
+
+
+def test_an_update_goes_on_when_nobody_reads_about_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def closed(_: str) -> None:
+        raise BrokenPipeError
+
+    display = Progress(Options("update", False, "dev", "rec"), lambda _: None, heartbeat=False)
+    display._write = closed
+    log = EventLog(display, str(tmp_path / "events"))
+    log({"preludeEvent": {"config": {}}})
+    log({"stdoutEvent": {"message": "x"}})
+    log.close()
+    assert "BrokenPipeError" in capsys.readouterr().err
+    assert [list(json.loads(line))[2] for line in (tmp_path / "events").read_text().splitlines()] == [
+        "preludeEvent", "stdoutEvent", "cancelEvent"]  # fmt: skip

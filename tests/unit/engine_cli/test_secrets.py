@@ -26,7 +26,7 @@ def test_reads_what_the_cli_encrypted(recorded: Passphrase) -> None:
 
 
 def test_wrong_passphrase_is_recognised_before_anything_is_read() -> None:
-    with pytest.raises(WrongPassphrase, match="^incorrect passphrase$"):
+    with pytest.raises(WrongPassphrase, match=r"^incorrect passphrase$"):
         Passphrase(STATE, "guessed").verify()
 
 
