@@ -15,7 +15,7 @@ from offline.engine.providers.kubernetes import KubernetesProvider
 from offline.engine.providers.kubernetes.client import ApiError, Client
 from offline.engine.values import Secret, unwrap
 
-from .conftest import NAMESPACE, Object, Resource, deployment, named
+from .conftest import NAMESPACE, Object, Resource, deployment, job, named
 
 pytestmark = pytest.mark.cluster
 Make = Callable[..., Resource]
@@ -94,6 +94,16 @@ def test_an_upsert_does_not_change_what_another_set(make: Make, upserting: Kuber
         make(config_map("contested", A="2"), upserting).create()
     forced = make(config_map("contested", {"pulumi.com/patchForce": "true"}, A="3"), upserting).create()
     assert forced.made.outputs["data"] == {"A": "3"}
+
+
+def test_a_preview_of_an_upsert_that_the_server_would_refuse_shows_an_object_beside_it(
+    make: Make, upserting: KubernetesProvider
+) -> None:
+    skip = {"pulumi.com/skipAwait": "true"}
+    make(job("true", "frozen", skip), upserting).create()
+    again = Resource(upserting, job("false", "frozen", skip)).create(preview=True)
+    assert again.made.outputs["metadata"]["name"].startswith("frozen")
+    assert again.texts[0].startswith('Preview creation failed due to immutable fields; retrying with name "frozen')
 
 
 def test_a_rejected_object_is_told_in_the_servers_words(make: Make) -> None:

@@ -150,11 +150,12 @@ class Kubeconfig:
 
     def ssl_context(self) -> ssl.SSLContext:
         ca, file = self.cluster.get("certificate-authority-data"), self.cluster.get("certificate-authority")
-        context = ssl.create_default_context(
-            cadata=base64.b64decode(ca).decode() if ca else None, cafile=self.folder / file if file and not ca else None
-        )
         if self.cluster.get("insecure-skip-tls-verify"):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        else:
+            cadata = base64.b64decode(ca).decode() if ca else None
+            context = ssl.create_default_context(cadata=cadata, cafile=self.folder / file if file and not ca else None)
         user = {**self.user, **self._exec_credential()} if "exec" in self.user else self.user
         pem = [base64.b64decode(user[k]) for k in ("client-certificate-data", "client-key-data") if user.get(k)]
         if len(pem) == 2:  # the ssl module takes files only

@@ -47,13 +47,13 @@ class JobComplete(Await):
         self._complete = False
 
     def on_object(self, o: Object) -> None:
-        self.object = o
         self._complete = complete(o)
         for s in steps(o):
             self.say("info", s)
         if why := failure(o) if (o.get("status") or {}).get("startTime") else "":
             self._messages[why] = None
-            raise self.failed()
+            raise self.failed()  # with the object as it was before: that is what the real provider puts into the state
+        self.object = o
 
     def on_related(self, event: Event) -> None:
         if event.source != "pods" or not owned_by(event.object, self.uid):
