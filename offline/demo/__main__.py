@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from offline import paths
+from offline.demo.clients import ClientsFailed
 from offline.demo.report import document, table
 from offline.demo.stage import Stage
-from offline.demo.story import Story
+from offline.demo.story import Stopped, Story
 
 
 def main() -> int:
@@ -26,7 +27,13 @@ def main() -> int:
     print(
         f"Engine: {story.engine} ({'offline stand-in' if 'offline' in stage.workspace.pulumi('about').stdout.lower() else 'Pulumi CLI'})"
     )
-    ledger = story.tell()
+    try:
+        ledger = story.tell()
+    except (Stopped, ClientsFailed) as error:
+        print(f"\n{table(story.steps)}\n\ndemo: stopped: {error}", file=sys.stderr)
+        if options.json:
+            options.json.write_text(json.dumps(document(story.engine, story.steps, {}), indent=2) + "\n")
+        return 1
     result = document(story.engine, story.steps, ledger)
     print(f"\n{table(story.steps)}\n")
     print(

@@ -14,6 +14,10 @@ NAME = "clients"
 RATE = 100  # requests a second; a quarter are writes
 
 
+class ClientsFailed(Exception):
+    """The pod with the traffic ended or went silent, so nothing can be said of lost requests."""
+
+
 @dataclass(frozen=True)
 class Count:
     """Requests sent and lost so far, as the pod last printed it."""
@@ -62,7 +66,7 @@ class Clients:
             summary = next((line for line in self._lines() if line.get("final")), {})
             time.sleep(0.1)
         if not summary:
-            raise RuntimeError("the clients' pod ended without its summary")
+            raise ClientsFailed("the clients' pod ended without its summary")
         return summary
 
     def _lines(self) -> list[dict[str, Any]]:
@@ -78,7 +82,7 @@ class Clients:
             if enough(lines):
                 return lines
             if phase in ("Failed", "Succeeded") or time.monotonic() > end:
-                raise RuntimeError(f"the clients' pod is {phase} and has not shown {what}: {lines[-3:]}")
+                raise ClientsFailed(f"the clients' pod is {phase} and has not shown {what}: {lines[-3:]}")
             time.sleep(0.1)
 
 

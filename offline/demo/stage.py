@@ -73,7 +73,12 @@ class Stage:
 
     def serving(self) -> str:
         """The version that the Service selects, with its ready pods."""
-        version = self.api.get(Service, "ledger", namespace=self.name).spec.selector["app.kubernetes.io/version"]
+        try:
+            version = self.api.get(Service, "ledger", namespace=self.name).spec.selector["app.kubernetes.io/version"]
+        except ApiError as error:
+            if error.status.code == 404:
+                return "nothing"
+            raise
         ready = sum(all(c.ready for c in p.status.containerStatuses or []) for p in self._pods(version))
         return f"{version} ({ready} ready)"
 

@@ -19,6 +19,10 @@ from offline.sample import ranges, verify
 GREEN, RED, BOLD, PLAIN = ("\033[32m", "\033[31m", "\033[1m", "\033[0m") if "NO_COLOR" not in os.environ else ("",) * 4
 
 
+class Stopped(Exception):
+    """A step went so wrong that the next ones would show nothing."""
+
+
 class Story:
     """Runs the steps one after the other and keeps what each showed."""
 
@@ -32,6 +36,8 @@ class Story:
     def tell(self) -> dict[str, Any]:
         """Tells the whole story and returns what the ledger's books say at the end."""
         self.upgrade("1.0.0", "install 1.0.0", "deployed", database="created, migrated")
+        if self.steps[-1].problems:
+            raise Stopped("the first version could not be installed")
         self._clients = Clients(self.stage.api, self.stage.name, "http://ledger:8080", f"{SETTINGS['image']}:1.0.0")
         self._say(
             "\nFrom here on, clients in a pod send 100 requests a second through the Service, a quarter of them writes."
