@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002  (gRPC gives every method its request and context)
+# ruff: noqa: ARG002 - gRPC gives every method its request and context
 """The services the program talks to: ``ResourceMonitor`` and ``Engine`` of the Pulumi protocol, on one local port."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002  (one interface for all providers; the provider of providers needs little of it)
+# ruff: noqa: ARG002 - one interface for all providers; the provider of providers needs little of it
 """The providers of an update: loaded by package, configured by the ``pulumi:providers:*`` resources that stand for them."""
 
 from __future__ import annotations

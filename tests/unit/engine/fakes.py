@@ -164,7 +164,7 @@ class Group(pulumi.ComponentResource):
         super().__init__("fake:index:Group", name, None, opts)
 
 
-Program = Callable[[], None]
+Program = Callable[[], object]
 
 
 @dataclass
@@ -201,6 +201,7 @@ class StackUnderTest:
         self.root, self.world = root, world or World()
         self.snapshot = Snapshot()
         self.saves: list[Snapshot] = []
+        self.keep_saves = True  # all of them, as they were when written
         self.cancel = threading.Event()
         self.on_event: Callable[[Event], None] = lambda event: None
 
@@ -222,12 +223,12 @@ class StackUnderTest:
             self.on_event(event)
 
         def save(snapshot: Snapshot) -> None:
-            self.saves.append(copy.deepcopy(snapshot))
+            self.saves[:] = [*self.saves, copy.deepcopy(snapshot)] if self.keep_saves else [snapshot]
 
         server = None
         if callable(program):
             server = grpc.server(ThreadPoolExecutor(4))
-            language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), server)
+            language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), server)  # type: ignore[arg-type]
             options["client"] = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
             server.start()
         elif program is not None:
