@@ -84,7 +84,9 @@ def postgres() -> Postgres:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist: start the offline cluster (python -m offline.cluster up)") from None
+        raise FileNotFoundError(
+            f"{path} does not exist: start the offline cluster (python -m offline.cluster up)"
+        ) from None
     return Postgres(**values)
 
 

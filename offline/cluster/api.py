@@ -86,8 +86,8 @@ def http_ok(port: int, path: str, tls: ssl.SSLContext | None = None) -> bool:
         connection.request("GET", path)
         response = connection.getresponse()
         response.read()
-        return response.status == 200
     except http.client.HTTPException as error:
         raise Error(f"GET {path}: {error!r}") from error
     finally:
         connection.close()
+    return response.status == 200

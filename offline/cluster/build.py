@@ -157,7 +157,7 @@ def _build(group: Group, progress: Progress) -> None:
                 produced = Path(temporary) / name
                 if not produced.exists():
                     (produced,) = Path(temporary).iterdir()
-                os.replace(produced, target / name)
+                produced.replace(target / name)
 
 
 def _environment() -> dict[str, str]:

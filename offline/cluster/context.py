@@ -32,14 +32,15 @@ def verify(context: str) -> str:
 
     try:
         single = KubeConfig.from_env().get(context_name=context)
+        server = str(single.cluster.server)
         client = Client(config=single)
         next(iter(client.list(Namespace, chunk_size=1)), None)
     except ConfigError as error:
         raise ContextError(f"KUBE_CONTEXT={context}: {error}: see kubectl config get-contexts") from error
     except ApiError as error:
         if error.status.code == 403:  # It is reachable and knows us; what we may do is the work's own matter.
-            return single.cluster.server
+            return server
         raise ContextError(f"KUBE_CONTEXT={context}: the API server refuses: {error}") from error
     except httpx2.HTTPError as error:
         raise ContextError(f"KUBE_CONTEXT={context}: the API server is not reachable: {error}") from error
-    return single.cluster.server
+    return server

@@ -6,7 +6,6 @@ Kernel settings are the kubelet's and ours; the directories are ones whose place
 from __future__ import annotations
 
 import json
-import os
 import socket
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def configured() -> bool:
 def restore() -> None:
     """Put back the settings, and remove what was left in the directories that are not the cluster's own."""
     for link in _entries("/var/log/containers"):
-        if link.is_symlink() and Path(os.readlink(link)).is_relative_to(paths.state_dir()):
+        if link.is_symlink() and link.readlink().is_relative_to(paths.state_dir()):
             link.unlink()
     for result in _entries("/var/lib/cni/results"):
         if result.name.startswith("rollout-"):

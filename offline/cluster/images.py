@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 from collections.abc import Mapping
@@ -77,7 +78,7 @@ def archive(*images: Image) -> bytes:
         digest = hashlib.sha256(layer).hexdigest()
         configuration = json.dumps(
             {
-                "architecture": ARCHITECTURES[_machine()],
+                "architecture": ARCHITECTURES[os.uname().machine],
                 "os": "linux",
                 "config": dict(image.config),
                 "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
@@ -89,13 +90,6 @@ def archive(*images: Image) -> bytes:
         manifest.append({"Config": name, "RepoTags": [image.name], "Layers": [f"{digest}.tar"]})
     files["manifest.json"] = json.dumps(manifest).encode()
     return _tar({name: Entry(content, mode=0o644) for name, content in files.items()})
-
-
-def _machine() -> str:
-    # os.uname and not platform.machine(): the latter may be that of the interpreter.
-    import os
-
-    return os.uname().machine
 
 
 def _tar(entries: Mapping[str, Entry]) -> bytes:

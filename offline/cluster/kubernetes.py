@@ -185,7 +185,9 @@ def controller_manager(identities: Identities) -> Component:
         "--kube-api-burst=400",
         "--profiling=false",
     ]
-    return Component("kube-controller-manager", argv, _over_tls(identities, config.CONTROLLER_MANAGER_PORT), [kubeconfig])
+    return Component(
+        "kube-controller-manager", argv, _over_tls(identities, config.CONTROLLER_MANAGER_PORT), [kubeconfig]
+    )
 
 
 def scheduler(identities: Identities) -> Component:

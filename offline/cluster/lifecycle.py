@@ -13,8 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from offline import paths
-from offline.cluster import build, config, containerd, dns, files, host, kubernetes, lock, network, packages, postgres
-from offline.cluster import processes
+from offline.cluster import (
+    build,
+    config,
+    containerd,
+    dns,
+    files,
+    host,
+    kubernetes,
+    lock,
+    network,
+    packages,
+    postgres,
+    processes,
+)
 from offline.cluster.errors import ClusterError, ComponentError
 from offline.cluster.kubernetes import Identities
 from offline.cluster.processes import Component
@@ -41,7 +53,15 @@ class Plan:
 
     def components(self) -> tuple[Component, ...]:
         """All of them."""
-        return (self.etcd, self.apiserver, *self.clients, self.containerd, self.kubelet, self.kube_proxy, self.postgresql)
+        return (
+            self.etcd,
+            self.apiserver,
+            *self.clients,
+            self.containerd,
+            self.kubelet,
+            self.kube_proxy,
+            self.postgresql,
+        )
 
 
 def _plan() -> Plan:
@@ -87,7 +107,9 @@ def up(progress: Progress) -> None:
 def _own_directories() -> None:
     state, run = paths.state_dir(), paths.run_dir()
     if state.exists() and any(state.iterdir()) and not host.remembered():
-        raise ClusterError(f"{state} holds files that are not the offline cluster's: set ROLLOUT_STATE to another place")
+        raise ClusterError(
+            f"{state} holds files that are not the offline cluster's: set ROLLOUT_STATE to another place"
+        )
     owner = run / "state"
     if owner.exists() and owner.read_text(encoding="utf-8") != str(state):
         other = owner.read_text(encoding="utf-8")
@@ -118,13 +140,14 @@ def _start(plan: Plan, progress: Progress) -> None:
     network.configure()
     containerd.make_cgroups()
     with ThreadPoolExecutor(2) as pool:
-        others = [pool.submit(_start_postgresql, plan, progress), pool.submit(_start_containerd, plan, progress, detached)]
+        database = pool.submit(_start_postgresql, plan, progress)
+        runtime = pool.submit(_start_containerd, plan, progress, detached)
         with progress.step("etcd and API server"):
             # One after the other: an API server that finds no etcd backs off for longer than etcd takes.
             _ensure(plan.etcd)
             _ensure(plan.apiserver)
         with progress.step("controller manager, scheduler, kubelet, kube-proxy and CoreDNS"):
-            restarted = others[1].result()
+            restarted = runtime.result()
             # The kubelet first, as it takes longest.
             _ensure(plan.kubelet, wait=False, restart=restarted)
             for component in plan.clients:
@@ -139,7 +162,7 @@ def _start(plan: Plan, progress: Progress) -> None:
             _retry("kubelet", "the node is not Ready", lambda: _node_ready(plan))
             _retry("coredns", "DNS gives no answer", _dns_answers)
             _retry("kube-controller-manager", "no default service account", lambda: _service_account(plan))
-        others[0].result()
+        database.result()
 
 
 def _start_postgresql(plan: Plan, progress: Progress) -> None:
@@ -150,6 +173,7 @@ def _start_postgresql(plan: Plan, progress: Progress) -> None:
 
 def _start_containerd(plan: Plan, progress: Progress, detached: bool) -> bool:
     with progress.step("containerd and its images"):
+
         def clear() -> None:
             # Without containerd the kubelet cannot do anything but complain, and with the pods gone its view is wrong.
             plan.kubelet.end()
@@ -280,7 +304,9 @@ def _remove(directory: Path) -> None:
             return
         time.sleep(0.2)
     left = next(iter(directory.rglob("*")), directory)
-    raise ClusterError(f"{directory} cannot be removed, for instance {left}: see what uses it (fuser -v) and run down again")
+    raise ClusterError(
+        f"{directory} cannot be removed, for instance {left}: see what uses it (fuser -v) and run down again"
+    )
 
 
 @dataclass(frozen=True)

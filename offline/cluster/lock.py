@@ -39,7 +39,9 @@ def exclusive(progress: Progress, patience: float = 900.0, name: str = NAME) -> 
                 break
             except OSError:
                 if time.monotonic() > deadline:
-                    raise BusyError(f"process {holder(name)} has been at work for {patience:.0f} s: wait or end it") from None
+                    raise BusyError(
+                        f"process {holder(name)} has been at work for {patience:.0f} s: wait or end it"
+                    ) from None
                 if not told:
                     progress.say(f"waiting for process {holder(name)}, which is starting or stopping the cluster")
                     told = True

@@ -131,9 +131,7 @@ def removal(saved: str) -> str:
         jumps = [
             f"-D {line[3:]}"
             for line in lines
-            if line.startswith("-A ")
-            and not CHAINS.match(line.split()[1])
-            and re.search(r" -[jg] (KUBE-|CNI-)", line)
+            if line.startswith("-A ") and not CHAINS.match(line.split()[1]) and re.search(r" -[jg] (KUBE-|CNI-)", line)
         ]
         if ours or jumps:
             declared = [f":{chain} - [0:0]" for chain in ours]

@@ -37,7 +37,9 @@ POSTGRESQL_OLDEST = 15
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _POLICY_SAVED = Path("/usr/sbin/policy-rc.d.before-rollout")
-_POLICY_TEXT = "#!/bin/sh\n# Placed by the offline cluster while it installs packages: start no services (101).\nexit 101\n"
+_POLICY_TEXT = (
+    "#!/bin/sh\n# Placed by the offline cluster while it installs packages: start no services (101).\nexit 101\n"
+)
 
 
 def postgresql_bin() -> Path | None:

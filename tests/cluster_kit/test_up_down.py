@@ -20,7 +20,6 @@ import pytest
 
 from offline import paths
 from offline.cluster import config, containerd, files, network, postgres, processes
-from offline.cluster.progress import Progress
 
 pytestmark = [
     pytest.mark.skipif(os.environ.get("TEST_KIT") != "1", reason="takes the cluster down (make test-kit)"),
@@ -43,7 +42,11 @@ WORKLOAD = [
                         {
                             "name": "web",
                             "image": config.BUSYBOX_IMAGE,
-                            "command": ["sh", "-c", "mkdir -p /tmp/w && echo here > /tmp/w/index.html && httpd -f -p 8080 -h /tmp/w"],
+                            "command": [
+                                "sh",
+                                "-c",
+                                "mkdir -p /tmp/w && echo here > /tmp/w/index.html && httpd -f -p 8080 -h /tmp/w",
+                            ],
                             "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
                             "volumeMounts": [{"name": "empty", "mountPath": "/empty"}],
                         }
@@ -132,7 +135,10 @@ def host_traces() -> dict[str, object]:
     mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
     unix = [line.split()[-1] for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()]
     segments = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()[1:]
-    sysctls = {name: (Path("/proc/sys") / name).read_text() for name in ("net/ipv4/ip_forward", "vm/overcommit_memory", "kernel/panic")}
+    sysctls = {
+        name: (Path("/proc/sys") / name).read_text()
+        for name in ("net/ipv4/ip_forward", "vm/overcommit_memory", "kernel/panic")
+    }
     places = ("/run/rollout", "/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers",
               "/var/log/pods", "/var/run/kubernetes", "/run/netns", "/opt/containerd", str(paths.state_dir()))  # fmt: skip
     return {
@@ -162,7 +168,11 @@ def executable(process: processes.Process) -> str:
 
 
 def kill_all_but_pods() -> None:
-    kill(lambda process: process.pid not in {pod.pid for pod in containerd.in_cgroup()} and "shim" not in executable(process))
+    kill(
+        lambda process: (
+            process.pid not in {pod.pid for pod in containerd.in_cgroup()} and "shim" not in executable(process)
+        )
+    )
 
 
 def kill_shims_but_not_pods() -> None:
@@ -214,7 +224,6 @@ def stop_everything() -> None:
         lose_pid_files,
         lose_interfaces_and_rules,
         stop_everything,
-        kill,
     ],
 )
 def test_up_brings_back_what_was_harmed(before: dict[str, object], harm: Callable[[], None]) -> None:
@@ -227,7 +236,16 @@ def test_up_brings_back_what_was_harmed(before: dict[str, object], harm: Callabl
 
 @pytest.mark.parametrize(
     "name",
-    ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "coredns", "postgresql"],
+    [
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kubelet",
+        "kube-proxy",
+        "coredns",
+        "postgresql",
+    ],
 )
 def test_up_restarts_only_what_died(before: dict[str, object], name: str) -> None:
     pids = {part["name"]: part["pid"] for part in json.loads(cluster("status", "--json").stdout)["components"]}

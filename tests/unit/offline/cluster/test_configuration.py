@@ -91,7 +91,9 @@ COMMIT
 
 
 def test_image_archive_is_the_same_every_time_and_complete() -> None:
-    image = images.Image("localhost/x:1", {"bin/x": images.Entry(b"x"), "bin/y": images.Entry(link="x")}, {"Cmd": ["x"]})
+    image = images.Image(
+        "localhost/x:1", {"bin/x": images.Entry(b"x"), "bin/y": images.Entry(link="x")}, {"Cmd": ["x"]}
+    )
     archive = images.archive(image)
     assert images.archive(image) == archive
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
@@ -140,8 +142,9 @@ def test_lock_is_exclusive_names_its_holder_and_dies_with_it() -> None:
     other.start()
     assert held.wait(10)
     assert lock.holder(name) == other.pid
-    with pytest.raises(BusyError, match=f"process {other.pid} has been at work"), lock.exclusive(
-        Progress(quiet=True), patience=0.2, name=name
+    with (
+        pytest.raises(BusyError, match=f"process {other.pid} has been at work"),
+        lock.exclusive(Progress(quiet=True), patience=0.2, name=name),
     ):
         pass
     other.kill()
@@ -157,7 +160,7 @@ def test_directory_that_holds_other_files_is_neither_used_nor_removed(
 
     (tmp_path / "thesis.tex").touch()
     monkeypatch.setenv("ROLLOUT_STATE", str(tmp_path))
-    monkeypatch.setattr(lifecycle.os, "geteuid", lambda: 0)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(ClusterError, match="not the offline cluster's"):
         lifecycle._own_directories()
     monkeypatch.setattr(lock, "NAME", "\0rollout-test")

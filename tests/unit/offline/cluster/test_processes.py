@@ -74,13 +74,13 @@ def test_process_that_ignores_its_signal_is_killed(tmp_path: Path) -> None:
         assert stubborn.wait() == -signal.SIGKILL
 
 
-def test_component_outlives_its_starter_and_is_found_by_its_pid_file() -> None:
+def test_component_outlives_its_starter_and_is_found_by_its_pid_file(state: Path) -> None:
     component = Component("sleeper", SLEEP, healthy=lambda: True)
     component.start()
     process = component.process()
     assert process is not None
     assert component.current()
-    assert processes.strays(SLEEP[0]) == processes.marked(processes.paths.state_dir())
+    assert processes.strays(SLEEP[0]) == processes.marked(state)
     component.end()
     assert component.process() is None
     assert not processes.pid_file("sleeper").exists()
@@ -118,7 +118,11 @@ def test_broken_pid_file_names_nobody(text: str) -> None:
 
 
 def test_component_that_ends_at_once_is_reported_with_its_last_words() -> None:
-    argv = [sys.executable, "-c", "import time; print('no such disk', flush=True); time.sleep(0.2); raise SystemExit(3)"]
+    argv = [
+        sys.executable,
+        "-c",
+        "import time; print('no such disk', flush=True); time.sleep(0.2); raise SystemExit(3)",
+    ]
     component = Component("short", argv, lambda: False)
     component.start()
     with pytest.raises(ComponentError, match=r"short: ended instead of becoming healthy[\s\S]*no such disk"):
