@@ -192,7 +192,7 @@ def test_a_deletion_slower_than_its_timeout_fails_and_can_be_repeated(make: Make
         "stays", {"pulumi.com/timeoutSeconds": "2"}, script="trap '' TERM; while :; do sleep 0.2; done", label="stays"
     )
     o["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 5
-    d = make(o).create()
+    d = make(o).create(timeout=30)
     with pytest.raises(ProviderError, match="timed out waiting for the condition"):
         d.delete()
     assert ("warning", "finalizers might be preventing deletion (foregroundDeletion)") in d.said
