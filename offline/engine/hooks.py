@@ -13,6 +13,7 @@ from .events import Events
 from .model import ResourceState
 from .values import Properties, to_wire
 
+_POLL = 0.1  # seconds until a running hook notices Ctrl-C
 _CHANNEL = [("grpc.max_receive_message_length", 400 * 2**20), ("grpc.max_send_message_length", 400 * 2**20)]
 
 
@@ -58,8 +59,8 @@ def _inputs(state: ResourceState | None) -> Any:
 class Hooks:
     """The hooks registered by the program, by name."""
 
-    def __init__(self, events: Events, *, dry_run: bool) -> None:
-        self._events, self._dry_run = events, dry_run
+    def __init__(self, events: Events, cancel: threading.Event, *, dry_run: bool) -> None:
+        self._events, self._cancel, self._dry_run = events, cancel, dry_run
         self._hooks: dict[str, _Hook] = {}
         self._channels: dict[str, grpc.Channel] = {}
         self._lock = threading.Lock()
@@ -81,17 +82,23 @@ class Hooks:
             self._hooks[name] = _Hook(name, callback, on_dry_run, ignore_errors, on_error)
 
     def invoke(self, callback: callback_pb2.Callback, request: Any) -> bytes:
-        """Calls a function of the program by its token."""
+        """Calls a function of the program by its token. One that waits is not waited for after Ctrl-C."""
         with self._lock:
             if callback.target not in self._channels:
                 self._channels[callback.target] = grpc.insecure_channel(callback.target, options=_CHANNEL)
             channel = self._channels[callback.target]
         stub = callback_pb2_grpc.CallbacksStub(channel)
         message = callback_pb2.CallbackInvokeRequest(token=callback.token, request=request.SerializeToString())
-        try:
-            return bytes(stub.Invoke(message).response)
-        except grpc.RpcError as e:
-            raise HookError(e.details() or str(e.code())) from e
+        call = stub.Invoke.future(message)
+        while True:
+            try:
+                return bytes(call.result(timeout=_POLL).response)
+            except grpc.FutureTimeoutError:
+                if self._cancel.is_set():
+                    call.cancel()
+                    raise HookError("the update was cancelled while the hook ran") from None
+            except grpc.RpcError as e:
+                raise HookError(e.details() or str(e.code())) from e
 
     def run(
         self,

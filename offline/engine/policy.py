@@ -17,7 +17,7 @@ import yaml
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
-from .errors import NotCovered
+from .errors import EngineError, NotCovered
 from .events import Events, masked
 from .model import STACK_TYPE, PolicyPackRef, ResourceState, UpdateRequest
 from .paths import make_urn, split_reference
@@ -38,7 +38,7 @@ _LEVEL_NAMES: dict[int, str] = {v: k for k, v in _LEVELS.items()}
 _SEVERITIES = {1: "low", 2: "medium", 3: "high", 4: "critical"}
 
 
-class PolicyError(Exception):
+class PolicyError(EngineError):
     """A policy pack could not be started, configured or asked."""
 
 

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH,E402 - os.path as the SDK does it; and sys.path must be right before anything is imported
+# ruff: noqa: PTH100, PTH112, PTH120 - os.path as the SDK does it; and sys.path must be right before anything is imported
 """Runs a Pulumi program in a Python of its own; started by the engine, needs nothing but the Pulumi SDK.
 
 The settings come as one line of JSON on the standard input, after the SDK was imported: the engine starts this process

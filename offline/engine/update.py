@@ -7,6 +7,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from . import program as programs
 from .errors import EngineError
@@ -18,11 +19,13 @@ from .model import PROVIDER_PREFIX, STACK_TYPE, Emit, ResourceState, Save, Updat
 from .monitor import Monitor, MonitorDown
 from .paths import Targets, dependencies_of, is_provider, qualified_type
 from .planner import Bail, Goal, Planner
-from .policy import Packs, PolicyError
 from .providers.base import Factory, ProviderError, factories
 from .registry import INTERNAL, Providers
 from .steps import Applier, Registered, Reply, Step
 from .values import Properties
+
+if TYPE_CHECKING:
+    from .policy import Packs
 
 _POLL = 0.05  # seconds until a failure in a step or Ctrl-C is noticed
 _PATIENCE = 2.0  # seconds a program gets to end by itself after a failure
@@ -69,7 +72,7 @@ class _Update:
         self.events = Events(
             emit, planning=request.dry_run, secrets=[request.config[k] for k in request.secret_keys if k in request.config]
         )
-        self.hooks = Hooks(self.events, dry_run=request.dry_run)
+        self.hooks = Hooks(self.events, cancel, dry_run=request.dry_run)
         self._base = [copy.copy(s) for s in request.snapshot.resources]
         self._providers = Providers(packages)
         snapshot = copy.copy(request.snapshot)
@@ -80,7 +83,7 @@ class _Update:
         )
         self._refreshing = request.kind == "refresh"
         self._executor = self._new_executor(continue_on_error=options.continue_on_error)
-        self._packs = Packs(request, self.events)
+        self._packs = self._policy_packs()
         self._planner = self._new_planner()
         self._plan_lock = threading.Lock()
         self._replies: set[Reply] = set()
@@ -113,8 +116,15 @@ class _Update:
             applier=self._applier,
             events=self.events,
             destroying=self.request.kind == "destroy",
-            analyzer=self._packs if self.request.options.policy_packs else None,
+            analyzer=self._packs,
         )
+
+    def _policy_packs(self) -> Packs | None:
+        if not self.request.options.policy_packs or self.request.kind not in ("preview", "update"):
+            return None
+        from .policy import Packs
+
+        return Packs(self.request, self.events)
 
     def _provider_resource(self, urn: Urn, id: str) -> ResourceState | None:
         return self._planner.provider_resource(urn, id)
@@ -132,7 +142,7 @@ class _Update:
             if with_program:
                 program = programs.start(request, events, self._signals.put)  # imports while the rest gets ready
                 monitor = Monitor(self)
-                if request.options.policy_packs:
+                if self._packs is not None:
                     events.send("policyLoadEvent", {})
                     self._packs.load(monitor.address)
             events.prelude(request.config, request.secret_keys)
@@ -146,16 +156,20 @@ class _Update:
             ok = not (told or self._failed)
             broken = self._save_last()
             ok = ok and not broken
-            events.summary(ok=ok, corrupt=False, policy_packs=self._packs.versions)
+            self._summary(ok=ok)
             return UpdateResult(ok, dict(events.changes), self._cancel.is_set() and not ok, broken)
-        except (ProviderError, PolicyError) as e:
+        except (ProviderError, EngineError) as e:
             events.error(str(e))
-            events.summary(ok=False, corrupt=False, policy_packs=self._packs.versions)
+            self._summary(ok=False)
             return UpdateResult(False, dict(events.changes))
         finally:
             events.muted = True
             self._shut_down(program, monitor)
             events.send("cancelEvent", {})
+
+    def _summary(self, *, ok: bool) -> None:
+        packs = {} if self._packs is None else self._packs.versions
+        self.events.summary(ok=ok, corrupt=False, policy_packs=packs)
 
     def _save_last(self) -> str:
         """Writes what was not worth a write of its own. Returns what went wrong with it."""
@@ -245,7 +259,8 @@ class _Update:
 
     def _finish(self, told: bool) -> bool:
         """Stack outputs, stack policies, and the last word on a failure. True if the update has failed."""
-        stopped = self._executor.errored or self._planner.errored or self._packs.errored
+        packs = self._packs
+        stopped = self._executor.errored or self._planner.errored or (packs is not None and packs.errored)
         if self._stack_outputs is not None:
             urn, outputs = self._stack_outputs
             old = self._planner.olds.get(urn)
@@ -254,8 +269,8 @@ class _Update:
             self._executor.outputs(urn, outputs)
         if told:
             return True
-        if self.request.options.policy_packs and not (self._executor.errored or self._stop.is_set()):
-            stopped = self._packs.check_stack(self._executor.news.values(), self._planner) or stopped
+        if packs is not None and not (self._executor.errored or self._stop.is_set()):
+            stopped = packs.check_stack(self._executor.news.values(), self._planner) or stopped
         kind = "preview" if self.request.dry_run else "update"
         if stopped:
             self.events.error(f"{kind} failed")
@@ -278,7 +293,8 @@ class _Update:
             program.stop(patience=_FAREWELL if fine else _PATIENCE if monitor is not None else 0)
         if monitor is not None:
             monitor.close()
-        self._packs.close()
+        if self._packs is not None:
+            self._packs.close()
         self._executor.close()
         self._providers.close()
         self.hooks.close()

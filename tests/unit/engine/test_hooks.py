@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pulumi
@@ -131,3 +133,24 @@ def test_error_hook_can_ask_for_another_try(stack: StackUnderTest) -> None:
     assert outcome.ok
     assert stack.world.began() == ["create a", "create a"]
     assert "retrying create due to on-error hook request (1/100)\n" in outcome.diagnostics("warning")
+
+
+def test_cancel_ends_the_wait_for_a_hook_and_nothing_is_deleted(stack: StackUnderTest) -> None:
+    release = threading.Event()
+
+    def program(*names: str) -> None:
+        async def wait(args: pulumi.ResourceHookArgs) -> None:
+            stack.cancel.set()
+            while not release.is_set():
+                await asyncio.sleep(0.01)
+
+        hook = pulumi.ResourceHook("wait", wait)
+        for name in names:
+            Thing(name, opts=Opts(hooks=pulumi.ResourceHookBinding(before_delete=[hook])))
+
+    stack.up(lambda: program("a"))
+    outcome = stack.up(lambda: program("b"))
+    release.set()
+    assert outcome.result.cancelled
+    assert stack.names() == ["b", "a"]
+    assert stack.world.began() == ["create a", "create b"]
