@@ -74,7 +74,20 @@ def entry() -> NoReturn:
     os._exit(code)
 
 
+def _check(options: argparse.Namespace) -> int:
+    from . import check
+
+    if options.state:
+        results = [check.check_state(options.state, options.stack[0] if options.stack else "prod")]
+    else:
+        results = check.check(options.cwd, options.stack or ())
+    print(json.dumps(check.as_json(results), indent=2) if options.json else check.text(results), flush=True)
+    return 0 if all(r.ok for r in results) else _USAGE
+
+
 def _run(options: argparse.Namespace) -> int:
+    if options.command == "check":
+        return _check(options)
     if options.command == "status":
         from .stack_status import status
         from .stack_status import text as status_text
@@ -162,6 +175,12 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", parents=[common, changing], help="preview, migrate, deploy, switch the traffic")
     up.add_argument("--continue-on-error", action="store_true", help="one module's failure does not keep the others from finishing")
     up.add_argument("--yes", "-y", action="store_true", help="accepted and without effect: `up` asks nothing")
+    checking = commands.add_parser("check", help="settings, versions and policies of every stack, without a cluster")
+    checking.add_argument("--stack", "-s", action="append", help="name of a stack; may be given more than once (default: every one)")
+    checking.add_argument("--cwd", type=Path, default=Path(), metavar="DIR", help="folder of Pulumi.yaml (default: the current one)")
+    checking.add_argument("--state", type=Path, metavar="FILE", help="judge what `pulumi stack export` wrote instead of the program")
+    checking.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    checking.add_argument("--verbose", action="store_true", help="tracebacks too")
     commands.add_parser("status", parents=[common], help="wanted, deployed and migrated version of each module")
     destroy = commands.add_parser("destroy", parents=[common], help="delete what the stack made; databases are kept")
     destroy.add_argument("--yes", "-y", action="store_true", help="do not ask")

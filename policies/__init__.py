@@ -10,5 +10,9 @@ unpack      makes the SDK's host fast enough for hundreds of resources
 migration   which Jobs are migrations, and of what
 references  who uses a ConfigMap or Secret
 credentials what looks like one
-adapter     rules as policies of pulumi_policy, with the levels and options of config/<stack>.json
+adapter     rules as policies of pulumi_policy
+levels      levels and options per environment, from config/<stack>.json
+judge       a whole program at once, without a pack host
+state       the resources of an exported state
+reference   docs/policies.md's list of rules
 """

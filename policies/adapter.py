@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pulumi_policy import (
@@ -21,12 +19,10 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError, _is_unknown
 
+from .levels import levels
 from .rule import ResourceRule, StackRule, Unknowable, Violation
-from .rules import RULES
 from .unpack import Properties
 from .values import UNKNOWN, Program, Resource
-
-CONFIG = Path(__file__).parent / "config"
 
 
 def policy(rule: ResourceRule | StackRule) -> Policy:
@@ -48,23 +44,14 @@ def policy(rule: ResourceRule | StackRule) -> Policy:
 
 
 def initial_config(stack: str) -> dict[str, Any]:
-    """The levels and options of a stack: ``config/<stack>.json``, or that of production for any other.
+    """The levels and options of a stack, as the SDK takes them.
 
-    The file has the form of the engine's ``--policy-pack-config``. A level is given for every rule, because an entry
-    without one reaches the engine as advisory, whatever ``all`` says.
-
-    Raises:
-        ValueError: the file is not JSON or names a level that does not exist.
+    Every rule has a level: an entry without one would reach the engine as advisory, whatever ``all`` says.
     """
-    file = CONFIG / f"{stack.rpartition('/')[2]}.json"
-    content = json.loads((file if file.is_file() else CONFIG / "prod.json").read_text())
-    out: dict[str, Any] = {}
-    for rule in RULES:
-        value = content.get(rule.name, {})
-        entry = {"enforcementLevel": value} if isinstance(value, str) else dict(value)
-        level = entry.get("enforcementLevel") or content.get("all", rule.level)
-        out[rule.name] = {**entry, "enforcementLevel": EnforcementLevel(level)}
-    return out
+    return {
+        name: {**level.options, "enforcementLevel": EnforcementLevel(level.level)}
+        for name, level in levels(stack).items()
+    }
 
 
 def _resource(rule: ResourceRule) -> Any:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -33,10 +34,16 @@ class Diagnostic:
 class Host:
     """A running pack host, configured as its own files say for a stack."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, pid: int) -> None:
+        self._pid = pid
         self._stub: Any = analyzer_pb2_grpc.AnalyzerStub(channel)
         info = self._stub.GetAnalyzerInfo(empty_pb2.Empty())
         self._stub.Configure(wire.ConfigureAnalyzerRequest(policyConfig=info.initialConfig))
+
+    def cpu_seconds(self) -> float:
+        """What the host has computed so far; unlike the clock, whatever else the machine does."""
+        times = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return sum(int(t) for t in times) / os.sysconf("SC_CLK_TCK")
 
     def judge(self, program: Program) -> list[Diagnostic]:
         """What the pack says of each resource, and of them all."""
@@ -55,7 +62,7 @@ def host(stack: str) -> Iterator[Host]:
         try:
             assert process.stdout is not None
             with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
-                yield Host(channel)
+                yield Host(channel, process.pid)
         finally:
             process.kill()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -29,11 +28,7 @@ def test_a_break_of_the_gate_is_caught_in_production(mutation: Mutation, product
     assert mutation.rule in {d.rule for d in found if d.mandatory}, found
 
 
-def test_a_hundred_modules_are_judged_in_less_than_two_seconds(production: Host) -> None:
-    program = many(100)
-    seconds = []
-    for _ in range(2):  # the machine may be busy with something else
-        begun = time.monotonic()
-        assert production.judge(program) == []
-        seconds.append(time.monotonic() - begun)
-    assert min(seconds) < 2
+def test_a_hundred_modules_take_the_pack_less_than_two_seconds(production: Host) -> None:
+    program, begun = many(100), production.cpu_seconds()
+    assert production.judge(program) == []
+    assert production.cpu_seconds() - begun < 2

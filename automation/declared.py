@@ -1,0 +1,84 @@
+"""A stack's resources as its program declares them, without an engine, a backend or a cluster.
+
+The program runs against Pulumi's own mock monitor, which is kept from forgetting what waits for what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pulumi
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.stack import run_pulumi_func
+
+from components import Owner, Stack
+from components.cluster import RunningJob
+from policies.values import Program, Resource
+from settings import StackSettings
+
+
+class _NoCluster:
+    """A cluster in which nothing is: what serves is for the preview to find out."""
+
+    def serving(self) -> dict[str, str]:
+        return {}
+
+    def selected(self, service: str) -> dict[str, str]:  # noqa: ARG002
+        return {}
+
+    def running_jobs(self, module: str, kind: str) -> list[RunningJob]:  # noqa: ARG002
+        return []
+
+    def is_active(self, job: str) -> bool:  # noqa: ARG002
+        return False
+
+    def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:  # noqa: ARG002
+        return False, None
+
+
+class _Nothing(pulumi.runtime.Mocks):
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[Any, Any]]:
+        raise NotImplementedError(args.name)  # the monitor answers
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], None]:  # noqa: ARG002
+        return {}, None
+
+
+class _Monitor(mocks.MockMonitor):
+    """Answers every registration with its own inputs."""
+
+    def __init__(self) -> None:
+        super().__init__(_Nothing())
+        self.requests: list[tuple[str, Any]] = []
+
+    def RegisterResource(self, request: Any) -> Any:
+        urn = self.make_urn(request.parent, request.type, request.name)
+        self.requests.append((urn, request))
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=request.name, object=request.object)
+
+
+def declared(settings: StackSettings) -> Program:
+    """The resources that the program declares for these settings."""
+    monitor, owner = _Monitor(), Owner("organization", "rollout", settings.stack)
+
+    async def main() -> None:
+        mocks.set_mocks(monitor.mocks, project=owner.project, stack=owner.stack, preview=True, monitor=monitor)
+        await run_pulumi_func(lambda: (Stack(settings, _NoCluster(), owner), None)[1])
+
+    asyncio.run(main())
+    return Program(tuple(_resource(urn, r) for urn, r in monitor.requests))
+
+
+def _resource(urn: str, r: Any) -> Resource:
+    return Resource(
+        r.type,
+        r.name,
+        urn,
+        rpc.deserialize_properties(r.object),
+        parent=r.parent,
+        dependencies=tuple(r.dependencies),
+        property_dependencies={k: tuple(v.urns) for k, v in r.propertyDependencies.items()},
+        protect=r.protect,
+    )

@@ -1,0 +1,30 @@
+"""The files in policies/config and what they may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from policies import levels as module
+from policies.levels import levels
+from policies.rules import RULES
+
+
+def test_production_forbids_what_development_advises() -> None:
+    dev, prod = levels("dev"), levels("prod")
+    assert {x.level for x in dev.values()} == {"advisory", "remediate"}
+    assert {name for name, x in prod.items() if x.level != "mandatory"} == {"pod-defaults"}
+    assert dev.keys() == prod.keys() == {rule.name for rule in RULES}
+
+
+def test_a_stack_without_a_file_is_held_to_productions_rules() -> None:
+    assert levels("somewhere") == levels("organization/rollout/prod")
+
+
+@pytest.mark.parametrize("text", ['{"gaet": "mandatory"}', '{"gate": "strict"}', '{"gate": {"images": []}}'])
+def test_a_slip_in_a_file_is_an_error(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dev.json").write_text(text)
+    monkeypatch.setattr(module, "CONFIG", tmp_path)
+    with pytest.raises(ValueError, match=r"dev\.json"):
+        levels("dev")
