@@ -279,7 +279,7 @@ class KubernetesProvider:
         same_object = name_of(new) == name_of(live) and namespace_of(new) == namespace_of(live)
         return Diff(
             changes=bool(found or replaces),
-            replaces=replaces,
+            replaces=sorted(replaces),
             detailed=found,
             delete_before_replace=bool(replaces)
             and metadata.named(new)
