@@ -29,7 +29,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import dumps
+from .checkpoint import dumps, wrapped
 from .errors import EngineError, NotCovered, StackLocked, StackNotFound, UsageError
 
 ATTRS = {
@@ -137,9 +137,8 @@ class Backend:
         with self.lock(stack):
             if self.path(stack).exists():
                 raise EngineError(f"stack '{stack.name}' already exists")
-            empty = {"stack": stack.qualified, "latest": {"manifest": {
-                "time": "0001-01-01T00:00:00Z", "magic": "", "version": ""}, "metadata": {}}}  # fmt: skip
-            self.write(stack, dumps({"version": 3, "checkpoint": empty}).encode())
+            never = {"time": "0001-01-01T00:00:00Z", "magic": "", "version": ""}
+            self.write(stack, wrapped(stack.qualified, {"manifest": never, "metadata": {}}))
 
     def remove(self, stack: StackRef, *, backups: bool) -> None:
         path = self.path(stack)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from . import VERSION
-from .errors import EngineError, IntegrityError
+from .errors import EngineError, IntegrityError, NotCovered
 
 MAGIC: Final = "7dff0d166258e7f1d265e8e044021ea087795d58a0c6415ab6fe8b7c790e447f"
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"  # as in values, which is slower to import
 SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"
+
+
+FEATURES: Final = (  # feature, its field in apitype.ResourceV3, its attribute of ResourceState (or it is in ``raw``)
+    ("hooks", "resourceHooks", "hooks"),
+    ("refreshBeforeUpdate", "refreshBeforeUpdate", ""),
+    ("replaceWith", "replaceWith", "replace_with"),
+)
 
 
 def dumps(value: Any) -> str:
@@ -27,16 +34,42 @@ def manifest() -> dict[str, str]:
     return {"time": now(), "magic": MAGIC, "version": VERSION}
 
 
+def envelope(resources: Iterable[Any]) -> dict[str, Any]:
+    """The version of a checkpoint or deployment: 3, or 4 with the features that its resources use and older CLIs lack.
+
+    Args:
+        resources: :class:`ResourceState` or their JSON.
+    """
+    used = set()
+    for r in resources:
+        plain = isinstance(r, Mapping)
+        for feature, field, attribute in FEATURES:
+            if r.get(field) if plain else getattr(r, attribute) if attribute else r.raw.get(field):
+                used.add(feature)
+    return {"version": 4, "features": sorted(used)} if used else {"version": 3}
+
+
+def require_readable(outer: Mapping[str, Any]) -> None:
+    """Raises: EngineError: a checkpoint or deployment is of a version, or uses features, that this engine does not have."""
+    if outer.get("version") not in (3, 4):
+        raise EngineError(f"the state is of version {outer.get('version')}; the offline engine reads versions 3 and 4")
+    if lacking := sorted(set(outer.get("features") or []) - {f for f, _, _ in FEATURES}):
+        raise NotCovered(f"a state that uses {', '.join(lacking)}")
+
+
+def wrapped(stack: str, deployment: Mapping[str, Any]) -> bytes:
+    """The checkpoint file of a deployment."""
+    checkpoint = {"stack": stack, "latest": deployment}
+    return dumps({**envelope(deployment.get("resources") or []), "checkpoint": checkpoint}).encode()
+
+
 def latest(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """The deployment in a checkpoint file.
 
     Raises:
-        EngineError: it is of another version than 3.
+        EngineError: see :func:`require_readable`.
     """
-    if checkpoint.get("version") != 3:
-        raise EngineError(f"the state is of version {checkpoint.get('version')}; this engine reads version 3")
-    if checkpoint.get("features"):
-        raise EngineError(f"the state needs {', '.join(checkpoint['features'])}, which the offline engine does not have")
+    require_readable(checkpoint)
     found = (checkpoint.get("checkpoint") or {}).get("latest")
     return dict(found) if found else {}
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final
 
-from .checkpoint import dumps, manifest
+from .checkpoint import dumps, envelope, manifest
 from .model import PendingOperation, ResourceState, Snapshot
 from .secrets import Passphrase
 from .values import from_state, to_state
@@ -87,7 +87,8 @@ class Encoder:
     def encode(self, snapshot: Snapshot) -> bytes:
         provider = {"type": "passphrase", "state": {"salt": self._secrets.state}}
         parts = [
-            f'{{"version":3,"checkpoint":{{"stack":{dumps(self._stack)},"latest":{{"manifest":{dumps(manifest())}',
+            dumps(envelope(snapshot.resources))[:-1],
+            f',"checkpoint":{{"stack":{dumps(self._stack)},"latest":{{"manifest":{dumps(manifest())}',
             f',"secrets_providers":{dumps(provider)}',
         ]
         if snapshot.resources:

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from ..backend import StackRef
-from ..checkpoint import SECRET_SIGNATURE, SIGNATURE, dumps, latest, manifest, verify
+from ..checkpoint import (
+    SECRET_SIGNATURE,
+    SIGNATURE,
+    dumps,
+    envelope,
+    latest,
+    manifest,
+    require_readable,
+    verify,
+    wrapped,
+)
 from ..cli import Args
 from ..config import has_secure, opened
 from ..errors import EngineError, StackNotFound, UsageError
@@ -31,8 +41,7 @@ def _deployment(session: Session) -> dict[str, Any]:
 def _save(session: Session, deployment: Mapping[str, Any]) -> None:
     """Writes a changed deployment; the lock is held by the caller."""
     verify(list(deployment.get("resources") or []))
-    checkpoint = {"stack": session.stack.qualified, "latest": {**deployment, "manifest": manifest()}}
-    session.backend.write(session.stack, dumps({"version": 3, "checkpoint": checkpoint}).encode())
+    session.backend.write(session.stack, wrapped(session.stack.qualified, {**deployment, "manifest": manifest()}))
 
 
 def _root(deployment: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,7 +293,7 @@ def export(args: Args) -> None:
         deployment = _map_secrets(
             deployment, lambda s: {SIGNATURE: SECRET_SIGNATURE, "plaintext": secrets.decrypt(s["ciphertext"]) if "ciphertext" in s else s["plaintext"]}
         )
-    text = json.dumps({"version": 3, "deployment": deployment}, indent=4, ensure_ascii=False)
+    text = json.dumps({**envelope(deployment.get("resources") or []), "deployment": deployment}, indent=4, ensure_ascii=False)
     if args.text("file"):
         Path(args.text("file")).write_text(text + "\n", encoding="utf-8")
     else:
@@ -299,9 +308,8 @@ def import_(args: Args) -> None:
         given = json.loads(text)
     except json.JSONDecodeError as e:
         raise EngineError(f"the deployment is not valid JSON: {e}") from e
-    if given.get("version") != 3 or not isinstance(given.get("deployment", {}), dict):
-        raise EngineError(f"the deployment is of version {given.get('version')}; this engine reads version 3")
-    deployment = given.get("deployment") or {}
+    require_readable(given)
+    deployment: dict[str, Any] = given.get("deployment") or {}
     problems = []
     for r in deployment.get("resources") or []:
         where = r["urn"].split("::")
@@ -321,8 +329,7 @@ def import_(args: Args) -> None:
         )
         deployment["secrets_providers"] = {"type": "passphrase", "state": {"salt": secrets.state}}
     with session.backend.lock(stack):
-        checkpoint = {"stack": stack.qualified, "latest": {**deployment, "manifest": manifest()}}
-        session.backend.write(stack, dumps({"version": 3, "checkpoint": checkpoint}).encode())
+        session.backend.write(stack, wrapped(stack.qualified, {**deployment, "manifest": manifest()}))
     print("Import complete.")
 
 
@@ -381,10 +388,9 @@ def rename(args: Args) -> None:
     text = dumps(_deployment(session))
     text = text.replace(f"urn:pulumi:{old.name}::{old.project}::", f"urn:pulumi:{new.name}::{new.project}::")
     text = text.replace(f"::{STACK_TYPE}::{old.project}-{old.name}\"", f"::{STACK_TYPE}::{new.project}-{new.name}\"")
-    checkpoint = dumps({"version": 3, "checkpoint": {"stack": new.qualified, "latest": json.loads(text)}})
     config, was_selected = session.config_of(old.name).path, session.selected() == old.name
     with session.backend.lock(old):
-        session.backend.rename(old, new, checkpoint.encode())
+        session.backend.rename(old, new, wrapped(new.qualified, json.loads(text)))
     if config.exists():
         config.replace(session.config_of(new.name).path)
     if was_selected:

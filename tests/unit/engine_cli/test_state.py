@@ -90,7 +90,18 @@ def test_a_condemned_twin_is_no_duplicate() -> None:
 
 
 def test_newer_states_are_refused() -> None:
-    with pytest.raises(EngineError, match="version 4"):
-        latest({"version": 4})
+    with pytest.raises(EngineError, match="version 5"):
+        latest({"version": 5})
     with pytest.raises(EngineError, match="views"):
-        latest({"version": 3, "features": ["views"]})
+        latest({"version": 4, "features": ["hooks", "views"]})
+
+
+def test_a_state_says_which_features_it_needs(secrets: Passphrase) -> None:
+    """Resource hooks make the CLI write version 4, which says so; without features it stays version 3."""
+    encoder = Encoder("organization/rec/dev", secrets)
+    root = ResourceState(STACK, "pulumi:pulumi:Stack", custom=False)
+    guarded = ResourceState(STACK + "x", "a:b:C", custom=False, hooks={"BeforeDelete": ["keep"]})
+    outer = json.loads(encoder.encode(Snapshot([root, guarded])))
+    assert {k: v for k, v in outer.items() if k != "checkpoint"} == {"version": 4, "features": ["hooks"]}
+    assert latest(outer)["resources"][1]["resourceHooks"] == {"BeforeDelete": ["keep"]}
+    assert json.loads(encoder.encode(Snapshot([root])))["version"] == 3
