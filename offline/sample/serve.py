@@ -14,7 +14,6 @@ on its way at that moment is lost, and the client cannot know whether it was car
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import os
@@ -27,6 +26,7 @@ from types import FrameType
 
 import uvicorn
 
+from offline.sample import loops
 from offline.sample.app import Ledger, Receive, Scope, Send
 from offline.sample.store import Store
 from offline.sample.versions import Version
@@ -120,7 +120,7 @@ def serve(settings: Settings, version: Version) -> int:
     """
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    return asyncio.run(_serve(settings, version))
+    return loops.run(_serve(settings, version))
 
 
 async def _serve(settings: Settings, version: Version) -> int:

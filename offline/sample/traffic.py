@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from offline.sample import ranges
+from offline.sample import loops, ranges
 from offline.sample.client import Answer, Client, Lost
 
 _ACCOUNTS = 50
@@ -183,10 +183,16 @@ class Traffic:
                     break
             task = asyncio.create_task(self._choose(due))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task.add_done_callback(self._ended)
             count += 1
         if self._running:
             await asyncio.wait(self._running)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        # A fault of this program must not pass for a request that went well.
+        if error := task.exception():
+            self._tally.lose("(traffic)", f"{type(error).__name__}: {error}")
 
     def _choose(self, due: float) -> Coroutine[Any, Any, None]:
         self._tally.requests += 1
@@ -266,7 +272,7 @@ def main(arguments: Sequence[str]) -> int:
     if parsed.rate <= 0 or parsed.connections < 1 or not 0 <= parsed.writes <= 1:
         parser.error("--rate and --connections are above 0, --writes is between 0 and 1")
     try:
-        final = asyncio.run(_main(parsed))
+        final = loops.run(_main(parsed))
     except ValueError as error:
         parser.error(str(error))
     if parsed.report:
