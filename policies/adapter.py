@@ -21,7 +21,7 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError, _is_unk
 
 from .levels import levels
 from .rule import ResourceRule, StackRule, Unknowable, Violation
-from .unpack import Properties
+from .unpack import Packed, Properties
 from .values import UNKNOWN, Program, Resource
 
 
@@ -85,26 +85,27 @@ def _tell(found: Iterable[Violation | Unknowable], report: ReportViolation) -> N
 def _remediate(rule: ResourceRule) -> Any:
     def remediate(args: ResourceValidationArgs) -> Mapping[str, Any] | None:
         assert rule.defaults is not None
-        changes = list(rule.defaults(_from_args(args)))
+        props: Any = args.props.for_writing() if isinstance(args.props, Packed) else args.props
+        changes = list(rule.defaults(_from_args(args, props)))
         for path, value in changes:
-            place: Any = args.props
+            place = props
             for step in path[:-1]:
                 # Written in place, so that the SDK's proxies keep secrets secret.
                 if not isinstance(step, int) and place.get(step) is None:
                     place[step] = {}
                 place = place[step]
             place[path[-1]] = value
-        return args.props if changes else None
+        return props if changes else None
 
     return remediate
 
 
-def _from_args(args: ResourceValidationArgs) -> Resource:
+def _from_args(args: ResourceValidationArgs, props: Any = None) -> Resource:
     return Resource(
         args.resource_type,
         args.name,
         args.urn,
-        _plain(args.props),
+        _plain(args.props if props is None else props),
         protect=args.opts.protect,
         timeouts=_timeouts(args.opts.custom_timeouts),
     )

@@ -24,7 +24,7 @@ class Properties(dict[str, Any]):
     """Properties as plain values, with ``UNKNOWN`` where a value is not known yet."""
 
 
-class _Packed:
+class Packed:
     """A message that nobody has needed to look into yet."""
 
     def __init__(self, message: Any) -> None:
@@ -36,6 +36,10 @@ class _Packed:
     def copy(self) -> dict[str, Any]:
         """The host keeps the configuration of a policy this way, and asks for a copy."""
         return dict(json_format.MessageToDict(self.message))
+
+    def for_writing(self) -> Any:
+        """The SDK's own proxy, which keeps what is secret a secret when a remediation writes to it."""
+        return deserialize_properties(json_format.MessageToDict(self.message), True)
 
 
 def install() -> bool:
@@ -51,18 +55,18 @@ def install() -> bool:
 
 class _JsonFormat:
     @staticmethod
-    def MessageToDict(message: Any) -> _Packed:
-        return _Packed(message)
+    def MessageToDict(message: Any) -> Packed:
+        return Packed(message)
 
 
 _seen: dict[int, tuple[Any, Properties]] = {}
 
 
 def _deserialize(packed: Any, proxy_secrets: bool = False) -> Any:
-    if not isinstance(packed, _Packed):
+    if not isinstance(packed, Packed):
         return deserialize_properties(packed, proxy_secrets)
-    if proxy_secrets:  # for a remediation, which writes
-        return deserialize_properties(json_format.MessageToDict(packed.message), True)
+    if proxy_secrets:  # the host prepares for remediations even where no policy has one
+        return packed
     # The message is kept with its result, so that its identity means it as long as the result is there.
     found = _seen.get(id(packed.message))
     if found is None:
@@ -73,7 +77,7 @@ def _deserialize(packed: Any, proxy_secrets: bool = False) -> Any:
 
 
 def _proxy(properties: Any) -> Any:
-    return properties if isinstance(properties, Properties) else unknown_checking_proxy(properties)
+    return properties if isinstance(properties, Properties | Packed) else unknown_checking_proxy(properties)
 
 
 def _struct(message: Any) -> dict[str, Any]:

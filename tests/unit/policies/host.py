@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2 as wire
 from pulumi.runtime.proto import analyzer_pb2_grpc
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
@@ -44,6 +44,11 @@ class Host:
         """What the host has computed so far; unlike the clock, whatever else the machine does."""
         times = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return sum(int(t) for t in times) / os.sysconf("SC_CLK_TCK")
+
+    def remediate(self, resource: Resource) -> list[dict[str, Any]]:
+        """The properties as the pack would have them, as they go over the wire."""
+        response = self._stub.Remediate(_analyze(resource))
+        return [json_format.MessageToDict(r.properties) for r in response.remediations]
 
     def judge(self, program: Program) -> list[Diagnostic]:
         """What the pack says of each resource, and of them all."""

@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from pulumi_policy.deserialize import SPECIAL_SECRET_SIG, SPECIAL_SIG_KEY
 
+from policies.rules import pod_defaults
 from tests.unit.policies.components_program import broken, many, stack
 from tests.unit.policies.host import Host, host
+from tests.unit.policies.manifests import program
 from tests.unit.policies.mutations import MUTATIONS, Mutation
 
 
@@ -29,6 +32,21 @@ def test_a_break_of_the_gate_is_caught_in_production(mutation: Mutation, product
 
 
 def test_a_hundred_modules_take_the_pack_less_than_two_seconds(production: Host) -> None:
-    program, begun = many(100), production.cpu_seconds()
-    assert production.judge(program) == []
+    stack_of_many, begun = many(100), production.cpu_seconds()
+    assert production.judge(stack_of_many) == []
     assert production.cpu_seconds() - begun < 2
+
+
+def test_what_is_filled_in_leaves_secrets_secret() -> None:
+    secret = {SPECIAL_SIG_KEY: SPECIAL_SECRET_SIG, "value": "hunter2"}
+    (deployment,) = program(pod_defaults.FAILS).resources
+    deployment.props["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "A", "value": secret}]
+    with host("dev") as development:
+        (remediated,) = development.remediate(deployment)
+    pod = remediated["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["containers"][0]["env"][0]["value"] == secret
+
+
+def test_production_changes_nothing(production: Host) -> None:
+    assert production.remediate(program(pod_defaults.FAILS).resources[0]) == []
