@@ -94,7 +94,7 @@ class CommandProvider:
             if not any(covers(p, path) for p in ignored):
                 found[show(path)] = PropertyDiff(f"{kind}-replace" if path[0] == "triggers" else kind, input_diff=False)
         top = sorted({str(parse(p)[0]) for p in found})
-        return Diff(bool(found), [p for p, d in found.items() if d.kind.endswith("-replace")], top, found)
+        return Diff(bool(found), (), top, found)  # the kinds say what replaces; the provider names no keys
 
     def create(self, call: Call, type: str, inputs: Properties) -> Made:
         _covered(type)

@@ -8,28 +8,20 @@ Stands in for version 4.34.2 and keeps what a state holds compatible with it. Wh
 from __future__ import annotations
 
 import copy
-import os
-import secrets
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ...values import UNKNOWN, Properties, contains_unknown, unwrap
 from .. import base
 from ..base import Call, CheckFailure, Diff, InitError, Made, ProviderError
 from . import awaits, metadata, state
 from .awaits import NotReady, Status
-from .client import APPLY, JSON_PATCH, ApiError, Client, Kubeconfig, KubeconfigError, Object, Unreachable
-from .diff import at, detailed, prune
-from .informers import Informers
-from .kinds import Discovery, NoMatch, Resource, force_new
+from .client import ApiError, Object, Unreachable
+from .diff import detailed, prune
+from .kinds import NoMatch, force_new
 from .metadata import full_name, is_true, name_of, namespace_of
 from .normalize import normalize
+from .writes import CREATED_BY, Writes, conflict
 
-CREATED_BY = (
-    "pulumi-kubernetes"  # field manager of a plain create; updates then apply under a name of the resource's own
-)
-RETRY_DELAYS = (1, 2, 4, 8, 16)  # seconds, when a namespace or a definition does not exist yet
 NOT_COVERED = ("helm.sh/", "yaml/v2", "kustomize/v2", "yaml:", "kustomize:", "helm:")
 UNREACHABLE = "configured Kubernetes cluster is unreachable: "
 ALREADY_EXISTS = """
@@ -60,122 +52,8 @@ def _is_patch(type: str, o: Object) -> bool:
     return type.endswith("Patch") and type.rsplit(":", 1)[1] == f"{o.get('kind')}Patch"
 
 
-class KubernetesProvider:
+class KubernetesProvider(Writes):
     """See :class:`..base.Provider`."""
-
-    def __init__(self) -> None:
-        self._flags: dict[str, bool] = {}
-        self._namespace = ""
-        self._kubeconfig: Kubeconfig | None = None
-        self._unreachable = "not configured"
-        self._connection: Client | None = None
-        self._discovery = Discovery(None)
-        self._informers: Informers | None = None
-        self._lock = threading.Lock()
-
-    # --- configuration --------------------------------------------------------------------------------------------
-
-    def check_config(self, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:
-        return news, []
-
-    def diff_config(self, olds: Properties, news: Properties) -> Diff:
-        old, new = unwrap(olds), unwrap(news)
-        changed = sorted(k for k in {**old, **new} if old.get(k) != new.get(k))
-        if not changed:
-            return Diff(False)
-        where = [k for k in ("kubeconfig", "context", "cluster") if k in changed]
-        moved = contains_unknown([new.get(k) for k in where])
-        if where and not moved:
-            try:
-                moved = self._load(old).cluster != self._load(new).cluster
-            except KubeconfigError:
-                moved = False  # cannot be told
-        identity = "clusterIdentifier"
-        if new.get(identity) and old.get(identity):
-            return Diff(True, replaces=(identity,) if old[identity] != new[identity] else (), diffs=changed)
-        return Diff(True, replaces=where if moved else (), diffs=changed)
-
-    @staticmethod
-    def _load(config: Mapping[str, Any]) -> Kubeconfig:
-        return Kubeconfig(
-            config.get("kubeconfig") or None, str(config.get("context") or ""), str(config.get("cluster") or "")
-        )
-
-    def configure(self, inputs: Properties) -> None:
-        config = unwrap(inputs)
-
-        def flag(name: str, variable: str, default: bool = False) -> bool:
-            value = config.get(name, os.environ.get(f"PULUMI_K8S_{variable}", default))
-            return value is True or value == "true"
-
-        self._flags = {
-            name: flag(name, variable)
-            for name, variable in {
-                "upsertExistingObjects": "UPSERT_EXISTING_OBJECTS",
-                "enablePatchForce": "ENABLE_PATCH_FORCE",
-                "enableConfigMapMutable": "ENABLE_CONFIGMAP_MUTABLE",
-                "enableSecretMutable": "ENABLE_SECRET_MUTABLE",
-                "deleteUnreachable": "DELETE_UNREACHABLE",
-                "skipUpdateUnreachable": "SKIP_UPDATE_UNREACHABLE",
-            }.items()
-        }
-        if not flag("enableServerSideApply", "ENABLE_SERVER_SIDE_APPLY", True):
-            raise ProviderError(
-                "enableServerSideApply=false (client-side apply) is not covered by the offline engine; use the Pulumi CLI"
-            )
-        if config.get("renderYamlToDirectory"):
-            raise ProviderError("renderYamlToDirectory is not covered by the offline engine; use the Pulumi CLI")
-        self._namespace = str(config.get("namespace") or "")
-        if contains_unknown(config):
-            self._unreachable = "the provider's configuration is not known yet"
-            return
-        try:
-            self._kubeconfig = self._load(config)
-        except KubeconfigError as e:
-            self._unreachable = (
-                f"failed to parse kubeconfig data in `kubernetes:config:kubeconfig`- {e}"
-                if config.get("kubeconfig")
-                else "unable to load Kubernetes client configuration from kubeconfig file. Make sure you have: \n\n \t • set up the provider as per "
-                f"https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/ \n\n {e}"
-            )
-            return
-        self._unreachable = ""
-        self._namespace = self._namespace or self._kubeconfig.namespace or "default"
-
-    @property
-    def _client(self) -> Client:
-        """The connection, made when first needed. Raises: Unreachable."""
-        with self._lock:
-            if self._unreachable or self._kubeconfig is None:
-                raise Unreachable(self._unreachable)
-            if self._connection is None:
-                try:
-                    self._connection = Client(self._kubeconfig)
-                except (KubeconfigError, OSError, ValueError) as e:
-                    self._unreachable = f"unable to load Kubernetes client configuration from kubeconfig file: {e}"
-                    raise Unreachable(self._unreachable) from e
-                self._discovery = Discovery(self._connection)
-                self._informers = Informers(self._connection)
-            return self._connection
-
-    def _note(self, e: Unreachable) -> str:
-        """Why the cluster is unreachable; remembered if it never answered, so that not every resource waits for it."""
-        if self._unreachable:
-            return self._unreachable
-        reason = f"unable to load schema information from the API server: {e}"
-        if self._connection is None or not self._connection.answered:
-            self._unreachable = reason
-        return reason
-
-    def _resource(self, o: Object) -> Resource:
-        _ = self._client
-        return self._discovery.of(o)
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        if self._informers is not None:
-            self._informers.close()
 
     def invoke(self, token: str, args: Properties) -> Properties:
         raise ProviderError(f"function {token} is not covered by the offline engine; use the Pulumi CLI")
@@ -217,17 +95,6 @@ class KubernetesProvider:
             if self._namespaced(version, kind.removesuffix("Patch") if patch else kind):
                 new["metadata"]["namespace"] = self._namespace
         return state.with_secrets(new, news), []
-
-    def _namespaced(self, api_version: str, kind: str) -> bool:
-        try:
-            return self._discovery.resource(api_version, kind).namespaced
-        except NoMatch:  # a custom kind: only the server knows
-            pass
-        try:
-            _ = self._client
-            return self._discovery.namespaced(api_version, kind)
-        except (Unreachable, ApiError):
-            return True
 
     def diff(
         self,
@@ -301,9 +168,6 @@ class KubernetesProvider:
             call.log("warning", "Cluster is unreachable, skipping replaceUnready check", False)
             return False
 
-    def _get(self, o: Object) -> Object:
-        return self._client.get(self._resource(o).path(namespace_of(o), name_of(o)))
-
     # --- create, update, read, delete -----------------------------------------------------------------------------
 
     def create(self, call: Call, type: str, inputs: Properties) -> Made:
@@ -338,7 +202,7 @@ class KubernetesProvider:
                 return as_given
             more = ALREADY_EXISTS if e.already_exists else ""
             raise ProviderError(
-                f'resource "{call.urn}" was not successfully created by the Kubernetes API server: {_conflict(e, manager)}{more}'
+                f'resource "{call.urn}" was not successfully created by the Kubernetes API server: {conflict(e, manager)}{more}'
             ) from e
 
         def made(o: Object) -> Made:
@@ -359,53 +223,6 @@ class KubernetesProvider:
             raise InitError(made(e.object), [text, *e.reasons]) from e
         _clear(call)
         return made(live)
-
-    def _make(self, call: Call, new: Object, manager: str, *, apply: bool) -> Object:
-        """Creates an object, or applies it if it may exist; again when what it needs does not exist yet."""
-        dry = "All" if call.preview else None
-        for attempt in range(len(RETRY_DELAYS) + 1):
-            try:
-                resource = self._resource(new)
-                if not resource.namespaced:
-                    new["metadata"].pop("namespace", None)
-                if not apply:
-                    return self._client.request(
-                        "POST",
-                        resource.collection(namespace_of(new) or "default"),
-                        new,
-                        fieldManager=CREATED_BY,
-                        dryRun=dry,
-                    )
-                force = call.preview or self._forces(new)
-
-                def send(o: Object, resource: Resource = resource, force: bool = force) -> Object:
-                    return self._client.request(
-                        "PATCH", resource.path(namespace_of(o), name_of(o)), o, content_type=APPLY, fieldManager=manager, force=force, fieldValidation="Warn", dryRun=dry
-                    )  # fmt: skip
-
-                try:
-                    return send(new)
-                except ApiError as e:
-                    if not call.preview or e.code != 422 or "field is immutable" not in str(e):
-                        raise
-                    # A replacement: the dry run cannot leave out the old object, so it makes one beside it.
-                    name = name_of(new) + "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
-                    call.log(
-                        "info", f'Preview creation failed due to immutable fields; retrying with name "{name}"', False
-                    )
-                    return send({**new, "metadata": {**new["metadata"], "name": name}})
-            except (ApiError, NoMatch) as e:
-                missing = isinstance(e, NoMatch) or e.not_found
-                if call.preview and isinstance(e, ApiError) and e.namespace_missing:
-                    raise
-                call.log("info", f"Retry #{attempt}; creation failed: {e}", True)
-                if not missing or attempt == len(RETRY_DELAYS) or call.cancel.wait(RETRY_DELAYS[attempt]):
-                    raise
-                self._discovery.forget()
-        raise AssertionError("unreachable")
-
-    def _forces(self, new: Object) -> bool:
-        return is_true(new, metadata.PATCH_FORCE) or self._flags["enablePatchForce"]
 
     def _await(self, call: Call, new: Object, live: Object, before: Object | None) -> Object:
         """Waits until the object is ready. Raises: NotReady."""
@@ -477,7 +294,7 @@ class KubernetesProvider:
         except ApiError as e:
             if call.preview and e.code == 403:
                 return as_given
-            problem, text = e, _conflict(e, manager)
+            problem, text = e, conflict(e, manager)
         except NotReady as e:
             problem, text, reasons = e, str(e), e.reasons
         try:
@@ -488,61 +305,6 @@ class KubernetesProvider:
             ) from problem
         text = f'the Kubernetes API server reported that "{full_name(live)}" failed to fully initialize or become live: {text}'
         raise InitError(made(live), [text, *reasons]) from problem
-
-    def _apply(
-        self, call: Call, new: Object, before: Object, manager: str, ignore: Sequence[str], *, patch: bool
-    ) -> Object:
-        resource, dry = self._resource(new), "All" if call.preview else None
-        path = resource.path(namespace_of(before), name_of(before))
-        if new.get("kind") == "CustomResourceDefinition":  # replaced as a whole, which keeps the objects of its kind
-            body = {**new, "metadata": {**new["metadata"], "resourceVersion": before["metadata"]["resourceVersion"]}}
-            self._discovery.forget()
-            return self._client.request("PUT", path, body, fieldManager=manager, dryRun=dry)
-        managed = before["metadata"].get("managedFields") or []
-        force = self._forces(new) or not managed
-        if call.preview:
-            force = force or any(
-                e["operation"] == "Update" and e["manager"] in (CREATED_BY, "pulumi-resource-kubernetes")
-                for e in managed
-            )
-        elif not patch:
-            before = self._take_over(path, before, manager)
-            managed = before["metadata"].get("managedFields") or []
-        body = copy.deepcopy(new) if ignore else new
-        for ignored in ignore:
-            _keep_ignored(body, before, ignored.split("."), managed, manager)
-        return self._client.request(
-            "PATCH", path, body, content_type=APPLY, fieldManager=manager, force=force, dryRun=dry
-        )
-
-    def _take_over(self, path: str, o: Object, manager: str) -> Object:
-        """Gives the manager what a plain create and kubectl wrote, so that an apply can change and remove it."""
-        for attempt in range(5):
-            entries = metadata.take_over(o["metadata"].get("managedFields") or [], manager)
-            if entries is None:
-                break
-            patches = [
-                {"op": "replace", "path": "/metadata/managedFields", "value": entries},
-                {"op": "replace", "path": "/metadata/resourceVersion", "value": o["metadata"]["resourceVersion"]},
-            ]
-            try:
-                return self._client.request("PATCH", path, patches, content_type=JSON_PATCH)
-            except ApiError as e:
-                if not e.conflict or attempt == 4:
-                    raise
-                o = self._client.get(path)  # a controller was faster
-        return o
-
-    def _relinquish(self, o: Object, manager: str) -> None:
-        """Gives up every field a manager has set; what no one else manages goes back to its default."""
-        body = {
-            "apiVersion": o["apiVersion"],
-            "kind": o["kind"],
-            "metadata": {"name": name_of(o), "namespace": namespace_of(o)},
-        }
-        self._client.request(
-            "PATCH", self._resource(o).path(namespace_of(o), name_of(o)), body, content_type=APPLY, fieldManager=manager
-        )
 
     def read(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> Made | None:
         namespace, name = metadata.split_id(id)
@@ -655,27 +417,6 @@ class KubernetesProvider:
                 )
         _clear(call)
         return None
-
-
-def _conflict(e: ApiError, manager: str) -> str:
-    if not e.conflict:
-        return str(e)
-    return (
-        "server-side apply field conflict detected, see https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/"
-        "managing-resources-with-server-side-apply/#handle-field-conflicts-on-existing-resources for troubleshooting help\n"
-        f'The resource managed by field manager "{manager}" had an apply conflict: {e}'
-    )
-
-
-def _keep_ignored(body: Object, live: Object, path: list[str], managed: list[Object], manager: str) -> None:
-    """Leaves an ignored field to whoever else sets it, or sends the value it has."""
-    mine, others = metadata.manages(managed, path, manager)
-    parent, value = at(body, path[:-1]), at(live, path)
-    if others and not mine:
-        if isinstance(parent, dict):
-            parent.pop(path[-1], None)
-    elif value is not None and isinstance(parent, dict):
-        parent[path[-1]] = copy.deepcopy(value)
 
 
 _FACTORY: Callable[[], base.Provider] = KubernetesProvider  # checked by mypy: the class is a Provider
