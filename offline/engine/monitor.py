@@ -116,7 +116,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
 
     def close(self) -> None:
         self.release()
-        self._server.stop(0).wait(5)
+        self._server.stop(0.5).wait(5)  # a graceful end: a client that is cut off says so on its own stderr
 
     # --- ResourceMonitor ---
 

@@ -293,6 +293,8 @@ def export(args: Args) -> None:
         deployment = _map_secrets(
             deployment, lambda s: {SIGNATURE: SECRET_SIGNATURE, "plaintext": secrets.decrypt(s["ciphertext"]) if "ciphertext" in s else s["plaintext"]}
         )
+    for r in deployment.get("resources") or []:
+        r |= {k: json.loads(json.dumps(r[k], sort_keys=True)) for k in ("inputs", "outputs") if k in r}
     text = json.dumps({**envelope(deployment.get("resources") or []), "deployment": deployment}, indent=4, ensure_ascii=False)
     if args.text("file"):
         Path(args.text("file")).write_text(text + "\n", encoding="utf-8")
