@@ -289,7 +289,7 @@ class Planner:
         diff = with_replace_on_changes(diff, goal.replace_on_changes, init_errors=bool(old.init_errors))
         if not (diff.changes or old.pending_replacement or old.init_errors):
             return [self._same(old, new, reply)]
-        if not (diff.replaces or triggered or old.pending_replacement):
+        if not (must_replace(diff) or triggered or old.pending_replacement):
             # Also without a difference: an object that did not become ready is waited for once more.
             self._mark(old, new, "update")
             more = {"diffs": diff.diffs, "detailed": diff.detailed, "ignore_changes": goal.ignore_changes}
@@ -365,7 +365,7 @@ class Planner:
             if changed:
                 diff = self._applier.diff(s, with_unknowns(s.inputs, changed), s.ignore_changes)
                 diff = with_replace_on_changes(diff, s.replace_on_changes, init_errors=False)
-                if diff.replaces:
+                if must_replace(diff):
                     found.append((s, diff.replaces))
                     replaced.add(s.urn)
         listed = {id(s) for s, _ in found}
@@ -396,7 +396,7 @@ class Planner:
             return self._aliased.get(before) != after
         plugin = self._applier.providers.plugin(type_of(after))
         clean = [{k: v for k, v in s.inputs.items() if k != "__internal"} for s in (self.olds[before], self.providers[after])]
-        return bool(plugin.diff_config(*clean).replaces)
+        return must_replace(plugin.diff_config(*clean))
 
     def _same(self, old: ResourceState, new: ResourceState, reply: Reply | None, *, untargeted: bool = False) -> Step:
         self._mark(old, new, "same")
@@ -575,6 +575,10 @@ class Planner:
     def missing_targets(self) -> list[str]:
         named = self._targets.literals | self._replace.literals | self._excludes.literals
         return sorted(named - self._urns - {s.urn for s in self.base})
+
+
+def must_replace(diff: Diff) -> bool:
+    return bool(diff.replaces) or any(d.kind.endswith("-replace") for d in diff.detailed.values())
 
 
 def with_replace_on_changes(diff: Diff, paths: Sequence[str], *, init_errors: bool) -> Diff:

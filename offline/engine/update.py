@@ -333,10 +333,10 @@ class _Update:
             alive.add(found.urn)
             kept.append(found)
         for s in kept:
-            if dependencies_of(s) <= alive:
-                continue
             s.dependencies = [u for u in s.dependencies if u in alive]
-            s.property_dependencies = {k: [u for u in us if u in alive] for k, us in s.property_dependencies.items()}
+            # The CLI drops properties without dependencies here, and only here.
+            per_property = {k: [u for u in us if u in alive] for k, us in s.property_dependencies.items()}
+            s.property_dependencies = {k: us for k, us in per_property.items() if us}
             s.replace_with = [u for u in s.replace_with if u in alive]
             s.deleted_with = s.deleted_with if s.deleted_with in alive else ""
             while s.parent and s.parent not in alive:

@@ -33,6 +33,7 @@ class World:
     calls: list[str] = field(default_factory=list)  # "begin create name", "end create name"
     delete_before_replace: bool = False
     replace_unready: bool = False
+    name_replaced_keys: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
     serial: int = 0
 
@@ -84,7 +85,8 @@ class FakeProvider:
         if self.world.replace_unready and name in self.world.unready:
             return Diff(changes=True, replaces=["#unready"], delete_before_replace=True)
         detailed = {k: PropertyDiff("update-replace" if k in replaces else "update", input_diff=False) for k in changed}
-        return Diff(bool(changed), replaces, changed, detailed, self.world.delete_before_replace and bool(replaces))
+        before = self.world.delete_before_replace and bool(replaces)
+        return Diff(bool(changed), replaces if self.world.name_replaced_keys else [], changed, detailed, before)
 
     def _do(self, operation: str, call: Call) -> str:
         name = call.urn.rsplit("::", 1)[1]

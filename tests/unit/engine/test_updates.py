@@ -415,6 +415,14 @@ def test_replace_on_changes_turns_an_update_into_a_replacement(stack: StackUnder
     assert outcome.steps()[:2] == ["create-replacement a", "replace a"]
 
 
+def test_difference_that_replaces_is_known_by_its_kind_alone(stack: StackUnderTest) -> None:
+    stack.world.name_replaced_keys = False
+    stack.up(lambda: Thing("a", kind="1"))
+    outcome = stack.up(lambda: Thing("a", kind="2"))
+    assert outcome.steps() == ["create-replacement a", "replace a", "delete-replaced a"]
+    assert "keys" not in outcome.of("resourcePreEvent")[2]["metadata"]
+
+
 def test_replace_flag_replaces_what_it_names(stack: StackUnderTest) -> None:
     stack.up(lambda: Thing("a"))
     outcome = stack.up(lambda: Thing("a"), replace=[stack.state("a").urn])
