@@ -50,6 +50,23 @@ class Overlay:
         return merged
 
 
+_loading = threading.Lock()
+
+
+def load() -> None:
+    """Loads what the program needs, so that it can run in several threads: the SDK loads its parts on first use, and a
+    thread that comes second sees them half loaded."""
+    with _loading:
+        import pulumi_kubernetes as k8s
+
+        import components  # noqa: F401
+        from components.cluster import prepare_types
+
+        for each in (k8s.core.v1.Service, k8s.apps.v1.Deployment, k8s.batch.v1.Job, k8s.policy.v1.PodDisruptionBudget):
+            assert each
+        prepare_types()
+
+
 class InlineProgram:
     """Runs the stack's program with the configuration the engine decrypted, and tells what it learnt.
 
@@ -84,7 +101,7 @@ class InlineProgram:
             self.begun.set()
 
     def _run(self) -> None:
-        # Late: the engine starts while these are imported.
+        load()
         import pulumi
         from pulumi.runtime import config as runtime
 

@@ -196,9 +196,11 @@ class _Command(PulumiCommand):
             code = process.wait()
         finally:
             forget()
-        for reader in readers:
+        for reader, stream in zip(readers, (process.stdout, process.stderr), strict=True):
             # A provider that outlives the engine may hold the pipes; what the engine said has been read by then.
             reader.join(5)
+            if stream and not reader.is_alive():
+                stream.close()
         result = CommandResult(stdout="\n".join(texts["out"]), stderr="\n".join(texts["err"]), code=code)
         if code:
             error = create_command_error(result)

@@ -15,7 +15,7 @@ from . import locks
 from .engine import Engine, choose
 from .errors import AutomationError, ClusterUnreachable
 from .interrupt import Interrupt
-from .program import InlineProgram, Overlay
+from .program import InlineProgram, Overlay, load
 from .progress import Narrator, OnProgress
 from .pulumi_adapter import PendingConfig, Project, Recorder, Session
 from .redact import Redactor
@@ -98,8 +98,7 @@ class Rollout:
         program = self._program()
         with _Preflight(program) as preflight:
             run = self._session.preview(program, Recorder(on_event=self._on_event), self._request.policy_packs)
-            facts = preflight.result()
-        return self._previewed(program, run, facts)
+            return self._previewed(program, run, preflight.result())
 
     def up(self) -> Verdict:
         """Updates the stack, if its preview allows it and it would change anything."""
@@ -107,20 +106,20 @@ class Rollout:
         if locked:
             return locked
         program = self._program()
-        with _Pending(self._session, self._changed_versions()) as pending:
-            with _Preflight(program) as preflight:
-                open_operations = self._session.pending_operations()
-                run = self._session.preview(program, Recorder(on_event=self._on_event), self._request.policy_packs)
-                facts = preflight.result()
+        with _Pending(self._session, self._changed_versions()) as pending, _Preflight(program) as preflight:
+            open_operations = self._session.pending_operations()
+            run = self._session.preview(program, Recorder(on_event=self._on_event), self._request.policy_packs)
+            facts = preflight.result()
             verdict = self._previewed(program, run, facts)
             if self._interrupt.requested:
-                return replace(verdict, outcome=Outcome.CANCELLED, error="Interrupted before anything was changed.")
-            if verdict.outcome is Outcome.REFUSED or facts.cluster is None:
+                untouched = tuple(replace(m, outcome=Outcome.UNCHANGED, detail="") for m in verdict.modules)
+                return replace(verdict, outcome=Outcome.CANCELLED, modules=untouched, error="Interrupted before anything was changed.")
+            if verdict.outcome not in (Outcome.UNCHANGED, Outcome.PREVIEWED) or facts.cluster is None:
                 return verdict
             pending.keep()
-        if run.is_empty and not open_operations:
-            return replace(verdict, outcome=Outcome.UNCHANGED)
-        return self._update(facts.cluster, facts.before)
+            if run.is_empty and not open_operations:
+                return verdict
+            return self._update(facts.cluster, facts.before)
 
     def destroy(self) -> Verdict:
         """Deletes everything the stack made but the databases."""
@@ -130,7 +129,11 @@ class Rollout:
         program = self._program()
         with _Preflight(program) as preflight:
             run = self._session.destroy(program, Recorder(on_event=self._on_event, on_step=self._narrator.step))
-            facts = preflight.result()
+            return self._destroyed(program, run, preflight.result())
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _destroyed(self, program: InlineProgram, run: Run, facts: _Facts) -> Verdict:
         wanted = _wanted(program)
         if run.ok:
             outcome = Outcome.DESTROYED if any(s.changes for s in run.steps) else Outcome.UNCHANGED
@@ -142,8 +145,6 @@ class Rollout:
             self._request.stack, self._name(), wanted, run, before=facts.before, after=self._after(facts.cluster),
             interrupted=self._interrupt.requested, seconds=self._seconds(), notices=self._notices,
         )  # fmt: skip
-
-    # --- parts --------------------------------------------------------------------------------------------------------
 
     def _program(self) -> InlineProgram:
         overlay = Overlay(self._request.versions, self._request.allow_downgrade)
@@ -287,7 +288,6 @@ class _Preflight:
     def __init__(self, program: InlineProgram) -> None:
         self._program = program
         self._facts = _Facts()
-        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, name="preflight", daemon=True)
 
     def __enter__(self) -> _Preflight:
@@ -295,20 +295,20 @@ class _Preflight:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
         self._program.begun.set()
+        self._thread.join()
+        if self._facts.cluster:
+            self._facts.cluster.close()
 
     def result(self) -> _Facts:
         """What was found; waits for it, as the preview has ended by now."""
-        self._ended.set()
         self._program.begun.set()
         self._thread.join()
         return self._facts
 
     def _look(self) -> None:
         # While the engine starts, what its program and we need is loaded.
-        import components  # noqa: F401
-
+        load()
         from .cluster import Cluster
 
         self._program.begun.wait()

@@ -81,11 +81,11 @@ def status(stack: str, cwd: Path = Path(), environment: Mapping[str, str] | None
     """
     import settings
 
-    environment = {**os.environ, **(environment or {})}
+    whole = {**os.environ, **(environment or {})}
     project = Project.load(cwd.resolve())
-    backend = project.check(stack, environment)
-    engine = choose(environment)
-    session = Session(project, stack, engine, Interrupt(), backend, {})
+    backend = project.check(stack, whole)
+    engine = choose(whole)
+    session = Session(project, stack, engine, Interrupt(), backend, environment)
     with ThreadPoolExecutor(2) as pool:
         asked_state = pool.submit(session.state)
         config, secret = session.config()

@@ -6,6 +6,7 @@ Pulumi's state says what was deployed. What must not be broken is what serves no
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -107,11 +108,14 @@ class LiveCluster:
 
         # The client is made late: a hook that never runs should not cost its import.
         prepare_types()
-        return Client(
+        client = Client(
             config=KubeConfig.from_env().get(context_name=self._context),
             namespace=self._namespace,
             timeout=httpx.Timeout(10, connect=5),
         )
+        # Hooks use it to the end of the update, which nobody tells us of; a portal runs many.
+        weakref.finalize(self, client.close)
+        return client
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:

@@ -240,7 +240,7 @@ def test_a_portal_updates_two_stacks_at_once_in_one_process(make_stack: Callable
         thread.start()
     for thread in threads:
         thread.join(120)
-    assert {n: v.outcome for n, v in verdicts.items()} == {s.name: Outcome.DEPLOYED for s in stacks}
+    assert {n: v.outcome for n, v in verdicts.items()} == {s.name: Outcome.DEPLOYED for s in stacks}, [v.error for v in verdicts.values()]
     assert [s.serving() for s in stacks] == ["1.1.0", "1.0.0"]
     assert any("traffic goes to 1.1.0" in text for text in heard[stacks[0].name])
     assert not any("1.1.0" in text for text in heard[stacks[1].name])
