@@ -48,15 +48,16 @@ class StackRef:
         return f"organization/{self.project}/{self.name}"
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Replaces a file as a whole, or not at all."""
+def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replaces a file as a whole, or not at all; ``durable`` also over a power failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as f:
             f.write(data)
             f.flush()
-            os.fdatasync(f.fileno())
+            if durable:
+                os.fdatasync(f.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -66,7 +67,7 @@ def write(path: Path, data: bytes) -> None:
     """Replaces a file of the backend, with its attributes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     attrs = ATTRS | {"md5": base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()}
-    path.with_name(path.name + ".attrs").write_text(dumps(attrs), encoding="utf-8")
+    replace_file(path.with_name(path.name + ".attrs"), dumps(attrs).encode(), durable=False)
     replace_file(path, data)
 
 
@@ -79,6 +80,7 @@ def _keep_as(path: Path, kept: Path) -> None:
         except PermissionError:  # a file system without hard links
             shutil.copyfile(path, temporary)
         temporary.replace(kept)
+        temporary.unlink(missing_ok=True)  # renaming does nothing where both are the same file already
 
 
 class Backend:

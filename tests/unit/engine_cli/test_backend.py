@@ -49,6 +49,9 @@ def test_the_copy_before_the_last_write_is_kept(backend: Backend) -> None:
         backend.write(STACK, json.dumps({"n": i}).encode())
     assert backend.read(STACK) == {"n": 2}
     assert json.loads((backend.root / "stacks/test/dev.json.bak").read_text()) == {"n": 1}
+    sums = {json.loads((backend.root / f"stacks/test/dev.json{x}.attrs").read_text())["md5"] for x in ("", ".bak")}
+    assert len(sums) == 2
+    assert not [n for n in files(backend) if n.endswith(".tmp")]
 
 
 def test_killed_while_writing_leaves_a_whole_state(backend: Backend) -> None:
