@@ -37,4 +37,7 @@ test-fast: venv ## everything that needs no cluster, under 30 s
 test-cluster: up ## the tests on the real cluster; K='failed and not slow' chooses some
 	@$(PYTHON) -m pytest tests/cluster -q -m cluster $(if $(K),-k "$(K)")
 
+test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards
+	@TEST_KIT=1 $(PYTHON) -m pytest tests/cluster_kit -q
+
 test: check test-fast test-cluster ## everything

@@ -122,8 +122,10 @@ def _restore_policy() -> None:
 
 def _disable_services(installed: list[str]) -> None:
     """A service of a package that was installed just now would start at the next boot: disable it."""
-    if shutil.which("systemctl") is None:
+    # Debian's own tool and not systemctl: it also works where systemd is installed later, or not running.
+    helper = shutil.which("deb-systemd-helper")
+    if helper is None:
         return
     for service in SERVICES:
         if service.removesuffix(".service") in installed:
-            subprocess.run(["systemctl", "disable", "--quiet", service], capture_output=True, check=False)
+            subprocess.run([helper, "disable", service], capture_output=True, check=False)
