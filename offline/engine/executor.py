@@ -47,6 +47,7 @@ class Executor:
         self._registered: dict[Urn, Step] = {}  # awaiting RegisterResourceOutputs
         self.stop = stop
         self.failed: list[Step] = []
+        self.crash: BaseException | None = None
         self.news: dict[Urn, ResourceState] = {}
 
     @property
@@ -79,9 +80,13 @@ class Executor:
         self._pool.shutdown(wait=True)
 
     def _run(self, chain: Chain) -> None:
-        for step in chain:
-            if self.stop.is_set() or not self._step(step):
-                return
+        try:
+            for step in chain:
+                if self.stop.is_set() or not self._step(step):
+                    return
+        except BaseException as e:  # not the step's failure but ours (or the display's): the update must end, not hang
+            self.crash = self.crash or e
+            self.stop.set()
 
     def _step(self, step: Step) -> bool:
         events, dry_run = self._events, self._applier.dry_run

@@ -152,6 +152,8 @@ class _Update:
                     program.connect(monitor.address)
                 told = self._main(with_program)
             self._executor.drain()
+            if self._executor.crash is not None:
+                raise self._executor.crash
             told = self._finish(told)
             ok = not (told or self._failed)
             broken = self._save_last()
@@ -312,6 +314,8 @@ class _Update:
             executor.submit([steps[id(s)]]).result()
         executor.run_all(steps[id(s)] for s in chosen if id(s) not in {id(x) for x in simple})
         executor.close()
+        if executor.crash is not None:
+            raise executor.crash
         if self._cancel.is_set():
             self._stop.set()
         self._rebase(steps)

@@ -277,6 +277,16 @@ def test_package_that_is_not_covered_is_named_together_with_the_pulumi_cli(stack
     assert "Pulumi CLI" in outcome.diagnostics()[0]
 
 
+def test_display_that_breaks_ends_the_update_and_does_not_hang_it(stack: StackUnderTest) -> None:
+    def broken(event: dict[str, object]) -> None:
+        if "resourcePreEvent" in event:
+            raise RuntimeError("the display broke")
+
+    stack.on_event = broken
+    with pytest.raises(RuntimeError, match="the display broke"):
+        stack.up(LOCAL)
+
+
 def test_other_steps_in_flight_finish_when_one_fails(stack: StackUnderTest) -> None:
     stack.world.slow = {"create slow": 0.4}
     stack.world.fail["create bad"] = ProviderError("no")
