@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -53,16 +53,18 @@ def _failed(options: argparse.Namespace, error: Exception) -> int:
     from settings import SettingsError
 
     from .errors import AutomationError, UsageError
+    from .redact import Redactor
 
+    clean = Redactor()
     if options.verbose:
-        traceback.print_exc()
+        print(clean(traceback.format_exc()), file=sys.stderr)
     if isinstance(error, (AutomationError, SettingsError)):
         # One document here too, so that a program need not read two formats.
         if options.json:
-            print(json.dumps({"stack": options.stack, "outcome": "refused", "exit_code": _USAGE, "modules": [], "changes": {}, "error": str(error)}, indent=2))
-        print(f"rollout: {'usage: ' if isinstance(error, UsageError) else ''}{error}", file=sys.stderr)
+            print(json.dumps({"stack": options.stack, "outcome": "refused", "exit_code": _USAGE, "modules": [], "changes": {}, "error": clean(str(error))}, indent=2))
+        print(f"rollout: {'usage: ' if isinstance(error, UsageError) else ''}{clean(str(error))}", file=sys.stderr)
         return _USAGE
-    print(f"rollout: internal error: {type(error).__name__}: {error} (--verbose shows where)", file=sys.stderr)
+    print(f"rollout: internal error: {type(error).__name__}: {clean(str(error))} (--verbose shows where)", file=sys.stderr)
     return 1
 
 
@@ -118,7 +120,7 @@ def _run(options: argparse.Namespace) -> int:
         getattr(options, "allow_downgrade", False),
         tuple(getattr(options, "policy_pack", None) or ()),
     )
-    rollout = Rollout(request, _say, _debug if options.verbose else None, interrupt)
+    rollout = Rollout(request, _say, (lambda event: _debug(event, rollout.clean)) if options.verbose else None, interrupt)
     ways = {"preview": rollout.preview, "up": rollout.up, "destroy": rollout.destroy}
     verdict = ways[options.command]()
     print(json.dumps(verdict.as_json(), indent=2) if options.json else text(verdict), flush=True)
@@ -129,11 +131,11 @@ def _say(progress: Progress) -> None:
     print(progress, file=sys.stderr, flush=True)
 
 
-def _debug(event: Any) -> None:
-    """The engine's diagnostics as they are, with --verbose."""
+def _debug(event: Any, clean: Callable[[str], str]) -> None:
+    """The engine's diagnostics as they are but for secrets, with --verbose."""
     said = event.diagnostic_event
     if said and said.severity in ("error", "warning", "info", "info#err") and said.message.strip() and not said.ephemeral:
-        print(f"  [{said.severity}] {said.message.rstrip()}", file=sys.stderr, flush=True)
+        print(f"  [{said.severity}] {clean(said.message.rstrip())}", file=sys.stderr, flush=True)
 
 
 def _install_signals(interrupt: Interrupt) -> None:

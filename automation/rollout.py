@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from . import locks
 from .engine import Engine, choose
-from .errors import AutomationError, ClusterUnreachable
+from .errors import AutomationError, ClusterUnreachable, UsageError
 from .interrupt import Interrupt
 from .program import InlineProgram, Overlay, load
 from .progress import Narrator, OnProgress
@@ -61,6 +61,9 @@ class Rollout:
         on_event: given the engine's own events.
         interrupt: may stop the run.
 
+    Attributes:
+        clean: keeps the stack's secrets out of a text, from when the program has begun.
+
     Raises:
         AutomationError: the run cannot be started.
         settings.SettingsError: a version that was asked for cannot be one, or its module is unknown.
@@ -77,8 +80,9 @@ class Rollout:
         self._request = request
         self._interrupt = interrupt or Interrupt()
         self._on_event = on_event
-        self._clean = Redactor()
+        self.clean = self._clean = Redactor()
         self._narrator = Narrator(on_progress, self._clean)
+        self._policy_packs = [_policy_pack(pack) for pack in request.policy_packs]
         environment = {**os.environ, **request.environment}
         self._project = Project.load(request.cwd.resolve())
         backend = self._project.check(request.stack, environment)
@@ -97,7 +101,7 @@ class Rollout:
         """What an update would do, checked by the settings, the policies and the downgrade rule. Nothing is changed."""
         program = self._program()
         with _Preflight(program) as preflight:
-            run = self._session.preview(program, Recorder(on_event=self._on_event), self._request.policy_packs)
+            run = self._session.preview(program, Recorder(on_event=self._on_event), self._policy_packs)
             return self._previewed(program, run, preflight.result())
 
     def up(self) -> Verdict:
@@ -108,7 +112,7 @@ class Rollout:
         program = self._program()
         with _Pending(self._session, self._changed_versions()) as pending, _Preflight(program) as preflight:
             open_operations = self._session.pending_operations()
-            run = self._session.preview(program, Recorder(on_event=self._on_event), self._request.policy_packs)
+            run = self._session.preview(program, Recorder(on_event=self._on_event), self._policy_packs)
             facts = preflight.result()
             verdict = self._previewed(program, run, facts)
             if self._interrupt.requested:
@@ -225,7 +229,7 @@ class Rollout:
         recorder = Recorder(on_event=self._on_event, on_step=lambda step: self._told(step, watch))
         try:
             watch.wait_ready(2.0)
-            run = session.up(program, recorder, self._request.policy_packs, self._request.continue_on_error)
+            run = session.up(program, recorder, self._policy_packs, self._request.continue_on_error)
         finally:
             forget()
             watched = watch.stop(0.5)
@@ -360,6 +364,14 @@ class _Pending:
             self._config = self._session.set_versions(self._versions)
         except Exception as error:
             self._error = error
+
+
+def _policy_pack(given: str) -> str:
+    """A pack's folder as the engine needs it, which runs in another one."""
+    folder = Path(given).resolve()
+    if not (folder / "PulumiPolicy.yaml").exists():
+        raise UsageError(f"no policy pack in {folder}: it has no PulumiPolicy.yaml")
+    return str(folder)
 
 
 def _wanted(program: InlineProgram) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from .engine import choose
 from .interrupt import Interrupt
 from .pulumi_adapter import Project, Session
+from .redact import Redactor, secret_values
 from .verdict import EngineName, Snapshot
 
 
@@ -91,6 +92,7 @@ def status(stack: str, cwd: Path = Path(), environment: Mapping[str, str] | None
         config, secret = session.config()
         state = asked_state.result()
     wanted = settings.load(config, stack=stack, root=project.folder, secret_keys=secret)
+    clean = Redactor(secret_values(config, secret))
     snapshot = _snapshot(wanted, project, state)
     locks = session.files.locks() if session.files else []
     return Status(
@@ -98,7 +100,7 @@ def status(stack: str, cwd: Path = Path(), environment: Mapping[str, str] | None
         EngineName(engine.name, engine.version),
         tuple(_modules({name: wanted.version(name).label for name in wanted.modules}, snapshot)),
         tuple(each["resource"]["urn"] for each in state.get("pending_operations") or []),
-        {each["urn"]: tuple(each["initErrors"]) for each in state.get("resources") or [] if each.get("initErrors")},
+        {each["urn"]: tuple(clean(e) for e in each["initErrors"]) for each in state.get("resources") or [] if each.get("initErrors")},
         "; ".join(str(lock) for lock in locks),
         tuple(job.name for job in snapshot.jobs if job.state == "active"),
     )

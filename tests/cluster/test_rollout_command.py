@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import resource
 import signal
 import socket
 import subprocess
@@ -208,16 +209,15 @@ def test_an_engine_ended_by_someone_else_is_a_cancelled_run_that_the_next_one_co
     stack.deployed("1.5.1")
 
 
-def test_a_no_op_is_quick(stack: Stack) -> None:
+def test_a_no_op_takes_one_preview_and_tells_what_serves(stack: Stack) -> None:
     stack.deployed("1.1.0")
-    times = []
-    for _ in range(3):
-        started = time.monotonic()
-        code, verdict = stack.up()
-        times.append(time.monotonic() - started)
-        assert (code, verdict["outcome"]) == (0, "unchanged")
-        assert verdict["modules"][0]["serving"] == {"version": "1.1.0", "ready": 1, "desired": 1}
-    assert min(times) < 3.0
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    code, verdict = stack.up()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (code, verdict["outcome"]) == (0, "unchanged")
+    assert verdict["modules"][0]["serving"] == {"version": "1.1.0", "ready": 1, "desired": 1}
+    # Processor time: the machine may have other things to do. An update on top of the preview would double it.
+    assert after.ru_utime - before.ru_utime < 4.0
 
 
 def test_a_portal_updates_two_stacks_at_once_in_one_process(make_stack: Callable[[], Stack], monkeypatch: pytest.MonkeyPatch) -> None:

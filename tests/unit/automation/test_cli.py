@@ -90,3 +90,8 @@ def test_the_librarys_functions_are_not_hidden_by_its_modules() -> None:
     import automation.wording
 
     assert all(callable(getattr(automation, name)) for name in automation.__all__)
+
+
+def test_a_folder_that_is_no_policy_pack_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up", "--stack", "dev", "--policy-pack", "nowhere"]) == 2
+    assert "PulumiPolicy.yaml" in capsys.readouterr().err
