@@ -5,7 +5,9 @@ INDEX CONCURRENTLY of the runner that holds it would wait for that transaction t
 holds the lock holds no transaction either, for the same reason.
 
 Behind PgBouncer in transaction mode a session-level lock would stay with whatever server process took it and never be
-released. There the lock is held by an open transaction instead, which has neither snapshot nor row locks.
+released. There the lock is held by an open transaction instead, which has neither snapshot nor row locks: it uses
+only statements without parameters, since the extended protocol's portal keeps its snapshot until the next statement,
+and a CREATE INDEX CONCURRENTLY would wait for that.
 
 The lock saves work; it is not what makes a migration run once. That is the record, read again under a second,
 transaction-level lock inside the migrations' own transaction, which holds even when this connection breaks midway.
@@ -59,7 +61,7 @@ class RunnerLock:
             if self.pooled:
                 self.connection.execute("ROLLBACK")
             else:
-                self.connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_CLASS, _SESSION))
+                self.connection.execute(f"SELECT pg_advisory_unlock({_CLASS}, {_SESSION})".encode())
         self.connection.close()
 
     @property
@@ -86,9 +88,9 @@ class RunnerLock:
 
     def _try(self) -> bool:
         if not self.pooled:
-            return _true(self.connection, "SELECT pg_try_advisory_lock(%s, %s)", _SESSION)
+            return _true(self.connection, f"SELECT pg_try_advisory_lock({_CLASS}, {_SESSION})")
         self.connection.execute("BEGIN")
-        if _true(self.connection, "SELECT pg_try_advisory_xact_lock(%s, %s)", _SESSION):
+        if _true(self.connection, f"SELECT pg_try_advisory_xact_lock({_CLASS}, {_SESSION})"):
             return True
         self.connection.execute("ROLLBACK")
         return False
@@ -96,7 +98,7 @@ class RunnerLock:
 
 def lock_transaction(connection: psycopg.Connection) -> bool:
     """Tries to take the lock that the migrations' own transaction holds until it ends."""
-    return _true(connection, "SELECT pg_try_advisory_xact_lock(%s, %s)", _TRANSACTION)
+    return _true(connection, f"SELECT pg_try_advisory_xact_lock({_CLASS}, {_TRANSACTION})")
 
 
 def holders(connection: psycopg.Connection) -> tuple[Blocker, ...]:
@@ -114,6 +116,6 @@ def name_all(blockers: tuple[Blocker, ...]) -> str:
     return "; ".join(map(str, blockers)) or "nobody to be seen any more"
 
 
-def _true(connection: psycopg.Connection, query: str, which: int) -> bool:
-    row = connection.execute(query, (_CLASS, which)).fetchone()
+def _true(connection: psycopg.Connection, query: str) -> bool:
+    row = connection.execute(query.encode()).fetchone()
     return bool(row and row[0])

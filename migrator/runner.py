@@ -207,6 +207,9 @@ class _Run:
                 # A runner that lost its lock's connection is still in its transaction; wait for its end.
                 self._blockers = holders(connection)
                 raise _Passing(None, None, None, text="another runner's transaction is still open")
+            # Not connection.info.backend_pid: a pooler makes that one up.
+            row = connection.execute("SELECT pg_backend_pid()").fetchone()
+            pid = int(row[0]) if row else 0
             record.create(connection)
             done = {each.number for each in record.read(connection)}
             if done & {each.number for each in batch}:
@@ -214,8 +217,8 @@ class _Run:
             for migration in batch:
                 began = time.monotonic()
                 self._limits(connection, local=True)
-                for index, statement in enumerate(migration.statements):
-                    self._execute(connection, lock, migration, index, statement)
+                for index in range(len(migration.statements)):
+                    self._execute(connection, lock, pid, migration, index)
                 who = (self._settings.module_version, self._settings.runner)
                 record.write(connection, migration, len(migration.statements), time.monotonic() - began, who)
             self._log("commit")
@@ -229,27 +232,36 @@ class _Run:
         self._log(f"{migration.name} is non-transactional: each statement is committed by itself; {how}")
         self._rolled_back = f"the running statement of {migration.name} was cancelled; those before it are committed"
         who = (self._settings.module_version, self._settings.runner)
+        # A look from the connection that holds the lock by a transaction is one more thing to wait for.
+        pid = 0 if lock.pooled else connection.info.backend_pid
         with self._around(migration):
-            self._limits(connection, local=False)
+            if lock.pooled:
+                self._log("limits are not set: behind a pooler they would stay with somebody else's session")
+            else:
+                self._limits(connection, local=False)
             record.create(connection)
             for index in range(done, total):
                 if lock.lost:
                     raise _Passing(None, migration, None, text="the connection that holds the lock is lost")
                 began = time.monotonic()
-                statement = migration.statements[index]
-                self._drop_invalid_index(connection, statement)
-                self._execute(connection, lock, migration, index, statement)
+                self._drop_invalid_index(connection, migration.statements[index])
+                self._execute(connection, lock, pid, migration, index)
                 record.write(connection, migration, index + 1, time.monotonic() - began, who)
         self._applied.append(migration.name)
 
     def _execute(
-        self, connection: psycopg.Connection, lock: RunnerLock, migration: Migration, index: int, statement: Statement
+        self, connection: psycopg.Connection, lock: RunnerLock, pid: int, migration: Migration, index: int
     ) -> None:
+        """Runs one statement, watching who blocks it unless `pid`, the server process that runs it, is 0."""
+        statement = migration.statements[index]
         place = f"{migration.name} statement {index + 1}/{len(migration.statements)} line {statement.line}"
         self._log(f"{place}: {statement.shortened(120)}")
+        watcher = Watcher(lock.connection, pid, self._settings.lock_timeout / 5)
         began = time.monotonic()
         try:
-            with Watcher(lock.connection, connection.info.backend_pid, self._settings.lock_timeout / 5) as watcher:
+            with contextlib.ExitStack() as stack:
+                if pid:
+                    stack.enter_context(watcher)
                 connection.execute(statement.text.encode())
         except psycopg.Error as error:
             self._blockers = watcher.seen or self._blockers

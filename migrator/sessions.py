@@ -148,13 +148,14 @@ SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''), coalesc
        left(regexp_replace(coalesce(a.query, ''), '\\s+', ' ', 'g'), 200),
        coalesce(to_char(coalesce(a.xact_start, a.backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), ''),
        coalesce(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start)), 0)::float8
-FROM pg_stat_activity a WHERE a.pid = ANY(%s) ORDER BY a.xact_start
+FROM pg_stat_activity a WHERE a.pid = ANY(ARRAY[{pids}]::int[]) ORDER BY a.xact_start
 """
 
 
 def describe(connection: psycopg.Connection, pids: list[int]) -> tuple[Blocker, ...]:
     """Looks up the sessions of the given processes; those that have ended since are left out."""
-    return tuple(Blocker(*row) for row in connection.execute(_BLOCKERS, (pids,)).fetchall())
+    query = _BLOCKERS.replace("{pids}", ",".join(str(int(pid)) for pid in pids))
+    return tuple(Blocker(*row) for row in connection.execute(query.encode()).fetchall())
 
 
 class Watcher:
@@ -191,6 +192,6 @@ class Watcher:
         # A broken watching connection costs the names of the blockers, not the migration.
         with contextlib.suppress(psycopg.Error):
             while not self._done.wait(self._interval):
-                row = self._connection.execute("SELECT pg_blocking_pids(%s)", (self._pid,)).fetchone()
+                row = self._connection.execute(f"SELECT pg_blocking_pids({self._pid})".encode()).fetchone()
                 if row and row[0]:
                     self.seen = describe(self._connection, row[0]) or self.seen
