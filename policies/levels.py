@@ -1,4 +1,7 @@
-"""How strictly each rule is held, and with which options, per environment: ``config/<stack>.json``.
+"""How strictly each rule is held, and with which options, per environment: ``config/<environment>.json``.
+
+A stack is of the environment that its name is or begins with: ``dev-alice`` is held to ``dev.json``, and any other to
+``prod.json``.
 
 The files have the form of the engine's ``--policy-pack-config``: rule -> level, or an object of options with an
 ``enforcementLevel``; ``all`` is the level of every rule that has none of its own.
@@ -27,13 +30,14 @@ class Level:
 
 
 def levels(stack: str) -> dict[str, Level]:
-    """The level and options of every rule for a stack; a stack without a file of its own is held to production's.
+    """The level and options of every rule for a stack.
 
     Raises:
         ValueError: the file is not JSON, or names a rule, an option or a level that does not exist.
     """
-    file = CONFIG / f"{stack.rpartition('/')[2]}.json"
-    file = file if file.is_file() else CONFIG / "prod.json"
+    name = stack.rpartition("/")[2]
+    candidates = [CONFIG / f"{environment}.json" for environment in (name, name.partition("-")[0], "prod")]
+    file = next((f for f in candidates if f.is_file()), candidates[-1])
     content = json.loads(file.read_text())
     unknown = content.keys() - {rule.name for rule in RULES} - {"all"}
     if unknown:

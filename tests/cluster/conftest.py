@@ -18,8 +18,9 @@ _number = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def api() -> Client:
-    return connect()
+def api() -> Iterator[Client]:
+    with connect() as client:
+        yield client
 
 
 @pytest.fixture

@@ -19,7 +19,11 @@ def test_production_forbids_what_development_advises() -> None:
 
 
 def test_a_stack_without_a_file_is_held_to_productions_rules() -> None:
-    assert levels("somewhere") == levels("organization/rollout/prod")
+    assert levels("somewhere") == levels("organization/rollout/prod") == levels("developers")
+
+
+def test_a_stack_of_somebodys_own_is_held_to_its_environments_rules() -> None:
+    assert levels("dev-alice") == levels("dev") != levels("prod")
 
 
 @pytest.mark.parametrize("text", ['{"gaet": "mandatory"}', '{"gate": "strict"}', '{"gate": {"images": []}}'])

@@ -1,0 +1,75 @@
+"""The pipelines' own scripts against a real cluster: a change is previewed, refused or rolled out, and reported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from lightkube import Client
+from lightkube.resources.core_v1 import Namespace
+
+from offline.workspace import REPOSITORY, Workspace
+from tests.cluster.stacks import Stack
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def of_environment(api: Client, tmp_path: Path) -> Iterator[Callable[[str], Stack]]:
+    """Makes stacks that are held to an environment's rules."""
+    made: list[Stack] = []
+
+    def make(environment: str) -> Stack:
+        name = f"{environment}-{os.getpid() % 10_000}"
+        made.append(Stack(Workspace.create(tmp_path / name, name, {}), api))
+        made[-1].configure(version="1.0.0")
+        return made[-1]
+
+    yield make
+    for stack in made:
+        stack.remove()
+
+
+def exists(stack: Stack) -> bool:
+    """Whether anything of the stack is in the cluster: its namespace is made first."""
+    return stack.name in [n.metadata.name for n in stack.api.list(Namespace) if n.metadata]
+
+
+def script(stack: Stack, name: str) -> tuple[int, str]:
+    """Runs ``ci/NAME STACK`` as a pipeline does, and returns its exit code and the report it leaves."""
+    plans = stack.workspace.root / "plans"
+    environment = {**stack.workspace.env, "PROJECT": str(stack.workspace.root), "PLANS": str(plans)}
+    done = subprocess.run(
+        [REPOSITORY / "ci" / name, stack.name],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    return done.returncode, (plans / f"{stack.name}.md").read_text()
+
+
+def test_a_pipeline_previews_and_rolls_out_and_tells_of_both(of_environment: Callable[[str], Stack]) -> None:
+    stack = of_environment("dev")
+    code, report = script(stack, "preview")
+    assert (code, exists(stack)) == (0, False), report
+    assert "previewed" in report
+    code, report = script(stack, "up")
+    assert code == 0, report
+    assert "| ledger | - | 1.0.0 |" in report
+    stack.configure(version="1.2.0")
+    code, report = script(stack, "up")
+    assert code == 3
+    assert "SQLSTATE 22012" in report
+
+
+def test_a_policy_refuses_before_anything_moves(of_environment: Callable[[str], Stack]) -> None:
+    stack = of_environment("prod")  # which allows no local images
+    code, report = script(stack, "up")
+    assert code == 2
+    assert "registry that is not allowed" in report
+    assert not exists(stack)
