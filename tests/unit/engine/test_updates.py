@@ -288,6 +288,16 @@ def test_display_that_breaks_ends_the_update_and_does_not_hang_it(stack: StackUn
 
 
 def test_other_steps_in_flight_finish_when_one_fails(stack: StackUnderTest) -> None:
+    began, note = threading.Event(), stack.world.note
+
+    def in_step(what: str) -> None:
+        note(what)
+        if what == "begin create slow":
+            began.set()
+        elif what == "begin create bad":
+            began.wait(20)
+
+    stack.world.note = in_step  # type: ignore[method-assign]
     stack.world.slow = {"create slow": 0.4}
     stack.world.fail["create bad"] = ProviderError("no")
     stack.up(lambda: [Thing("slow"), Thing("bad")])
