@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -152,21 +151,21 @@ class Story:
         return self._clients.count() if self._clients else Count(0, 0)
 
     def _rollout(self, *args: str) -> str:
-        """Runs ``rollout --json``; its progress goes to the screen as it comes, its verdict is returned."""
+        """Runs ``rollout`` as a person would, shows what it shows, and returns the outcome its last line names."""
         workspace = self.stage.workspace
         self._say(f"  $ rollout {' '.join(args)} --stack {workspace.stack}")
         process = subprocess.Popen(
-            workspace.command(args, json_output=True),
+            workspace.command(args, json_output=False),
             cwd=workspace.root,
             env=workspace.env,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
         assert process.stdout is not None
-        assert process.stderr is not None
-        for line in process.stderr:
+        last = ""
+        for line in process.stdout:
+            last = line.strip() or last
             self._say(f"  | {line.rstrip()}")
-        text = process.stdout.read()
         process.wait()
-        return str(json.loads(text)["outcome"])
+        return last.partition(" ")[0].rstrip(":")
