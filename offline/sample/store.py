@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ _Pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]
 _T = TypeVar("_T")
 _LARGEST = 10**15
 _CONNECTIONS = 8
+_FRESH_SECONDS = 2.0
 _PASSING = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock timeout
 
 # The whole transaction in one statement: nothing is held open while the network is waited for. Accounts are touched in
@@ -143,6 +145,8 @@ class Store:
             configure=_configure,
             open=False,
         )
+        self._schema = 0
+        self._answered = float("-inf")  # when the database last answered anything
 
     async def open(self) -> None:
         """Starts connecting in the background; requests wait for a connection."""
@@ -155,9 +159,14 @@ class Store:
     async def schema_version(self) -> int:
         """Gives the highest migration number applied, 0 for none.
 
+        A database that has just answered a request is not asked again: under load the probe would queue behind the
+        requests, fail, and take the pods out of the Service when they are needed most.
+
         Raises:
             Unavailable: the database does not answer.
         """
+        if self._schema >= self._version.needs and time.monotonic() - self._answered < _FRESH_SECONDS:
+            return self._schema
 
         async def ask(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> int:
             try:
@@ -169,7 +178,8 @@ class Store:
             row = await cursor.fetchone()
             return int(row[0]) if row else 0
 
-        return await self._with_connection(ask, wait=1.0)
+        self._schema = await self._with_connection(ask, wait=1.0)
+        return self._schema
 
     async def book(self, key: str, transaction: Transaction) -> tuple[int, bool]:
         """Books a transaction once, however often it is asked for.
@@ -265,12 +275,15 @@ class Store:
         for left in reversed(range(_CONNECTIONS + 1)):
             try:
                 async with self._pool.connection(timeout=wait) as connection:
-                    return await ask(connection)
+                    answer = await ask(connection)
             except PoolTimeout as error:
                 raise Unavailable("database_unavailable", "no connection to the database") from error
             except psycopg.OperationalError as error:
                 if not left or not (connection.broken or error.sqlstate in _PASSING):
                     raise Unavailable("database_unavailable", f"the database does not answer: {error}") from error
+            else:
+                self._answered = time.monotonic()
+                return answer
         raise AssertionError("the last try returns or raises")
 
 

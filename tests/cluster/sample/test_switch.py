@@ -50,6 +50,8 @@ class Hand:
             "imagePullPolicy": "IfNotPresent",
             "args": list(arguments),
             "env": [{"name": "POSTGRES_URI", "value": self.uri}, {"name": "BIND", "value": ":8080"}],
+            # Without a request a pod gets next to nothing of a busy machine, and is slow for reasons not looked at here.
+            "resources": {"requests": {"cpu": "250m"}},
             "terminationMessagePolicy": "FallbackToLogsOnError",
             "securityContext": {
                 "allowPrivilegeEscalation": False,
