@@ -21,7 +21,7 @@ from offline.sample import ranges, verify
 
 pytestmark = pytest.mark.cluster
 
-RATE = float(os.environ.get("SWITCH_RATE", "250"))
+RATE = float(os.environ.get("SWITCH_RATE", "100"))
 ROUNDS = int(os.environ.get("SWITCH_ROUNDS", "1"))
 
 
