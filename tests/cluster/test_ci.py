@@ -11,6 +11,7 @@ import pytest
 from lightkube import Client
 from lightkube.resources.core_v1 import Namespace
 
+from automation.check import check_state
 from offline.workspace import REPOSITORY, Workspace
 from tests.cluster.stacks import Stack
 
@@ -53,6 +54,13 @@ def script(stack: Stack, name: str) -> tuple[int, str]:
     return done.returncode, (plans / f"{stack.name}.md").read_text()
 
 
+def judged(stack: Stack) -> list[str]:
+    """What the policies say of the state, without running the program."""
+    file = stack.workspace.root / "state.json"
+    stack.workspace.pulumi("stack", "export", "--stack", stack.name, "--file", str(file))
+    return [f.message for f in check_state(file, stack.name).findings]
+
+
 def test_a_pipeline_previews_and_rolls_out_and_tells_of_both(of_environment: Callable[[str], Stack]) -> None:
     stack = of_environment("dev")
     code, report = script(stack, "preview")
@@ -61,6 +69,8 @@ def test_a_pipeline_previews_and_rolls_out_and_tells_of_both(of_environment: Cal
     code, report = script(stack, "up")
     assert code == 0, report
     assert "| ledger | - | 1.0.0 |" in report
+    assert "Advice" not in report, "what the cluster fills in violates no rule either"
+    assert judged(stack) == []
     stack.configure(version="1.2.0")
     code, report = script(stack, "up")
     assert code == 3

@@ -49,14 +49,20 @@ def _name(urn: str) -> str:
 
 
 def preview(
-    folder: Path, stack: str, manifests: str, *, pack: Path | None = PACK, config: Path | None = None
+    folder: Path,
+    stack: str,
+    manifests: str = "",
+    *,
+    program: Path = FOREIGN,
+    pack: Path | None = PACK,
+    config: Path | None = None,
 ) -> Preview:
-    """Previews a foreign program of these manifests as a stack of this name."""
+    """Previews a foreign program, by default one of these manifests, as a stack of this name."""
     folder.mkdir(exist_ok=True)
     (folder / "state").mkdir(exist_ok=True)
     (folder / "manifests.yaml").write_text(manifests)
     runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
-    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "foreign", "runtime": runtime, "main": str(FOREIGN)}))
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "foreign", "runtime": runtime, "main": str(program)}))
     environment = {
         "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
         "PULUMI_CONFIG_PASSPHRASE": "test",
