@@ -42,6 +42,9 @@ class Cluster(Protocol):
 
     def is_active(self, job: str) -> bool: ...
 
+    def users(self, secret: str) -> list[str]:
+        """The Deployments whose pods take an environment variable from a Secret."""
+
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
         """Whether the object exists, and the owner label it carries."""
 
@@ -172,6 +175,19 @@ class LiveCluster:
 
         found = self._get(lambda: self._client.get(Job, job))
         return bool(found and found.status and found.status.active)
+
+    def users(self, secret: str) -> list[str]:
+        from lightkube.resources.apps_v1 import Deployment
+
+        with self._reachable():
+            deployments = list(self._client.list(Deployment))
+
+        def refers(deployment: Any) -> bool:
+            variables = [v for c in deployment.spec.template.spec.containers for v in c.env or []]
+            references = [v.valueFrom.secretKeyRef for v in variables if v.valueFrom]
+            return any(r and r.name == secret for r in references)
+
+        return [d.metadata.name for d in deployments if refers(d)]
 
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
         from lightkube.resources import apps_v1, batch_v1, core_v1, policy_v1

@@ -22,6 +22,7 @@ class Database(pulumi.ComponentResource):
     Attributes:
         env: environment variables that tell a container how to connect, in the Formance operator's names. An entry refers
             only to those before it, as Kubernetes expands ``$(NAME)``.
+        credentials: what a container that uses ``env`` depends on.
         job: the Job that makes the database if it is not there.
     """
 
@@ -33,7 +34,7 @@ class Database(pulumi.ComponentResource):
             {"name": "POSTGRES_DATABASE", "value": database},
             {"name": "POSTGRES_SSLMODE", "value": dict(server.parameters)["sslmode"]},
         ]
-        made: list[pulumi.Resource] = []
+        self.credentials: list[pulumi.Resource] = []
         if server.secret:
             # The password is not known here, so the URI is put together in the pod; the Secret's values must be URL-safe.
             self.env += [
@@ -47,10 +48,11 @@ class Database(pulumi.ComponentResource):
             ]
         else:
             uri = server.uri(database)
-            # The name changes with the content: pods keep the Secret they were started with until others have taken over.
+            # The name changes with the content, in Pulumi's state too: pods keep the Secret they were started with until
+            # others have taken over, and Deployments depend on the very Secret they use.
             name = f"{module}-postgres-{fingerprint(uri, scope.owner.label)}"
             secret = k8s.core.v1.Secret(
-                f"{module}-postgres",
+                name,
                 metadata=scope.metadata(name),
                 immutable=True,
                 string_data={
@@ -58,9 +60,9 @@ class Database(pulumi.ComponentResource):
                     "password": pulumi.Output.secret(server.password),
                     "uri": pulumi.Output.secret(uri),
                 },
-                opts=scope.resource(self),
+                opts=scope.secret(self),
             )
-            made.append(secret)
+            self.credentials.append(secret)
             self.env += [
                 _from_secret("POSTGRES_USERNAME", name, "username"),
                 _from_secret("POSTGRES_PASSWORD", name, "password"),
@@ -76,7 +78,7 @@ class Database(pulumi.ComponentResource):
             run_as_user=65_532,
             service_account=module,
             scope=scope,
-            opts=scope.job(self, depends_on=made),
+            opts=scope.job(self, depends_on=self.credentials),
         )
         self.register_outputs({"database": database})
 

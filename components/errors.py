@@ -10,6 +10,8 @@ ProgramError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ProgramError(Exception):
     """The program stops before it changes anything, or a hook refuses one step."""
@@ -47,11 +49,20 @@ class ForeignObject(ProgramError):
 
 
 class StillServing(ProgramError):
-    """A Deployment must not be deleted while its Service still sends it traffic."""
+    """A Deployment, or what belongs to it, must not be deleted while the Service still sends it traffic."""
 
-    def __init__(self, deployment: str, service: str, version: str) -> None:
+    def __init__(self, kind: str, name: str, service: str, version: str) -> None:
         super().__init__(
-            f"Deployment {deployment} still serves: Service {service} selects version {version}. It stays until another version has taken over"
+            f"{kind} {name} still serves: Service {service} selects version {version}. It stays until another version has taken over"
+        )
+
+
+class StillUsed(ProgramError):
+    """A Secret must not be deleted while the pods of a Deployment are started with it."""
+
+    def __init__(self, secret: str, deployments: Sequence[str]) -> None:
+        super().__init__(
+            f"Secret {secret} is used by Deployment {', '.join(deployments)}; it stays until that one is gone or changed"
         )
 
 

@@ -1,7 +1,8 @@
 """Hooks that refuse or delay the steps Pulumi's own rules would get wrong. They work the same in every engine.
 
-- Nothing that serves is deleted. With ``--continue-on-error`` the engine goes on to delete the old Deployment of a module
-  whose new version failed (https://www.pulumi.com/docs/iac/cli/commands/pulumi_up/).
+- Nothing that serves is deleted, nor what it stands on. With ``--continue-on-error`` the engine goes on to delete the old
+  Deployment, its disruption budget and its credentials of a module whose new version failed
+  (https://www.pulumi.com/docs/iac/cli/commands/pulumi_up/).
 - A running migration is never deleted. ``pulumi.com/replaceUnready`` makes a failed Job run again, but would also delete
   one that merely still runs after an interrupted update.
 - A module's database is migrated by one Job at a time, also after an update was killed and another version is wanted.
@@ -24,7 +25,7 @@ from typing import Any
 import pulumi
 
 from .cluster import Cluster
-from .errors import ForeignObject, MigrationRunning, StillServing
+from .errors import ForeignObject, MigrationRunning, StillServing, StillUsed
 from .names import JOB, MODULE, NAME, VERSION, Owner
 
 # A Job past its deadline is ended by the Job controller within a pod's termination; its end must also reach us.
@@ -41,6 +42,7 @@ class Guards:
     ours_or_new: pulumi.ResourceHook
     one_migration_at_a_time: pulumi.ResourceHook
     keep_serving: pulumi.ResourceHook
+    keep_used: pulumi.ResourceHook
     let_finish: pulumi.ResourceHook
 
     @classmethod
@@ -58,6 +60,7 @@ class Guards:
             hook("ours-or-new", rules.ours_or_new),
             hook("one-migration-at-a-time", rules.one_migration_at_a_time),
             hook("keep-serving", rules.keep_serving),
+            hook("keep-used", rules.keep_used),
             hook("let-finish", rules.let_finish),
         )
 
@@ -72,7 +75,11 @@ class Guards:
         )
 
     @property
-    def deployment(self) -> pulumi.ResourceHookBinding:
+    def secret(self) -> pulumi.ResourceHookBinding:
+        return pulumi.ResourceHookBinding(before_create=[self.ours_or_new], before_delete=[self.keep_used])
+
+    @property
+    def serving(self) -> pulumi.ResourceHookBinding:
         return pulumi.ResourceHookBinding(before_create=[self.ours_or_new], before_delete=[self.keep_serving])
 
 
@@ -102,12 +109,18 @@ class Rules:
                 self._wait(job.name, job.deadline)
 
     def keep_serving(self, args: Args) -> None:
-        """Refuses to delete a Deployment whose pods the module's Service selects."""
+        """Refuses to delete the Deployment, or its disruption budget, whose pods the module's Service selects."""
         inputs = _plain(args.old_inputs)
         labels = inputs["spec"]["selector"]["matchLabels"]
         selector = self.cluster.selected(labels[NAME])
         if selector and selector.items() <= labels.items():
-            raise StillServing(inputs["metadata"]["name"], labels[NAME], labels[VERSION])
+            raise StillServing(inputs["kind"], inputs["metadata"]["name"], labels[NAME], labels[VERSION])
+
+    def keep_used(self, args: Args) -> None:
+        """Refuses to delete a Secret that a Deployment's next pod would look for."""
+        name = _plain(args.old_inputs)["metadata"]["name"]
+        if users := self.cluster.users(name):
+            raise StillUsed(name, users)
 
     def let_finish(self, args: Args) -> None:
         """Waits for a running Job to end before it is deleted."""

@@ -53,7 +53,7 @@ class Module(pulumi.ComponentResource):
             )
             migration = Migration(name, version, module, database, scope, earlier)
             env += database.env
-            gate.append(migration.job)
+            gate += [migration.job, *database.credentials]
         debug = settings.debug if module.debug is None else module.debug
         own = {
             "STACK": settings.stack,

@@ -60,13 +60,13 @@ class Release(pulumi.ComponentResource):
                     "spec": _pod(module, version, settings, env),
                 },
             },
-            opts=scope.deployment(self, depends_on=[service_account, *gate]),
+            opts=scope.serving(self, depends_on=[service_account, *gate]),
         )
         self.budget = k8s.policy.v1.PodDisruptionBudget(
             f"{module}-{version}",
             metadata=scope.metadata(name, labels),
             spec={"maxUnavailable": 1, "selector": {"matchLabels": labels}},
-            opts=scope.resource(self, depends_on=[*gate]),
+            opts=scope.serving(self, depends_on=[*gate]),
         )
         self.service = k8s.core.v1.Service(
             module,

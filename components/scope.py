@@ -63,5 +63,8 @@ class Scope:
     def job(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         return self._options(parent, depends_on, self.guards.job)
 
-    def deployment(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
-        return self._options(parent, depends_on, self.guards.deployment)
+    def serving(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+        return self._options(parent, depends_on, self.guards.serving)
+
+    def secret(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+        return self._options(parent, depends_on, self.guards.secret)

@@ -28,6 +28,7 @@ class FakeCluster:
     services: dict[str, dict[str, str]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, RunningJob] = field(default_factory=dict)
+    secrets: dict[str, list[str]] = field(default_factory=dict)
     owners: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
     def serving(self) -> dict[str, str]:
@@ -41,6 +42,9 @@ class FakeCluster:
 
     def is_active(self, job: str) -> bool:
         return job in self.jobs
+
+    def users(self, secret: str) -> list[str]:
+        return self.secrets.get(secret, [])
 
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
         return ((kind, name) in self.owners, self.owners.get((kind, name)))

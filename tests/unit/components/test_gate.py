@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.errors import Downgrade
-from tests.unit.components.declared import FakeCluster, declare, ledger
+from tests.unit.components.declared import Declared, FakeCluster, declare, ledger
 
 JOB, DEPLOYMENT, SERVICE = "Job/ledger-1.1.0-migrate", "Deployment/ledger-1.1.0", "Service/ledger"
 
@@ -27,7 +27,9 @@ def test_everything_of_a_version_waits_for_its_migration() -> None:
 def test_the_migration_waits_for_the_database() -> None:
     stack = declare({"ledger": ledger()})
     assert "kubernetes:batch/v1:Job::ledger-database" in stack[JOB].depends_on
-    assert "kubernetes:core/v1:Secret::ledger-postgres" in stack["Job/ledger-database"].depends_on
+    secret = next(d for key, d in stack.items() if key.startswith("Secret/"))
+    for user in ("Job/ledger-database", DEPLOYMENT):
+        assert f"kubernetes:core/v1:Secret::{secret.name}" in stack[user].depends_on
 
 
 def test_a_new_version_has_its_own_resources_and_the_service_keeps_its_name() -> None:
@@ -37,7 +39,7 @@ def test_a_new_version_has_its_own_resources_and_the_service_keeps_its_name() ->
         "Deployment/ledger-1.2.0",
         "PodDisruptionBudget/ledger-1.2.0",
     }
-    assert set(old) & set(new) >= {SERVICE, "Secret/ledger-postgres", "Job/ledger-database"}
+    assert set(old) & set(new) >= {SERVICE, "Job/ledger-database"}
 
 
 def test_what_both_versions_share_does_not_change_with_the_version() -> None:
@@ -146,20 +148,23 @@ def test_every_object_is_guarded_and_carries_its_owner() -> None:
 def test_what_serves_and_what_migrates_is_guarded_against_deletion() -> None:
     stack = declare({"ledger": ledger()})
     assert stack[DEPLOYMENT].hooks["before_delete"] == ["keep-serving"]
+    assert stack["PodDisruptionBudget/ledger-1.1.0"].hooks["before_delete"] == ["keep-serving"]
     assert stack[JOB].hooks == {
         "before_create": ["ours-or-new", "one-migration-at-a-time"],
         "before_delete": ["let-finish"],
     }
 
 
-def test_credentials_are_secret_and_change_the_secrets_name() -> None:
-    one = declare({"ledger": ledger()})["Secret/ledger-postgres"].inputs
-    other = declare(
-        {"ledger": ledger(postgres={"uri": "postgresql://admin:other@10.0.0.1?sslmode=require"})}, postgres=None
-    )
-    assert one["metadata"]["name"] != other["Secret/ledger-postgres"].inputs["metadata"]["name"]
-    assert isinstance(one["stringData"], dict)
-    assert "p@ss" not in str({k: v for k, v in one.items() if k != "stringData"})
+def test_credentials_have_a_name_that_changes_with_them_and_does_not_tell_them() -> None:
+    def secret(uri: str) -> Declared:
+        stack = declare({"ledger": ledger(postgres={"uri": uri})}, postgres=None)
+        return next(d for key, d in stack.items() if key.startswith("Secret/"))
+
+    one, other = (secret(f"postgresql://admin:{password}@10.0.0.1?sslmode=require") for password in ("canary", "other"))
+    assert one.name != other.name
+    assert one.name == one.inputs["metadata"]["name"]
+    assert one.hooks["before_delete"] == ["keep-used"]
+    assert "canary" not in str({k: v for k, v in one.inputs.items() if k != "stringData"})
 
 
 def test_a_modules_own_value_of_a_variable_wins_and_no_name_is_there_twice() -> None:

@@ -8,7 +8,7 @@ import pulumi
 import pytest
 
 from components.cluster import RunningJob
-from components.errors import ForeignObject, MigrationRunning, StillServing
+from components.errors import ForeignObject, MigrationRunning, StillServing, StillUsed
 from components.guards import Rules
 from tests.unit.components.declared import OWNER, FakeCluster
 
@@ -56,6 +56,13 @@ def test_a_deployment_its_service_selects_is_not_deleted() -> None:
 )
 def test_a_deployment_nothing_selects_may_go(services: dict[str, dict[str, str]]) -> None:
     Rules(FakeCluster(services=services), OWNER).keep_serving(deployment(V1))
+
+
+def test_a_secret_that_a_deployment_uses_is_not_deleted() -> None:
+    rules = Rules(FakeCluster(secrets={"ledger-postgres-1": ["ledger-1-0-0"]}), OWNER)
+    with pytest.raises(StillUsed, match="ledger-1-0-0"):
+        rules.keep_used(args(metadata={"name": "ledger-postgres-1"}))
+    rules.keep_used(args(metadata={"name": "ledger-postgres-2"}))
 
 
 def test_an_object_of_this_stack_is_taken_over() -> None:
