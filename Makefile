@@ -28,6 +28,7 @@ demo: up ## a real ledger from 1.0.0 to 1.6.0 under traffic, with three failures
 
 check: venv ## style, types, layers
 	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check --quiet . || { echo "format: run $(PYTHON) -m ruff format ."; exit 1; }
 	@$(PYTHON) -m mypy
 	@$(ROLLOUT_CACHE)/venv/bin/lint-imports --no-cache
 

@@ -26,7 +26,14 @@ def page() -> str:
 
 
 def _table(title: str, prefix: str, model: type[BaseModel], leave_out: set[str]) -> list[str]:
-    lines = [f"## {title}", "", f"All begin with `{prefix}`.", "", "| setting | type | default | |", "|---|---|---|---|"]
+    lines = [
+        f"## {title}",
+        "",
+        f"All begin with `{prefix}`.",
+        "",
+        "| setting | type | default | |",
+        "|---|---|---|---|",
+    ]
     for path, field in _fields(model):
         if path in leave_out:
             continue

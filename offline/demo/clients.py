@@ -105,7 +105,7 @@ def _pod(namespace: str, url: str, image: str, rate: int) -> Pod:
                 "image": image,
                 "imagePullPolicy": "IfNotPresent",
                 "args": arguments,
-                "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+                "resources": {"requests": {"cpu": "150m", "memory": "64Mi"}},
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,

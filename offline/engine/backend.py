@@ -320,4 +320,3 @@ def parse_stack(name: str, project: str) -> StackRef:
             f"invalid stack name {ref.name!r}: a stack name may only contain alphanumerics, hyphens, underscores, or periods"
         )
     return ref
-

@@ -86,7 +86,11 @@ def verify(resources: list[Any]) -> None:
     for r in resources:
         if isinstance(r, Mapping):
             urn, id, kind, deleting = r["urn"], r.get("id", ""), r["type"], r.get("delete", False)
-            provider, parent, dependencies = r.get("provider", ""), r.get("parent", ""), list(r.get("dependencies") or [])
+            provider, parent, dependencies = (
+                r.get("provider", ""),
+                r.get("parent", ""),
+                list(r.get("dependencies") or []),
+            )
             by_property = r.get("propertyDependencies") or {}
         else:
             urn, id, kind, deleting = r.urn, r.id, r.type, r.delete

@@ -84,7 +84,21 @@ ALIASES: Final = {
 }  # fmt: skip
 UNCOVERED: Final = frozenset(
     (
-        *("new", "import", "watch", "logs", "console", "env", "schema", "package", "policy", "state", "org", "ai", "neo"),
+        *(
+            "new",
+            "import",
+            "watch",
+            "logs",
+            "console",
+            "env",
+            "schema",
+            "package",
+            "policy",
+            "state",
+            "org",
+            "ai",
+            "neo",
+        ),
         *("copilot", "convert", "gen-completion", "deployment", "template", "project", "query", "replay-events", "api"),
         *("view-trace", "do", "cloud", "insights", "generate-docs", "whatsnew", "doctor", "login-status"),
     )
@@ -161,7 +175,9 @@ def parse(argv: Sequence[str]) -> Args:
         if len(args.positional) < least:
             raise UsageError(f"pulumi {command} needs at least {least} argument(s), received {len(args.positional)}")
         if len(args.positional) > most:
-            raise UsageError(f"pulumi {command} takes at most {most} argument(s), received {len(args.positional)}: {args.positional}")
+            raise UsageError(
+                f"pulumi {command} takes at most {most} argument(s), received {len(args.positional)}: {args.positional}"
+            )
     return args
 
 
@@ -234,7 +250,9 @@ def _set(args: Args, flag: tuple[str, str], value: str | None, rest: object, sho
 
 def _help(args: Args) -> None:
     if args.command == "help":
-        print("The offline engine, a stand-in for the Pulumi CLI (https://www.pulumi.com/docs/install/).\n\nCovered commands:")
+        print(
+            "The offline engine, a stand-in for the Pulumi CLI (https://www.pulumi.com/docs/install/).\n\nCovered commands:"
+        )
         print("\n".join(f"  pulumi {c}" for c in sorted(COMMANDS)))
         return
     print(f"Usage:\n  pulumi {args.command} [flags]\n\nFlags covered by the offline engine:")
@@ -254,7 +272,9 @@ def main(argv: Sequence[str]) -> int:
             _help(args)
             return 0
         module, function = COMMANDS[args.command][0].split(":")
-        call: Callable[[Args], int | None] = getattr(importlib.import_module(f".commands.{module}", __package__), function)
+        call: Callable[[Args], int | None] = getattr(
+            importlib.import_module(f".commands.{module}", __package__), function
+        )
         return call(args) or 0
     except UpdateFailed as e:
         if str(e):

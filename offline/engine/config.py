@@ -62,7 +62,12 @@ def _project(path: Path) -> tuple[Project, Mapping[str, Any], Path]:
     if isinstance(runtime, Mapping):
         runtime, options = runtime.get("name", ""), runtime.get("options") or {}
     project = Project(
-        str(data["name"]), path.parent, str(runtime), options, str(data.get("main") or ""), str(data.get("description") or "")
+        str(data["name"]),
+        path.parent,
+        str(runtime),
+        options,
+        str(data.get("main") or ""),
+        str(data.get("description") or ""),
     )
     return project, data, path
 
@@ -194,7 +199,9 @@ class StackConfig:
         if missing:
             many = "s" if len(missing) > 1 else ""
             names = "".join(f"'{m}'" if len(missing) == 1 else f"\n  {m}" for m in missing)
-            raise EngineError(f"Stack '{self.path.name.split('.', 1)[1].rsplit('.', 1)[0]}' is missing configuration value{many} {names}")
+            raise EngineError(
+                f"Stack '{self.path.name.split('.', 1)[1].rsplit('.', 1)[0]}' is missing configuration value{many} {names}"
+            )
         return values
 
     # --- changing -------------------------------------------------------------------------------------------------

@@ -26,10 +26,22 @@ OPERATIONS: Final = {
     "update": ("~ ", "update", "updating", "updated", "updating failed"),
     "delete": ("- ", "delete", "deleting", "deleted", "deleting failed"),
     "replace": ("+-", "replace", "replacing", "replaced", "replacing failed"),
-    "create-replacement": ("++", "create replacement", "creating replacement", "created replacement", "creating failed"),
+    "create-replacement": (
+        "++",
+        "create replacement",
+        "creating replacement",
+        "created replacement",
+        "creating failed",
+    ),
     "delete-replaced": ("--", "delete original", "deleting original", "deleted original", "deleting failed"),
     "read": ("> ", "read", "reading", "read", "reading failed"),
-    "read-replacement": (">>", "read for replacement", "reading for replacement", "read for replacement", "reading failed"),
+    "read-replacement": (
+        ">>",
+        "read for replacement",
+        "reading for replacement",
+        "read for replacement",
+        "reading failed",
+    ),
     "refresh": ("~ ", "refreshing", "refreshing", "refresh", "refreshing failed"),
     "read-discard": ("< ", "discard", "discarding", "discarded", "discarding failed"),
     "discard-replaced": ("<<", "discard original", "discarding original", "discarded original", "discarding failed"),
@@ -63,7 +75,9 @@ class Display(Protocol):
 
 
 def label(kind: str, preview: bool) -> str:
-    plain = {"preview": "Previewing update", "update": "Updating", "refresh": "Refreshing", "destroy": "Destroying"}[kind]
+    plain = {"preview": "Previewing update", "update": "Updating", "refresh": "Refreshing", "destroy": "Destroying"}[
+        kind
+    ]
     return f"Previewing {'update' if kind == 'update' else kind}" if preview and kind != "preview" else plain
 
 
@@ -97,13 +111,25 @@ def render(value: Any, indent: int) -> str:
         if not value:
             return "{}"
         width = max(map(len, value))
-        return "{\n" + "".join(f"{pad}{k:<{width}}: {render(v, indent + 1)}\n" for k, v in sorted(value.items())) + "    " * indent + "}"
+        return (
+            "{\n"
+            + "".join(f"{pad}{k:<{width}}: {render(v, indent + 1)}\n" for k, v in sorted(value.items()))
+            + "    " * indent
+            + "}"
+        )
     if isinstance(value, list):
         if not value:
             return "[]"
-        return "[\n" + "".join(f"{pad}[{i}]: {render(v, indent + 1)}\n" for i, v in enumerate(value)) + "    " * indent + "]"
+        return (
+            "[\n"
+            + "".join(f"{pad}[{i}]: {render(v, indent + 1)}\n" for i, v in enumerate(value))
+            + "    " * indent
+            + "]"
+        )
     if isinstance(value, str):
-        return value if value == "[secret]" else "[unknown]" if value == UNKNOWN else json.dumps(value, ensure_ascii=False)
+        return (
+            value if value == "[secret]" else "[unknown]" if value == UNKNOWN else json.dumps(value, ensure_ascii=False)
+        )
     return "<null>" if value is None else json.dumps(value)
 
 
@@ -144,7 +170,13 @@ def diff_info(step: Mapping[str, Any]) -> str:
             for path, d in step["detailedDiff"].items():
                 top = _first(path)
                 if top == path:
-                    (adds if d["diffKind"].startswith("add") else deletes if d["diffKind"].startswith("delete") else updates).add(top)
+                    (
+                        adds
+                        if d["diffKind"].startswith("add")
+                        else deletes
+                        if d["diffKind"].startswith("delete")
+                        else updates
+                    ).add(top)
                 else:
                     updates.add(top)
         else:
@@ -196,7 +228,9 @@ def summary_text(summary: Mapping[str, Any], errored: int) -> str:
     return out
 
 
-def policies_text(summary: Mapping[str, Any], violations: list[Mapping[str, Any]], remediations: list[Mapping[str, Any]]) -> tuple[str, bool]:
+def policies_text(
+    summary: Mapping[str, Any], violations: list[Mapping[str, Any]], remediations: list[Mapping[str, Any]]
+) -> tuple[str, bool]:
     """The Policies section, and whether a mandatory policy was violated."""
     packs: dict[str, list[str]] = {}
     for name, version in sorted((summary.get("PolicyPacks") or {}).items()):
@@ -245,7 +279,9 @@ class _Row:
 class Progress:
     """What the CLI writes without a terminal: a line for every change of a row, then diagnostics, outputs and the summary."""
 
-    def __init__(self, options: Options, write: Callable[[str], object] | None = None, *, heartbeat: bool = True) -> None:
+    def __init__(
+        self, options: Options, write: Callable[[str], object] | None = None, *, heartbeat: bool = True
+    ) -> None:
         self._options, self._write = options, write or sys.stdout.write
         self._rows: dict[str, _Row] = {}
         self._stack, self._stack_name = "", f"{options.project}-{options.stack}"
@@ -287,7 +323,11 @@ class Progress:
                     if self._loading:
                         self._print("Loading policy packs...: done")
                     config = payload.get("config") or {}
-                    self._print("Configuration:\n" + "".join(f"    {k}: {v}\n" for k, v in sorted(config.items())) if self._options.show_config else "")
+                    self._print(
+                        "Configuration:\n" + "".join(f"    {k}: {v}\n" for k, v in sorted(config.items()))
+                        if self._options.show_config
+                        else ""
+                    )
                 elif kind == "policyLoadEvent" and not self._loading:
                     self._loading = True
                     self._rows.setdefault(self._stack, _Row({"op": "same", "urn": self._stack}, hidden=False))
@@ -370,7 +410,12 @@ class Progress:
         kind, name = (type_name(urn_type(urn)), urn_name(urn)) if urn else (STACK_TYPE, self._stack_name)
         root = bool(urn) and urn_type(urn) == STACK_TYPE
         done = row.failed or self._done or (not root and op in row.ended)
-        retains = (step.get("old") or {}).get("retainOnDelete") and op in ("delete", "replace", "create-replacement", "delete-replaced")
+        retains = (step.get("old") or {}).get("retainOnDelete") and op in (
+            "delete",
+            "replace",
+            "create-replacement",
+            "delete-replaced",
+        )
         status = self._status(row, op, done, root) + "[retain]" * bool(retains)
         return f" {OPERATIONS[op][0]} {kind} {name} {status} {self._info(row)}"
 
@@ -381,7 +426,11 @@ class Progress:
                 return "running"
             if self._options.preview:
                 return planned
-            return f"{going} ({int(time.monotonic() - row.started)}s)" if op != "same" and row.started is not None else going
+            return (
+                f"{going} ({int(time.monotonic() - row.started)}s)"
+                if op != "same" and row.started is not None
+                else going
+            )
         if self._options.preview:
             return "refresh" if op == "refresh" else "replace" if "replace" in op else planned
         bad = row.failed or row.counts["error"] > 0
@@ -395,7 +444,9 @@ class Progress:
         return f"**{text}**" if bad else text
 
     def _info(self, row: _Row) -> str:
-        step = row.replaced if row.replaced and row.step["op"] in ("create-replacement", "delete-replaced") else row.step
+        step = (
+            row.replaced if row.replaced and row.step["op"] in ("create-replacement", "delete-replaced") else row.step
+        )
         changes = diff_info(step)
         parts = [f"[{changes}]"] if changes else []
         if self._done:
@@ -422,7 +473,11 @@ class Progress:
             if text:
                 self._print(text.removesuffix("\n"))
             self._print_diagnostics()
-            if not self._options.suppress_outputs and self._stack and (text := _outputs_text(self._rows[self._stack].step)):
+            if (
+                not self._options.suppress_outputs
+                and self._stack
+                and (text := _outputs_text(self._rows[self._stack].step))
+            ):
                 self._print(f"Outputs:\n{text}")
             if self._summary is not None and not mandatory:
                 errored = sum(r.counts["error"] > 0 for r in self._rows.values())
@@ -432,9 +487,15 @@ class Progress:
         header = "Diagnostics:\n"
         # Resources first, in the order in which they had something to say: the cause before its consequence.
         for urn, row in sorted(self._rows.items(), key=lambda kv: kv[0] == self._stack):
-            title = f"  {type_name(urn_type(urn))} ({urn_name(urn)}):\n" if urn else f"  {STACK_TYPE} ({self._stack_name}):\n"
+            title = (
+                f"  {type_name(urn_type(urn))} ({urn_name(urn)}):\n"
+                if urn
+                else f"  {STACK_TYPE} ({self._stack_name}):\n"
+            )
             for stream, messages in sorted(row.diagnostics.items()):
-                lasting = [m for m in messages if not m.get("ephemeral") and (m["severity"] != "debug" or self._options.debug)]
+                lasting = [
+                    m for m in messages if not m.get("ephemeral") and (m["severity"] != "debug" or self._options.debug)
+                ]
                 if not lasting:
                     continue
                 if stream:
@@ -503,7 +564,9 @@ class Diff:
                 before, after = render(_at(old, path), 2), render(_at(new, path), 2)
                 kind = d["diffKind"]
                 shown = f"{before} => {after}" if kind[0] == "u" else after if kind[0] == "a" else before
-                lines.append(f"{pad}  {signs[kind[0]]} {path}: {shown}{' [replaces]' if kind.endswith('replace') else ''}")
+                lines.append(
+                    f"{pad}  {signs[kind[0]]} {path}: {shown}{' [replaces]' if kind.endswith('replace') else ''}"
+                )
         print("\n".join(lines), flush=True)
 
     @staticmethod
@@ -536,7 +599,9 @@ def _at(value: Any, path: str) -> Any:
 
 def masked(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return "[secret]" if value.get(SIGNATURE) == SECRET_SIGNATURE else {k: masked(v) for k, v in sorted(value.items())}
+        return (
+            "[secret]" if value.get(SIGNATURE) == SECRET_SIGNATURE else {k: masked(v) for k, v in sorted(value.items())}
+        )
     return [masked(v) for v in value] if isinstance(value, list) else value
 
 
@@ -563,7 +628,13 @@ class Digest:
                 self._summary = payload
             elif kind == "diagnosticEvent" and payload["severity"] != "debug" and not payload.get("ephemeral"):
                 text = payload.get("prefix", "") + payload["message"]
-                self._diagnostics.append({k: v for k, v in (("urn", payload.get("urn")), ("message", text), ("severity", payload["severity"])) if v})
+                self._diagnostics.append(
+                    {
+                        k: v
+                        for k, v in (("urn", payload.get("urn")), ("message", text), ("severity", payload["severity"]))
+                        if v
+                    }
+                )
             elif kind in ("resourcePreEvent", "resOutputsEvent"):
                 step = payload["metadata"]
                 urn, op = step["urn"], step["op"]
@@ -573,7 +644,9 @@ class Digest:
                     if op == "refresh":
                         self._refreshed.add(urn)
                     self._steps[f"{len(self._steps)} {urn}"] = self._step(step)
-                elif urn in self._refreshed and (op == "delete" or (op == "update" and step.get("detailedDiff") is not None)):
+                elif urn in self._refreshed and (
+                    op == "delete" or (op == "update" and step.get("detailedDiff") is not None)
+                ):
                     for key in self._steps:
                         if key.split(" ", 1)[1] == urn:
                             self._steps[key] = self._step(step)
@@ -590,7 +663,9 @@ class Digest:
             if step.get(key):
                 out[name] = step[key]
         detailed = step.get("detailedDiff")
-        out["detailedDiff"] = detailed and {p: {"kind": d["diffKind"], "inputDiff": d["inputDiff"]} for p, d in sorted(detailed.items())}
+        out["detailedDiff"] = detailed and {
+            p: {"kind": d["diffKind"], "inputDiff": d["inputDiff"]} for p, d in sorted(detailed.items())
+        }
         if detailed == {}:
             out["detailedDiff"] = {}
         return out

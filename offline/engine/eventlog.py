@@ -105,4 +105,3 @@ class EventLog:
             self._try(self._sink.close)
         if self.trouble:
             print(f"warning: {self.trouble}", file=sys.stderr)
-

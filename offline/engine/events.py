@@ -121,7 +121,10 @@ class Events:
         if step.logical:
             out["logical"] = True
         out["provider"] = step.res.provider
-        return out | {"_oldState": step.old, "_newState": step.new}  # whole, for `preview --json`; not part of the event
+        return out | {
+            "_oldState": step.old,
+            "_newState": step.new,
+        }  # whole, for `preview --json`; not part of the event
 
     def pre(self, step: Step) -> None:
         self._step("resourcePreEvent", step, step.op)
@@ -142,5 +145,3 @@ class Events:
 
 def _detailed(diff: Mapping[str, PropertyDiff]) -> dict[str, Any]:
     return {p: {"diffKind": d.kind, "inputDiff": d.input_diff} for p, d in diff.items()}
-
-

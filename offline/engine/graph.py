@@ -29,7 +29,9 @@ class Graph:
     def __contains__(self, state: ResourceState) -> bool:
         return id(state) in self._index
 
-    def depending_on(self, root: ResourceState, *, ignore: Set[Urn] = frozenset(), children: bool) -> list[ResourceState]:
+    def depending_on(
+        self, root: ResourceState, *, ignore: Set[Urn] = frozenset(), children: bool
+    ) -> list[ResourceState]:
         """Everything that depends on ``root``, directly or not, in order. ``children``: so do its children."""
         found, urns = [], {root.urn}
         for s in self.resources[self._index[id(root)] + 1 :]:

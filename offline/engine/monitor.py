@@ -290,9 +290,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
             deleted_with=request.deletedWith or above.deleted_with,
             replace_with=list(request.replace_with),
             aliases=[Alias(urn=u) for u in request.aliasURNs] + [_alias(a) for a in request.aliases],
-            custom_timeouts={
-                k: seconds(v) for k in ("create", "update", "delete") if (v := getattr(timeouts, k, ""))
-            },
+            custom_timeouts={k: seconds(v) for k in ("create", "update", "delete") if (v := getattr(timeouts, k, ""))},
             additional_secret_outputs=list(request.additionalSecretOutputs),
             hooks={"".join(part.title() for part in n.split("_")): hooks for n, hooks in names if hooks},
             raw=self._positions(request) | ({"hideDiff": list(request.hideDiffs)} if request.hideDiffs else {}),

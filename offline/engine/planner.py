@@ -274,7 +274,9 @@ class Planner:
             if f.property:
                 value = unwrap(new.inputs.get(f.property)) if f.property in new.inputs else "{<nil>}"
                 value = "{" + str(value) + "}" if value != "{<nil>}" else value
-                text = f"{new.type} resource '{new.name}': property {f.property} value {value} has a problem: {f.reason}"
+                text = (
+                    f"{new.type} resource '{new.name}': property {f.property} value {value} has a problem: {f.reason}"
+                )
             self._events.error(text, new.urn)
         if failures:
             raise Bail
@@ -395,7 +397,9 @@ class Planner:
         if self._aliased.get(before) == after or before not in self.olds or after not in self.providers:
             return self._aliased.get(before) != after
         plugin = self._applier.providers.plugin(type_of(after))
-        clean = [{k: v for k, v in s.inputs.items() if k != "__internal"} for s in (self.olds[before], self.providers[after])]
+        clean = [
+            {k: v for k, v in s.inputs.items() if k != "__internal"} for s in (self.olds[before], self.providers[after])
+        ]
         return must_replace(plugin.diff_config(*clean))
 
     def _same(self, old: ResourceState, new: ResourceState, reply: Reply | None, *, untargeted: bool = False) -> Step:
@@ -425,7 +429,8 @@ class Planner:
     def _old(self, goal: Goal, urn: Urn) -> ResourceState | None:
         if urn in self._aliased:
             self._events.error(
-                f"Duplicate resource URN '{urn}' conflicting with alias on resource with URN '{self._aliased[urn]}'", urn
+                f"Duplicate resource URN '{urn}' conflicting with alias on resource with URN '{self._aliased[urn]}'",
+                urn,
             )
             raise Bail
         for candidate in (urn, *self._aliases(goal)):
@@ -434,7 +439,9 @@ class Planner:
                 continue
             if candidate != urn:
                 if candidate in self._urns or candidate in self._aliased:
-                    self._events.error(f"Duplicate resource alias '{candidate}' applied to resource with URN '{urn}'", urn)
+                    self._events.error(
+                        f"Duplicate resource alias '{candidate}' applied to resource with URN '{urn}'", urn
+                    )
                     raise Bail
                 self._aliased[candidate], self._alias_of[urn] = urn, candidate
             return old
@@ -552,9 +559,7 @@ class Planner:
     def _deletable(self) -> set[Urn] | None:
         if self._targets:
             open_ = [s for s in self.base if s.urn in self._targets]
-            return {s.urn for s in open_} | {
-                d.urn for s in open_ for d in self.graph.depending_on(s, children=True)
-            }
+            return {s.urn for s in open_} | {d.urn for s in open_ for d in self.graph.depending_on(s, children=True)}
         if self._excludes:
             kept = [s for s in self.base if s.urn in self._excludes]
             held = {s.urn for s in kept} | {d.urn for s in kept for d in self.graph.transitive_dependencies(s)}
@@ -591,7 +596,9 @@ def with_replace_on_changes(diff: Diff, paths: Sequence[str], *, init_errors: bo
         return any(covers(p, parse_path(path)) for p in patterns)
 
     detailed = {
-        p: PropertyDiff(d.kind if d.kind.endswith("-replace") else f"{d.kind}-replace", d.input_diff) if forces(p) else d
+        p: PropertyDiff(d.kind if d.kind.endswith("-replace") else f"{d.kind}-replace", d.input_diff)
+        if forces(p)
+        else d
         for p, d in diff.detailed.items()
     }
     replaces = list(dict.fromkeys([*diff.replaces, *(k for k in diff.diffs if forces(k))]))
@@ -607,5 +614,3 @@ def _triggered(old: Any, new: Any) -> bool:
     if contains_unknown(old) or contains_unknown(new):
         return True
     return old is not None and new is not None and bool(unwrap(old) != unwrap(new))
-
-

@@ -240,9 +240,7 @@ class Packs:
 
     @property
     def versions(self) -> dict[str, str]:
-        return {
-            f"{p.info.name}|local|{p.ref.path}": p.info.version for p in self._packs if hasattr(p, "info")
-        }
+        return {f"{p.info.name}|local|{p.ref.path}": p.info.version for p in self._packs if hasattr(p, "info")}
 
     def load(self, engine: str) -> None:
         for ref in self._request.options.policy_packs:
@@ -297,7 +295,11 @@ class Packs:
                 )
             )
         root = make_urn(
-            self._request.stack, self._request.project.name, "", STACK_TYPE, f"{self._request.project.name}-{self._request.stack}"
+            self._request.stack,
+            self._request.project.name,
+            "",
+            STACK_TYPE,
+            f"{self._request.project.name}-{self._request.stack}",
         )
         urns = {s.urn for s in states}
         violated = False

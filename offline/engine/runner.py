@@ -59,7 +59,9 @@ def main() -> int:
     pulumi.runtime.configure(pulumi.runtime.Settings(**given["settings"]))
     sys.argv = [program]
     os.chdir(given["pwd"])
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # futures nobody awaits are normal when a program is cut short
+    logging.getLogger("asyncio").setLevel(
+        logging.CRITICAL
+    )  # futures nobody awaits are normal when a program is cut short
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     executor = ThreadPoolExecutor(max_workers=max(given["settings"]["parallel"], 1) * 4)

@@ -48,7 +48,7 @@ def passphrase_from_environment() -> str:
 
         return getpass.getpass("Enter your passphrase to unlock config/secrets: ")
     raise EngineError(
-        "constructing secrets manager of type \"passphrase\": passphrase must be set with PULUMI_CONFIG_PASSPHRASE "
+        'constructing secrets manager of type "passphrase": passphrase must be set with PULUMI_CONFIG_PASSPHRASE '
         "or PULUMI_CONFIG_PASSPHRASE_FILE environment variables"
     )
 

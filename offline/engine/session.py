@@ -173,5 +173,8 @@ class Session:
             return
         if not self.interactive:
             raise UsageError("--yes must be passed in to proceed when running in non-interactive mode")
-        if input(f"{question}\nPlease confirm that this is what you'd like to do by typing `{expected}`: ").strip() != expected:
+        if (
+            input(f"{question}\nPlease confirm that this is what you'd like to do by typing `{expected}`: ").strip()
+            != expected
+        ):
             raise Cancelled("confirmation declined, not proceeding")

@@ -85,7 +85,9 @@ class Step:
 def now() -> str:
     """The time as the state holds it: RFC 3339 with nanoseconds, in UTC."""
     ns = time.time_ns()
-    return f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{ns % 10**9:09d}".rstrip("0").rstrip(".") + "Z"
+    return (
+        f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{ns % 10**9:09d}".rstrip("0").rstrip(".") + "Z"
+    )
 
 
 def mark_secrets(state: ResourceState) -> None:
@@ -334,6 +336,3 @@ def _inverted(diff: PropertyDiff) -> PropertyDiff:
 def with_unknowns(inputs: Properties, keys: Iterable[str]) -> Properties:
     """The inputs as they are when the named ones depend on something that is about to change."""
     return {**inputs, **dict.fromkeys(keys, UNKNOWN)}
-
-
-

@@ -70,7 +70,9 @@ class _Update:
         self._stop = threading.Event()
         options = request.options
         self.events = Events(
-            emit, planning=request.dry_run, secrets=[request.config[k] for k in request.secret_keys if k in request.config]
+            emit,
+            planning=request.dry_run,
+            secrets=[request.config[k] for k in request.secret_keys if k in request.config],
         )
         self.hooks = Hooks(self.events, cancel, dry_run=request.dry_run)
         self._base = [copy.copy(s) for s in request.snapshot.resources]
@@ -133,7 +135,9 @@ class _Update:
 
     def run(self) -> UpdateResult:
         request, events = self.request, self.events
-        with_program = request.kind in ("preview", "update") or (request.kind == "destroy" and request.options.run_program)
+        with_program = request.kind in ("preview", "update") or (
+            request.kind == "destroy" and request.options.run_program
+        )
         program: programs.Program | None = None
         monitor: Monitor | None = None
         try:
@@ -189,7 +193,9 @@ class _Update:
             names = [n for kind in ("BeforeDelete", "AfterDelete") for n in s.hooks.get(kind, ())]
             if names:
                 found = True
-                text = "Resource has delete hooks registered, but the program is not running. Hooks: " + ", ".join(names)
+                text = "Resource has delete hooks registered, but the program is not running. Hooks: " + ", ".join(
+                    names
+                )
                 self.events.error(text, s.urn)
         return "You must run with the `--run-program` flag to use delete hooks during destroy." if found else ""
 

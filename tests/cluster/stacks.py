@@ -79,7 +79,7 @@ class Stack:
         process = self.workspace.start(*args)
         try:
             wait_for(what, lambda: until() or process.poll() is not None)
-            assert process.poll() is None, f"ended before {what}:\n{process.communicate()}"
+            assert process.poll() is None, f"exit {process.returncode} before {what}:\n{process.communicate()}"
             yield process
         finally:
             if process.poll() is None:

@@ -58,7 +58,15 @@ def test_progress_is_one_line_for_each_change_in_the_order_of_the_gate(stack: St
     code, stdout, lines = narrated(stack, "up", "--set", "ledger=1.1.0")
     assert code == 0
     said = "\n".join(line.text for line in lines)
-    order = ["migration to 1.1.0: Job ledger-1-1-0-migrate-", "migration to 1.1.0: done", "starting 1.1.0", "1.1.0 is healthy", "traffic goes to 1.1.0", "draining 1.0.0", "1.0.0 removed"]
+    order = [
+        "migration to 1.1.0: Job ledger-1-1-0-migrate-",
+        "migration to 1.1.0: done",
+        "starting 1.1.0",
+        "1.1.0 is healthy",
+        "traffic goes to 1.1.0",
+        "draining 1.0.0",
+        "1.0.0 removed",
+    ]
     places = [said.find(each) for each in order]
     assert -1 not in places, said
     assert places == sorted(places), said
@@ -157,7 +165,12 @@ def test_the_lock_of_a_dead_process_is_removed_with_a_notice(stack: Stack) -> No
     dead.wait()
     folder = stack.workspace.root / "state/.pulumi/locks/organization/rollout" / stack.name
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"pid": dead.pid, "username": pwd.getpwuid(os.getuid()).pw_name, "hostname": socket.gethostname(), "timestamp": "2026-01-01T00:00:00Z"}
+    content = {
+        "pid": dead.pid,
+        "username": pwd.getpwuid(os.getuid()).pw_name,
+        "hostname": socket.gethostname(),
+        "timestamp": "2026-01-01T00:00:00Z",
+    }
     (folder / "1.json").write_text(json.dumps(content))
     code, verdict = stack.up()
     assert code == 0
@@ -199,7 +212,9 @@ def test_sigterm_ends_like_ctrl_c(stack: Stack) -> None:
 def test_an_engine_ended_by_someone_else_is_a_cancelled_run_that_the_next_one_continues(stack: Stack) -> None:
     stack.deployed("1.0.0")
     stack.configure(version="1.5.1")
-    with stack.running("up", "--json", until=lambda: stack.job("1.5.1") == "active", what="the migration to run") as process:
+    with stack.running(
+        "up", "--json", until=lambda: stack.job("1.5.1") == "active", what="the migration to run"
+    ) as process:
         [lock] = (stack.workspace.root / "state/.pulumi/locks").rglob("*.json")
         os.kill(json.loads(lock.read_text())["pid"], signal.SIGKILL)
         stdout, _ = process.communicate(timeout=30)
@@ -220,7 +235,9 @@ def test_a_no_op_takes_one_preview_and_tells_what_serves(stack: Stack) -> None:
     assert after.ru_utime - before.ru_utime < 4.0
 
 
-def test_a_portal_updates_two_stacks_at_once_in_one_process(make_stack: Callable[[], Stack], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_portal_updates_two_stacks_at_once_in_one_process(
+    make_stack: Callable[[], Stack], monkeypatch: pytest.MonkeyPatch
+) -> None:
     stacks = [make_stack(), make_stack()]
     stacks[0].configure(version="1.1.0")
     monkeypatch.setenv("KUBECONFIG", stacks[0].workspace.env["KUBECONFIG"])
@@ -240,7 +257,9 @@ def test_a_portal_updates_two_stacks_at_once_in_one_process(make_stack: Callable
         thread.start()
     for thread in threads:
         thread.join(120)
-    assert {n: v.outcome for n, v in verdicts.items()} == {s.name: Outcome.DEPLOYED for s in stacks}, [v.error for v in verdicts.values()]
+    assert {n: v.outcome for n, v in verdicts.items()} == {s.name: Outcome.DEPLOYED for s in stacks}, [
+        v.error for v in verdicts.values()
+    ]
     assert [s.serving() for s in stacks] == ["1.1.0", "1.0.0"]
     assert any("traffic goes to 1.1.0" in text for text in heard[stacks[0].name])
     assert not any("1.1.0" in text for text in heard[stacks[1].name])

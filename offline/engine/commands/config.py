@@ -39,7 +39,10 @@ def ls(args: Args) -> None:
     if args.on("json"):
         print(json.dumps({k: _as_json(v, shown=show) for k, v in values.items()}, indent=2, ensure_ascii=False))
         return
-    rows = [(k.removeprefix(session.project.name + ":"), "[secret]" if v.secret and not show else v.text) for k, v in values.items()]
+    rows = [
+        (k.removeprefix(session.project.name + ":"), "[secret]" if v.secret and not show else v.text)
+        for k, v in values.items()
+    ]
     width = max([3, *(len(k) for k, _ in rows)])
     for k, v in [("KEY", "VALUE"), *rows]:
         print(f"{k:<{width}}  {v}")
@@ -99,8 +102,13 @@ def set_(args: Args) -> None:
         raise UsageError("--secret and --plaintext exclude each other")
     current = session.config.own()
     if not args.on("secret") and not args.on("plaintext") and is_secure(current.get(str(path[0]))) and len(path) == 1:
-        raise UsageError(f"config key '{args.positional[0]}' is a secret; use --secret to set it, or --plaintext to make it plain")
-    _store(session, [(path, _sealed(session, text, secret=args.on("secret"), nested=args.on("path"), kind=args.text("type")))])
+        raise UsageError(
+            f"config key '{args.positional[0]}' is a secret; use --secret to set it, or --plaintext to make it plain"
+        )
+    _store(
+        session,
+        [(path, _sealed(session, text, secret=args.on("secret"), nested=args.on("path"), kind=args.text("type")))],
+    )
 
 
 def set_all(args: Args) -> None:
@@ -121,7 +129,9 @@ def set_all(args: Args) -> None:
                 changes.append((_path(args, key, project), plain if isinstance(plain, (dict, list)) else scalar(plain)))
     for flag in ("plaintext", "secret"):
         for key, text in map(_pair, args.many(flag)):
-            changes.append((_path(args, key, project), _sealed(session, text, secret=flag == "secret", nested=args.on("path"))))
+            changes.append(
+                (_path(args, key, project), _sealed(session, text, secret=flag == "secret", nested=args.on("path")))
+            )
     _store(session, changes)
 
 
@@ -199,4 +209,3 @@ def refresh(args: Args) -> None:
         raise EngineError(f"{path} already exists and differs from the last update; --force overwrites it")
     session.config.edit(wanted, remove=tuple(k for k in before if k not in wanted))
     print(f"refreshed configuration for stack '{session.stack.name}'")
-

@@ -32,7 +32,9 @@ def _plugins() -> list[dict[str, Any]]:
     for name, package in sorted(BUILT_IN.items()):
         try:
             of = metadata.version(package)
-            found.append({"name": name, "kind": "resource", "version": of, "size": 0, "installTime": when, "lastUsedTime": when})
+            found.append(
+                {"name": name, "kind": "resource", "version": of, "size": 0, "installTime": when, "lastUsedTime": when}
+            )
         except metadata.PackageNotFoundError:
             continue
     return found
@@ -42,7 +44,12 @@ def about(args: Args) -> None:
     session = Session(args)
     host = {"os": sys.platform, "version": os.uname().release, "arch": os.uname().machine}
     facts: dict[str, Any] = {
-        "cliAbout": {"version": VERSION.removeprefix("v"), "engine": "offline", "note": ABOUT, "python": sys.version.split()[0]},
+        "cliAbout": {
+            "version": VERSION.removeprefix("v"),
+            "engine": "offline",
+            "note": ABOUT,
+            "python": sys.version.split()[0],
+        },
         "host": host,
         "plugins": [{"name": p["name"], "version": p["version"], "builtIn": True} for p in _plugins()],
         "errors": [],
@@ -58,7 +65,9 @@ def about(args: Args) -> None:
         print(json.dumps(facts, indent=2))
         return
     print(f"This is {ABOUT}.\nProduction uses the Pulumi CLI: https://www.pulumi.com/docs/install/\n")
-    print(f"CLI\nVersion      {VERSION.removeprefix('v')} (the release whose behaviour is imitated)\nEngine       offline")
+    print(
+        f"CLI\nVersion      {VERSION.removeprefix('v')} (the release whose behaviour is imitated)\nEngine       offline"
+    )
     print("\nPlugins (built in)\nNAME        VERSION")
     for p in _plugins():
         print(f"{p['name']:<12}{p['version']}")
@@ -114,7 +123,9 @@ def install(args: Args) -> None:
     session = Session(args)
     if session.project.runtime != "python":
         raise NotCovered(f"runtime {session.project.runtime!r}")
-    print("The offline engine installs nothing: its providers are built in, and the Python environment is the caller's.")
+    print(
+        "The offline engine installs nothing: its providers are built in, and the Python environment is the caller's."
+    )
 
 
 def plugin_ls(args: Args) -> None:

@@ -141,7 +141,9 @@ def ls(args: Args) -> None:
     width = max([4, *(len(r["name"]) + 1 for r in rows)])
     print(f"{'NAME':<{width}}  LAST UPDATE               RESOURCE COUNT")
     for r in rows:
-        print(f"{r['name'] + ('*' if r['current'] else ''):<{width}}  {r.get('lastUpdate', 'n/a'):<24}  {r.get('resourceCount', 'n/a')}")
+        print(
+            f"{r['name'] + ('*' if r['current'] else ''):<{width}}  {r.get('lastUpdate', 'n/a'):<24}  {r.get('resourceCount', 'n/a')}"
+        )
 
 
 def _milliseconds(stamp: str) -> str:
@@ -258,7 +260,9 @@ def output(args: Args) -> None:
     if wanted is not None and wanted not in outputs:
         raise EngineError(f"current stack does not have output property '{wanted}'")
     chosen = outputs if wanted is None else {wanted: outputs[wanted]}
-    decrypt = session.state_secrets().decrypt if args.on("show-secrets") and "ciphertext" in json.dumps(chosen) else None
+    decrypt = (
+        session.state_secrets().decrypt if args.on("show-secrets") and "ciphertext" in json.dumps(chosen) else None
+    )
     plain = reveal(chosen, decrypt)
     if args.on("json"):
         _print_json(plain if wanted is None else plain[wanted])
@@ -291,11 +295,17 @@ def export(args: Args) -> None:
     if args.on("show-secrets"):
         secrets = session.state_secrets()
         deployment = _map_secrets(
-            deployment, lambda s: {SIGNATURE: SECRET_SIGNATURE, "plaintext": secrets.decrypt(s["ciphertext"]) if "ciphertext" in s else s["plaintext"]}
+            deployment,
+            lambda s: {
+                SIGNATURE: SECRET_SIGNATURE,
+                "plaintext": secrets.decrypt(s["ciphertext"]) if "ciphertext" in s else s["plaintext"],
+            },
         )
     for r in deployment.get("resources") or []:
         r |= {k: json.loads(json.dumps(r[k], sort_keys=True)) for k in ("inputs", "outputs") if k in r}
-    text = json.dumps({**envelope(deployment.get("resources") or []), "deployment": deployment}, indent=4, ensure_ascii=False)
+    text = json.dumps(
+        {**envelope(deployment.get("resources") or []), "deployment": deployment}, indent=4, ensure_ascii=False
+    )
     if args.text("file"):
         Path(args.text("file")).write_text(text + "\n", encoding="utf-8")
     else:
@@ -322,12 +332,18 @@ def import_(args: Args) -> None:
     except EngineError as e:
         problems.append(str(e))
     if problems and not args.on("force"):
-        raise EngineError("importing this file could be dangerous; rerun with --force to proceed anyway\n" + "\n".join(problems))
+        raise EngineError(
+            "importing this file could be dangerous; rerun with --force to proceed anyway\n" + "\n".join(problems)
+        )
     if "plaintext" in text:
         secrets = session.secrets
         secrets.at("import")
         deployment = _map_secrets(
-            deployment, lambda s: {SIGNATURE: SECRET_SIGNATURE, "ciphertext": s["ciphertext"] if "ciphertext" in s else secrets.encrypt(s["plaintext"])}
+            deployment,
+            lambda s: {
+                SIGNATURE: SECRET_SIGNATURE,
+                "ciphertext": s["ciphertext"] if "ciphertext" in s else secrets.encrypt(s["plaintext"]),
+            },
         )
         deployment["secrets_providers"] = {"type": "passphrase", "state": {"salt": secrets.state}}
     with session.backend.lock(stack):
@@ -389,7 +405,7 @@ def rename(args: Args) -> None:
     new = session.ref(args.positional[0])
     text = dumps(_deployment(session))
     text = text.replace(f"urn:pulumi:{old.name}::{old.project}::", f"urn:pulumi:{new.name}::{new.project}::")
-    text = text.replace(f"::{STACK_TYPE}::{old.project}-{old.name}\"", f"::{STACK_TYPE}::{new.project}-{new.name}\"")
+    text = text.replace(f'::{STACK_TYPE}::{old.project}-{old.name}"', f'::{STACK_TYPE}::{new.project}-{new.name}"')
     config, was_selected = session.config_of(old.name).path, session.selected() == old.name
     with session.backend.lock(old):
         session.backend.rename(old, new, wrapped(new.qualified, json.loads(text)))
@@ -403,7 +419,11 @@ def rename(args: Args) -> None:
 def _stack_tags(session: Session) -> dict[str, str]:
     project = session.project
     own = {"pulumi:project": project.name, "pulumi:runtime": project.runtime}
-    return own | ({"pulumi:description": project.description} if project.description else {}) | session.backend.tags(session.stack)
+    return (
+        own
+        | ({"pulumi:description": project.description} if project.description else {})
+        | session.backend.tags(session.stack)
+    )
 
 
 def tag_ls(args: Args) -> None:
@@ -425,7 +445,9 @@ def tag_get(args: Args) -> None:
 
 def tag_set(args: Args) -> None:
     session = Session(args)
-    session.backend.set_tags(session.stack, session.backend.tags(session.stack) | {args.positional[0]: args.positional[1]})
+    session.backend.set_tags(
+        session.stack, session.backend.tags(session.stack) | {args.positional[0]: args.positional[1]}
+    )
 
 
 def tag_rm(args: Args) -> None:
@@ -440,9 +462,7 @@ def cancel(args: Args) -> None:
     if args.positional:
         session = Session(Args(args.command, [], {**args.given_flags, "stack": [args.positional[0]]}))
     stack: StackRef = session.stack
-    session.confirm(
-        f"This will irreversibly cancel the currently running update for '{stack.name}'!", stack.name
-    )
+    session.confirm(f"This will irreversibly cancel the currently running update for '{stack.name}'!", stack.name)
     session.backend.cancel(stack)
     print(f"The currently running update for '{stack.name}' has been canceled!")
 
@@ -511,7 +531,9 @@ def delete(args: Args) -> None:
                 break
             if not args.on("target-dependents"):
                 names = "\n".join(f" * {r['urn']}" for r in needing)
-                raise EngineError(f"{picked[0]['urn']} can't be safely deleted because these resources depend on it:\n{names}\nDelete those first, or pass --target-dependents")
+                raise EngineError(
+                    f"{picked[0]['urn']} can't be safely deleted because these resources depend on it:\n{names}\nDelete those first, or pass --target-dependents"
+                )
             gone |= {r["urn"] for r in needing}
         deployment["resources"] = [r for r in deployment["resources"] if r["urn"] not in gone]
         _save(session, deployment)

@@ -59,7 +59,9 @@ def destroy(args: Args) -> None:
         from .stack import remove
 
         remove(operation.session, preserve_config=False)
-        print(f"The resources in the stack have been deleted, and the stack '{operation.session.stack.name}' has been removed.")
+        print(
+            f"The resources in the stack have been deleted, and the stack '{operation.session.stack.name}' has been removed."
+        )
     elif not args.on("json") and not args.many("target") and not args.many("exclude"):
         print(
             "The resources in the stack have been deleted, but the history and configuration associated with the stack are "
@@ -120,7 +122,9 @@ class _Operation:
         if configs and len(configs) != len(packs):
             raise UsageError("the number of --policy-pack-config flags must match the number of --policy-pack flags")
         always = (self.session.project_file.get("options") or {}).get("refresh") == "always"
-        program = args.on("run-program", self.kind in ("preview", "update") or os.environ.get("PULUMI_RUN_PROGRAM") == "true")
+        program = args.on(
+            "run-program", self.kind in ("preview", "update") or os.environ.get("PULUMI_RUN_PROGRAM") == "true"
+        )
         if self.kind in ("preview", "update") and not program:
             raise NotCovered(f"pulumi {args.command} --run-program=false")
         return UpdateOptions(
@@ -133,7 +137,10 @@ class _Operation:
             replace=[*args.many("replace"), *args.many("target-replace")],
             run_program=program,
             client=args.text("client"),
-            policy_packs=[PolicyPackRef(Path(p), Path(c) if c else None) for p, c in zip(packs, configs or [""] * len(packs), strict=True)],
+            policy_packs=[
+                PolicyPackRef(Path(p), Path(c) if c else None)
+                for p, c in zip(packs, configs or [""] * len(packs), strict=True)
+            ],
             exec_kind=args.text("exec-kind", "cli"),
         )
 
@@ -157,7 +164,9 @@ class _Operation:
                 session.backend.add_history(session.stack, self._info(began, result))
         if result is None or not result.ok:
             raise UpdateFailed(state.broken or (result.error if result else ""))
-        changed = {op: n for op, n in result.changes.items() if n and op not in ("same", "read", "read-discard", "refresh")}
+        changed = {
+            op: n for op, n in result.changes.items() if n and op not in ("same", "read", "read-discard", "refresh")
+        }
         if self.args.on("expect-no-changes") and changed:
             raise NoChangesExpected(f"no changes were expected for {self.kind} but changes were proposed")
         return result
@@ -234,7 +243,9 @@ class _Operation:
         }  # fmt: skip
         for name, value in os.environ.items():
             if name.startswith("PULUMI_"):
-                env[f"pulumi.env.{name}"] = "true" if value in ("1", "true") and name != "PULUMI_AUTOMATION_API" else "set"
+                env[f"pulumi.env.{name}"] = (
+                    "true" if value in ("1", "true") and name != "PULUMI_AUTOMATION_API" else "set"
+                )
         for flag, values in self.args.given_flags.items():
             env[f"pulumi.flag.{flag}"] = values[-1] if values[-1] in _SAFE_FLAGS else "set"
         return dict(sorted(env.items()))
@@ -282,4 +293,3 @@ class _State:
         self._lock.acquire(timeout=5)
         self._session.backend.release(self._session.stack)
         os._exit(1)
-

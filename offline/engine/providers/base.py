@@ -93,10 +93,22 @@ class Provider(Protocol):
 
     def diff_config(self, olds: Properties, news: Properties) -> Diff: ...
 
-    def check(self, call: Call, type: str, olds: Properties, news: Properties, *, random_seed: bytes, autonaming: str | None) -> tuple[Properties, list[CheckFailure]]:
+    def check(
+        self, call: Call, type: str, olds: Properties, news: Properties, *, random_seed: bytes, autonaming: str | None
+    ) -> tuple[Properties, list[CheckFailure]]:
         """Validated inputs with defaults and the automatic name. ``olds`` are the old inputs, {} if new."""
 
-    def diff(self, call: Call, type: str, id: str, old_inputs: Properties, old_outputs: Properties, news: Properties, *, ignore_changes: Sequence[str]) -> Diff: ...
+    def diff(
+        self,
+        call: Call,
+        type: str,
+        id: str,
+        old_inputs: Properties,
+        old_outputs: Properties,
+        news: Properties,
+        *,
+        ignore_changes: Sequence[str],
+    ) -> Diff: ...
 
     def create(self, call: Call, type: str, inputs: Properties) -> Made:
         """Makes the object and waits until it is ready. With ``call.preview`` nothing is made and outputs are a guess with unknowns."""
@@ -104,7 +116,17 @@ class Provider(Protocol):
     def read(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> Made | None:
         """The object as it is now, None if it is gone. ``inputs``/``outputs`` are {} for a resource never seen (``.get``)."""
 
-    def update(self, call: Call, type: str, id: str, old_inputs: Properties, old_outputs: Properties, news: Properties, *, ignore_changes: Sequence[str]) -> Made: ...
+    def update(
+        self,
+        call: Call,
+        type: str,
+        id: str,
+        old_inputs: Properties,
+        old_outputs: Properties,
+        news: Properties,
+        *,
+        ignore_changes: Sequence[str],
+    ) -> Made: ...
 
     def delete(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> None:
         """Deletes the object and waits until it is gone; no error if it was gone already."""
@@ -135,4 +157,16 @@ def factories() -> dict[str, Factory]:
     return {"kubernetes": kubernetes, "command": command}
 
 
-__all__ = ["Call", "CheckFailure", "Diff", "Factory", "InitError", "Log", "Made", "PropertyDiff", "Provider", "ProviderError", "factories"]
+__all__ = [
+    "Call",
+    "CheckFailure",
+    "Diff",
+    "Factory",
+    "InitError",
+    "Log",
+    "Made",
+    "PropertyDiff",
+    "Provider",
+    "ProviderError",
+    "factories",
+]

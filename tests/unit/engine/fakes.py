@@ -270,9 +270,7 @@ class StackUnderTest:
 
     def names(self) -> list[str]:
         """The resources in the state, in order, without providers and the stack; ``!`` marks what awaits deletion."""
-        return [
-            s.name + ("!" if s.delete else "") for s in self.snapshot.resources if not s.type.startswith("pulumi:")
-        ]
+        return [s.name + ("!" if s.delete else "") for s in self.snapshot.resources if not s.type.startswith("pulumi:")]
 
     def state(self, name: str) -> Any:
         return next(s for s in self.snapshot.resources if s.name == name and not s.delete)

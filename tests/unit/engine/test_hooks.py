@@ -72,7 +72,9 @@ def test_hooks_see_old_and_new_values_in_their_order(stack: StackUnderTest) -> N
     def program(size: int) -> None:
         def note(kind: str) -> pulumi.ResourceHook:
             def call(args: pulumi.ResourceHookArgs) -> None:
-                seen.append((kind, args.old_inputs and args.old_inputs["size"], args.new_inputs and args.new_inputs["size"]))
+                seen.append(
+                    (kind, args.old_inputs and args.old_inputs["size"], args.new_inputs and args.new_inputs["size"])
+                )
 
             return pulumi.ResourceHook(kind, call)
 
@@ -110,7 +112,9 @@ def test_hooks_do_not_run_in_a_preview_unless_they_ask_to(stack: StackUnderTest)
 
     def program() -> None:
         quiet = pulumi.ResourceHook("quiet", lambda args: seen.append("quiet"))
-        eager = pulumi.ResourceHook("eager", lambda args: seen.append("eager"), pulumi.ResourceHookOptions(on_dry_run=True))
+        eager = pulumi.ResourceHook(
+            "eager", lambda args: seen.append("eager"), pulumi.ResourceHookOptions(on_dry_run=True)
+        )
         Thing("a", opts=Opts(hooks=pulumi.ResourceHookBinding(before_create=[quiet, eager])))
 
     assert stack.preview(program).ok

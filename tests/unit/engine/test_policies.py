@@ -85,7 +85,9 @@ def test_mandatory_violations_fail_a_preview_that_goes_on_and_stop_an_update(
     assert stack.world.calls == []
 
 
-def test_configuration_file_changes_limits_and_levels(stack: StackUnderTest, pack: PolicyPackRef, tmp_path: Path) -> None:
+def test_configuration_file_changes_limits_and_levels(
+    stack: StackUnderTest, pack: PolicyPackRef, tmp_path: Path
+) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"small": {"limit": 100}, "gated": "advisory"}))
     outcome = stack.up(lambda: program(99, gate=False), policy_packs=[PolicyPackRef(pack.path, config)])

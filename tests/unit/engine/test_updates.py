@@ -637,7 +637,9 @@ def test_invoke_answers_or_names_what_is_missing(stack: StackUnderTest) -> None:
 
     assert stack.up(lambda: program("fake:index:echo")).ok
     assert stack.state("test-dev").outputs == {"x": 1}
-    assert any("fake:index:other is not covered" in d for d in stack.up(lambda: program("fake:index:other")).diagnostics())
+    assert any(
+        "fake:index:other is not covered" in d for d in stack.up(lambda: program("fake:index:other")).diagnostics()
+    )
 
 
 def test_hundred_modules_are_planned_and_found_unchanged_quickly(stack: StackUnderTest) -> None:

@@ -58,7 +58,9 @@ class Shell:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def __call__(self, *args: str, check: bool = True, stdin: str | None = None, own_process: bool = False, **env: str) -> Ran:
+    def __call__(
+        self, *args: str, check: bool = True, stdin: str | None = None, own_process: bool = False, **env: str
+    ) -> Ran:
         """Runs the executable, or what it runs in this process: that spares the start and deriving the key again."""
         if own_process:
             process = self.start(*args, **env)

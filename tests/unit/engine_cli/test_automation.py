@@ -51,10 +51,16 @@ def test_a_stacks_whole_life(stack: auto.Stack) -> None:
     assert events[-1].cancel_event is not None
     lines: list[str] = []
     done = stack.up(on_event=events.append, on_output=lines.append, message="from python")
-    assert (done.summary.result, done.summary.resource_changes, done.summary.message) == ("succeeded", {"create": 3}, "from python")
+    assert (done.summary.result, done.summary.resource_changes, done.summary.message) == (
+        "succeeded",
+        {"create": 3},
+        "from python",
+    )
     assert done.outputs["size"].value == 7
     assert "    + 3 created" in lines
-    assert [e.res_outputs_event.metadata.urn.rsplit("::", 1)[1] for e in events if e.res_outputs_event][-1] == "test-dev"
+    assert [e.res_outputs_event.metadata.urn.rsplit("::", 1)[1] for e in events if e.res_outputs_event][
+        -1
+    ] == "test-dev"
     assert stack.refresh().summary.resource_changes == {"same": 3}
     state = stack.export_stack()
     stack.import_stack(state)
@@ -95,7 +101,9 @@ def test_errors_are_the_sdks_own(stack: auto.Stack, tmp_path: Path) -> None:
         auto.select_stack("none", work_dir=folder)
     locks = tmp_path / "state/.pulumi/locks/organization/test/dev"
     locks.mkdir(parents=True, exist_ok=True)
-    (locks / "x.json").write_text('{"pid": 1, "username": "ann", "hostname": "elsewhere", "timestamp": "2026-01-01T00:00:00Z"}')
+    (locks / "x.json").write_text(
+        '{"pid": 1, "username": "ann", "hostname": "elsewhere", "timestamp": "2026-01-01T00:00:00Z"}'
+    )
     with pytest.raises(auto.ConcurrentUpdateError):
         stack.up()
     stack.cancel()
@@ -109,5 +117,3 @@ def test_a_failing_inline_program_is_an_error_with_its_words(stack: auto.Stack) 
 
     with pytest.raises(auto.CommandError, match="told to fail"):
         stack.up(program=broken)
-
-

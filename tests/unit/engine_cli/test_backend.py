@@ -38,7 +38,9 @@ def test_layout_is_the_clis(backend: Backend) -> None:
     backend.add_history(STACK, {"kind": "update"})
     names = files(backend)
     assert {"meta.yaml", "stacks/test/dev.json", "stacks/test/dev.json.bak"} <= names
-    kinds = sorted(n.split("/")[0] + n.split(".", 1)[1].lstrip("0123456789") for n in names if n.startswith(("history", "backups")))
+    kinds = sorted(
+        n.split("/")[0] + n.split(".", 1)[1].lstrip("0123456789") for n in names if n.startswith(("history", "backups"))
+    )
     assert kinds == ["backups.json", "historycheckpoint.json", "historyhistory.json"]
     attrs = json.loads((backend.root / "stacks/test/dev.json.attrs").read_text())
     assert attrs["user.content_type"] == "text/plain; charset=utf-8"
@@ -63,7 +65,9 @@ def test_killed_while_writing_leaves_a_whole_state(backend: Backend) -> None:
         "while True: b.write(StackRef('test', 'dev'), b'{\"version\":3,\"checkpoint\":{\"x\":\"' + b'y' * 300000 + b'\"}}')\n"
     )
     for i in range(12):
-        p = subprocess.Popen([sys.executable, "-c", script, backend.url], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+        p = subprocess.Popen(
+            [sys.executable, "-c", script, backend.url], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
+        )
         assert p.stdout is not None
         with p, p.stdout:
             p.stdout.readline()
@@ -105,7 +109,9 @@ def test_a_held_stack_is_refused_with_who_and_since_when(backend: Backend) -> No
     assert len(list((backend.root / "locks").rglob("*.json"))) == 1
 
 
-def test_the_lock_of_a_dead_process_of_this_host_and_user_is_removed(backend: Backend, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_lock_of_a_dead_process_of_this_host_and_user_is_removed(
+    backend: Backend, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = lock_file(backend, pid=dead_pid())
     with backend.lock(STACK):
         assert not path.exists()
@@ -120,7 +126,12 @@ def test_a_pid_given_to_another_process_since_is_not_the_owner(backend: Backend)
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"hostname": "elsewhere", "pid": 1 << 22}, {"username": "someone", "pid": 1 << 22}, {"pidNamespace": "pid:[1]", "pid": 1 << 22}],
+    [
+        {},
+        {"hostname": "elsewhere", "pid": 1 << 22},
+        {"username": "someone", "pid": 1 << 22},
+        {"pidNamespace": "pid:[1]", "pid": 1 << 22},
+    ],
     ids=["alive", "other host", "other user", "other pid namespace"],
 )
 def test_a_lock_that_may_be_alive_is_never_removed(backend: Backend, change: dict[str, object]) -> None:
@@ -135,7 +146,9 @@ def test_a_killed_holder_is_followed_by_the_next(backend: Backend) -> None:
         "import sys, time; from offline.engine.backend import Backend, StackRef\n"
         "with Backend(sys.argv[1]).lock(StackRef('test', 'dev')): print('held', flush=True); time.sleep(60)\n"
     )
-    p = subprocess.Popen([sys.executable, "-c", script, backend.url], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    p = subprocess.Popen(
+        [sys.executable, "-c", script, backend.url], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
+    )
     assert p.stdout is not None
     with p, p.stdout:
         p.stdout.readline()
@@ -161,7 +174,12 @@ def test_what_is_no_file_backend_is_not_covered(tmp_path: Path) -> None:
 
 
 def test_stack_names() -> None:
-    assert parse_stack("dev", "p") == parse_stack("p/dev", "x") == parse_stack("organization/p/dev", "x") == StackRef("p", "dev")
+    assert (
+        parse_stack("dev", "p")
+        == parse_stack("p/dev", "x")
+        == parse_stack("organization/p/dev", "x")
+        == StackRef("p", "dev")
+    )
     for bad in ("a/b/c", "organization/p/d/e", "with space", ""):
         with pytest.raises(UsageError):
             parse_stack(bad, "p")

@@ -69,7 +69,12 @@ def test_flags_mix_as_the_cli_takes_them() -> None:
     args = parse(["--non-interactive", "config", "set", "--plaintext", "-s", "dev", "--path", "k", "--", "--value"])
     assert (args.command, args.positional, args.text("stack")) == ("config set", ["k", "--value"], "dev")
     args = parse(["--color", "never", "update", "-yf", "--run-program=false", "--target=a", "--target", "b"])
-    assert (args.command, args.on("yes"), args.on("skip-preview"), args.on("run-program", True)) == ("up", True, True, False)
+    assert (args.command, args.on("yes"), args.on("skip-preview"), args.on("run-program", True)) == (
+        "up",
+        True,
+        True,
+        False,
+    )
     assert args.many("target") == ["a", "b"]
 
 
@@ -78,7 +83,10 @@ def test_stacks_from_init_to_rm(pulumi: Shell) -> None:
     pulumi("stack", "init", "prod", "--no-select")
     again = pulumi("stack", "init", "dev", check=False)
     assert (again.code, again.err) == (1, "error: stack 'dev' already exists\n")
-    assert json.loads(pulumi("stack", "ls", "--json").out) == [{"name": "dev", "current": True}, {"name": "prod", "current": False}]
+    assert json.loads(pulumi("stack", "ls", "--json").out) == [
+        {"name": "dev", "current": True},
+        {"name": "prod", "current": False},
+    ]
     assert "encryptionsalt: v1:" in (pulumi.project / "Pulumi.prod.yaml").read_text()
     gone = pulumi("stack", "select", "none", check=False)
     assert (gone.code, gone.err) == (6, "error: no stack named 'none' found\n")

@@ -71,7 +71,10 @@ def test_setting_a_nested_value_keeps_every_comment(dev: Shell) -> None:
 def test_plain_values_stay_text_and_typed_ones_need_a_path(dev: Shell) -> None:
     dev("config", "set", "port", "8080")
     dev("config", "set", "--path", "server.port", "8080")
-    assert load_yaml((dev.project / "Pulumi.dev.yaml").read_text())["config"] == {"test:port": "8080", "test:server": {"port": 8080}}
+    assert load_yaml((dev.project / "Pulumi.dev.yaml").read_text())["config"] == {
+        "test:port": "8080",
+        "test:server": {"port": 8080},
+    }
 
 
 def test_secrets_are_hidden_unless_asked_for(dev: Shell) -> None:
@@ -81,7 +84,11 @@ def test_secrets_are_hidden_unless_asked_for(dev: Shell) -> None:
     assert "canary" not in dev("config", "--json").out + dev("config").out
     shown = json.loads(dev("config", "--json", "--show-secrets").out)
     assert shown["test:token"] == {"value": "canary-3", "secret": True}
-    assert shown["test:deep"] == {"value": '{"password":"canary-4"}', "objectValue": {"password": "canary-4"}, "secret": True}
+    assert shown["test:deep"] == {
+        "value": '{"password":"canary-4"}',
+        "objectValue": {"password": "canary-4"},
+        "secret": True,
+    }
     assert dev("config", "get", "token").out == "canary-3\n"
     wrong = dev("config", "get", "token", check=False, PULUMI_CONFIG_PASSPHRASE="guess")
     assert (wrong.code, wrong.err) == (1, "error: incorrect passphrase\n")

@@ -34,7 +34,11 @@ def test_from_preview_to_destroy(dev: Shell) -> None:
     assert gone.endswith("If you want to remove the stack completely, run `pulumi stack rm dev`.\n")
     history = json.loads(dev("stack", "history", "--json").out)
     assert [h["kind"] for h in history] == ["destroy", "refresh", "update", "update"]
-    assert (history[-1]["message"], history[-1]["resourceChanges"], history[-1]["result"]) == ("first", {"create": 3}, "succeeded")
+    assert (history[-1]["message"], history[-1]["resourceChanges"], history[-1]["result"]) == (
+        "first",
+        {"create": 3},
+        "succeeded",
+    )
     events = [json.loads(line) for line in (dev.project / "events").read_text().splitlines()]
     assert [e["sequence"] for e in events] == list(range(len(events)))
     assert ["preludeEvent" in events[0], "cancelEvent" in events[-1]] == [True, True]
@@ -44,8 +48,16 @@ def test_from_preview_to_destroy(dev: Shell) -> None:
 def test_no_secret_leaves_the_engine_in_clear(dev: Shell) -> None:
     dev("config", "set", "--secret", "token", "canary-7")
     out = dev(*UP, "--event-log", "events")
-    everything = out.out + out.err + dev("stack", "export").out + dev("stack", "output", "--json").out + dev("preview", "--json").out
-    everything += "".join(p.read_text() for p in dev.state.rglob("*") if p.is_file()) + (dev.project / "events").read_text()
+    everything = (
+        out.out
+        + out.err
+        + dev("stack", "export").out
+        + dev("stack", "output", "--json").out
+        + dev("preview", "--json").out
+    )
+    everything += (
+        "".join(p.read_text() for p in dev.state.rglob("*") if p.is_file()) + (dev.project / "events").read_text()
+    )
     assert "canary" not in everything
     assert json.loads(dev("stack", "output", "--json", "--show-secrets").out) == {"hidden": "canary-7", "size": 1}
     before = json.loads(dev.checkpoint().read_text())["checkpoint"]["latest"]["resources"]
