@@ -14,14 +14,14 @@ _Place = tuple[str, tuple[str, Any] | None]  # namespace, and a label
 
 @lru_cache(maxsize=4)
 def _selectors(program: Program) -> dict[_Place, list[Resource]]:
-    """Everything with a selector by namespace and the first label it asks for; None where it asks for none, or who knows."""
+    """Everything with a selector by namespace and one label it asks for; None where it asks for none, or who knows."""
     found: dict[_Place, list[Resource]] = {}
     for r in program.resources:
         try:
             select = selector(r)
             if select is not None:
                 wanted = get(select, "matchLabels") or {}
-                first = next(iter(known(wanted, "matchLabels").items()), None)
+                first = min(known(wanted, "matchLabels").items(), default=None)
                 found.setdefault((namespace(r), first), []).append(r)
         except NotKnown:
             found.setdefault(("", None), []).append(r)
@@ -36,7 +36,7 @@ def may_select(program: Program, like: Resource, labels: Mapping[str, str]) -> l
 
 def selected(program: Program, like: Resource, select: Mapping[str, Any]) -> list[Resource]:
     """The workloads in a resource's namespace whose pods a selector finds."""
-    first = next(iter((get(select, "matchLabels") or {}).items()), None)
+    first = min((get(select, "matchLabels") or {}).items(), default=None)
     near = _serving(program).get((namespace(like), first), [])
     return [r for r in near if matches(select, pod_labels(r))]
 

@@ -48,22 +48,13 @@ def _name(urn: str) -> str:
     return urn.rpartition("::")[2]
 
 
-def preview(
-    folder: Path,
-    stack: str,
-    manifests: str = "",
-    *,
-    program: Path = FOREIGN,
-    pack: Path | None = PACK,
-    config: Path | None = None,
-) -> Preview:
-    """Previews a foreign program, by default one of these manifests, as a stack of this name."""
-    folder.mkdir(exist_ok=True)
-    (folder / "state").mkdir(exist_ok=True)
+def project(folder: Path, manifests: str = "", program: Path = FOREIGN) -> dict[str, str]:
+    """Makes a project of a foreign program, by default one of these manifests; returns the variables it needs."""
+    (folder / "state").mkdir(parents=True, exist_ok=True)
     (folder / "manifests.yaml").write_text(manifests)
     runtime = {"name": "python", "options": {"virtualenv": sys.prefix}}
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "foreign", "runtime": runtime, "main": str(program)}))
-    environment = {
+    return {
         "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
         "PULUMI_CONFIG_PASSPHRASE": "test",
         "PULUMI_HOME": str(folder / "home"),
@@ -72,23 +63,24 @@ def preview(
         "MANIFESTS": str(folder / "manifests.yaml"),
         "ROLLOUT_PYTHON": sys.executable,
     }
+
+
+def preview(
+    folder: Path, stack: str, manifests: str = "", *, program: Path = FOREIGN, config: Path | None = None
+) -> Preview:
+    """Previews a foreign program with the pack, through the Automation API, as a stack of this name."""
+    options = auto.LocalWorkspaceOptions(env_vars=project(folder, manifests, program))
+    seen = Preview()
     # The SDK looks the executable up in this process's PATH.
     with patch.dict(os.environ, PATH=engine_path()):
-        return _preview(folder, stack, environment, pack, config)
-
-
-def _preview(folder: Path, stack: str, environment: dict[str, str], pack: Path | None, config: Path | None) -> Preview:
-    selected = auto.create_or_select_stack(
-        stack, work_dir=str(folder), opts=auto.LocalWorkspaceOptions(env_vars=environment)
-    )
-    seen = Preview()
-    try:
-        selected.preview(
-            on_event=seen.take,
-            policy_packs=[str(pack)] if pack else None,
-            policy_pack_configs=[str(config)] if config else None,
-            color="never",
-        )
-    except auto.CommandError:
-        seen.failed = True
+        selected = auto.create_or_select_stack(stack, work_dir=str(folder), opts=options)
+        try:
+            selected.preview(
+                on_event=seen.take,
+                policy_packs=[str(PACK)],
+                policy_pack_configs=[str(config)] if config else None,
+                color="never",
+            )
+        except auto.CommandError:
+            seen.failed = True
     return seen

@@ -8,6 +8,9 @@ import pytest
 
 from tests.unit.policies.engine import Preview, preview
 
+pytestmark = pytest.mark.slow  # starts engines as processes of their own
+
+
 GATE_RULES = {
     "gate",
     "versioned-names",
