@@ -8,7 +8,7 @@ PYTHON := $(ROLLOUT_CACHE)/venv/bin/python
 JSON ?=
 K ?=
 
-.PHONY: help venv cluster images up down demo test test-fast test-cluster test-kit check
+.PHONY: help venv cluster images up down demo test test-fast test-unit test-cluster test-kit check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -33,6 +33,9 @@ check: venv ## style, types, layers
 	@$(ROLLOUT_CACHE)/venv/bin/lint-imports --no-cache
 
 test-fast: venv ## everything that needs no cluster, under 30 s
+	@$(PYTHON) -m pytest tests/unit -q -m "not slow"
+
+test-unit: venv ## the same, with the engine and policy packs as processes of their own
 	@$(PYTHON) -m pytest tests/unit -q
 
 test-cluster: up ## the tests on the real cluster; K='failed and not slow' chooses some
@@ -41,4 +44,4 @@ test-cluster: up ## the tests on the real cluster; K='failed and not slow' choos
 test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards
 	@TEST_KIT=1 $(PYTHON) -m pytest tests/cluster_kit -q
 
-test: check test-fast test-cluster ## everything
+test: check test-unit test-cluster ## everything

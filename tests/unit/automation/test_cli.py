@@ -11,7 +11,9 @@ from automation.cli import main
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "Pulumi.yaml").write_text("name: rollout\nruntime: python\n")
-    (tmp_path / "Pulumi.dev.yaml").write_text("encryptionsalt: v1:x\nconfig:\n  rollout:modules:\n    ledger:\n      image: ghcr.io/x/ledger\n      version: 1.0.0\n")
+    (tmp_path / "Pulumi.dev.yaml").write_text(
+        "encryptionsalt: v1:x\nconfig:\n  rollout:modules:\n    ledger:\n      image: ghcr.io/x/ledger\n      version: 1.0.0\n"
+    )
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}/state")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "x")
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
@@ -22,7 +24,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["up"], ["upp", "--stack", "dev"], ["up", "--stack", "dev", "--set", "ledger"], ["up", "--stack", "dev", "--set", "=1"], ["status", "--stack", "dev", "--set", "a=1"]],
+    [
+        [],
+        ["up"],
+        ["upp", "--stack", "dev"],
+        ["up", "--stack", "dev", "--set", "ledger"],
+        ["up", "--stack", "dev", "--set", "=1"],
+        ["status", "--stack", "dev", "--set", "a=1"],
+    ],
 )
 def test_arguments_that_mean_nothing_are_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -40,14 +49,18 @@ def test_arguments_that_mean_nothing_are_usage_errors(arguments: list[str], caps
     ],
 )
 @pytest.mark.parametrize("command", ["up", "preview"])
-def test_a_wrong_version_is_refused_and_nothing_is_written(command: str, arguments: list[str], said: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_version_is_refused_and_nothing_is_written(
+    command: str, arguments: list[str], said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {p.name: p.read_bytes() for p in project.iterdir() if p.is_file()}
     assert main([command, "--stack", "dev", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert {p.name: p.read_bytes() for p in project.iterdir() if p.is_file()} == before
 
 
-def test_a_stack_without_configuration_is_a_slip_and_the_others_are_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stack_without_configuration_is_a_slip_and_the_others_are_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["up", "--stack", "dve"]) == 2
     assert "configured there: dev" in capsys.readouterr().err
 
@@ -57,14 +70,18 @@ def test_a_folder_without_a_project_is_named(tmp_path: Path, capsys: pytest.Capt
     assert f"no Pulumi.yaml in {tmp_path}" in capsys.readouterr().err
 
 
-def test_a_missing_passphrase_is_told_before_anything_starts(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_passphrase_is_told_before_anything_starts(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE", raising=False)
     assert main(["up", "--stack", "dev"]) == 2
     assert "PULUMI_CONFIG_PASSPHRASE" in capsys.readouterr().err
 
 
-def test_a_missing_backend_is_told_before_anything_starts(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_backend_is_told_before_anything_starts(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("PULUMI_BACKEND_URL")
     assert main(["up", "--stack", "dev"]) == 2
     assert "PULUMI_BACKEND_URL" in capsys.readouterr().err
@@ -77,7 +94,9 @@ def test_json_errors_are_one_document_on_stdout(project: Path, capsys: pytest.Ca
     assert "Pulumi.dve.yaml" in document["error"]
 
 
-def test_destroy_without_anybody_to_ask_needs_yes(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_destroy_without_anybody_to_ask_needs_yes(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     assert main(["destroy", "--stack", "dev"]) == 2
     assert "--yes" in capsys.readouterr().err

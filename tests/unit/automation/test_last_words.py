@@ -18,7 +18,16 @@ def test_the_migrators_object_is_read_field_by_field() -> None:
         "module_version": "1.2.0",
     }
     words = parse(json.dumps(said))
-    assert words == LastWords("division by zero", "22012", "SELECT 1/0", "0003_split.sql", 7, "look at line 7", ("pid 12, query SELECT 1",), "failed")
+    assert words == LastWords(
+        "division by zero",
+        "22012",
+        "SELECT 1/0",
+        "0003_split.sql",
+        7,
+        "look at line 7",
+        ("pid 12, query SELECT 1",),
+        "failed",
+    )
     assert words.place == "0003_split.sql:7"
 
 

@@ -45,7 +45,9 @@ def test_lock_of_a_living_process_stays(backend: FileBackend) -> None:
     assert locks.stale(backend.locks()) == []
 
 
-def test_lock_of_a_dead_process_of_this_user_and_host_is_stale_and_can_be_removed(backend: FileBackend, dead_pid: int) -> None:
+def test_lock_of_a_dead_process_of_this_user_and_host_is_stale_and_can_be_removed(
+    backend: FileBackend, dead_pid: int
+) -> None:
     path = write(backend, dead_pid)
     [lock] = locks.stale(backend.locks())
     assert locks.remove(lock)
@@ -66,7 +68,9 @@ def test_a_pid_given_to_a_later_process_does_not_keep_the_lock(backend: FileBack
 def test_a_lock_that_has_changed_since_is_not_removed(backend: FileBackend, dead_pid: int) -> None:
     path = write(backend, dead_pid)
     [lock] = locks.stale(backend.locks())
-    path.write_text(json.dumps({"pid": os.getpid(), "username": ME, "hostname": HOST, "timestamp": "2026-01-01T00:00:00Z"}))
+    path.write_text(
+        json.dumps({"pid": os.getpid(), "username": ME, "hostname": HOST, "timestamp": "2026-01-01T00:00:00Z"})
+    )
     assert not locks.remove(lock)
     assert path.exists()
 

@@ -9,8 +9,15 @@ from automation.pods import observe
 
 
 def pod(status: dict[str, Any], labels: dict[str, str] | None = None) -> Pod:
-    labels = labels or {"rollout.formance.com/module": "ledger", "rollout.formance.com/job": "migrate", "rollout.formance.com/version": "1.1.0", "batch.kubernetes.io/job-name": "j"}
-    return Pod.from_dict({"metadata": {"name": "p", "labels": labels}, "spec": {"containers": [{"name": "migrate"}]}, "status": status})
+    labels = labels or {
+        "rollout.formance.com/module": "ledger",
+        "rollout.formance.com/job": "migrate",
+        "rollout.formance.com/version": "1.1.0",
+        "batch.kubernetes.io/job-name": "j",
+    }
+    return Pod.from_dict(
+        {"metadata": {"name": "p", "labels": labels}, "spec": {"containers": [{"name": "migrate"}]}, "status": status}
+    )
 
 
 def container(state: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -19,19 +26,39 @@ def container(state: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def test_a_jobs_pod_knows_its_job_module_and_version() -> None:
     facts = observe(pod({"phase": "Pending"}))
-    assert (facts.module, facts.version, facts.job, facts.kind, facts.container) == ("ledger", "1.1.0", "j", "migrate", "migrate")
+    assert (facts.module, facts.version, facts.job, facts.kind, facts.container) == (
+        "ledger",
+        "1.1.0",
+        "j",
+        "migrate",
+        "migrate",
+    )
     assert not facts.started
     assert facts.patience() is None
 
 
 def test_a_deployments_pod_serves() -> None:
-    facts = observe(pod({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}, {"app.kubernetes.io/name": "ledger", "app.kubernetes.io/version": "1.1.0"}))
+    facts = observe(
+        pod(
+            {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+            {"app.kubernetes.io/name": "ledger", "app.kubernetes.io/version": "1.1.0"},
+        )
+    )
     assert (facts.module, facts.version, facts.kind, facts.ready) == ("ledger", "1.1.0", "serve", True)
 
 
 def test_the_termination_message_of_the_last_end_is_kept_while_the_container_waits_to_restart() -> None:
     ended = {"terminated": {"exitCode": 3, "message": "boom"}}
-    facts = observe(pod({"phase": "Running", "containerStatuses": [container({"waiting": {"reason": "CrashLoopBackOff"}}, lastState=ended, restartCount=2)]}))
+    facts = observe(
+        pod(
+            {
+                "phase": "Running",
+                "containerStatuses": [
+                    container({"waiting": {"reason": "CrashLoopBackOff"}}, lastState=ended, restartCount=2)
+                ],
+            }
+        )
+    )
     assert (facts.exit_code, facts.termination_message, facts.restarts, facts.started) == (3, "boom", 2, True)
     assert facts.patience() is None
 
@@ -41,18 +68,27 @@ def test_the_termination_message_of_the_last_end_is_kept_while_the_container_wai
     [("InvalidImageName", 0), ("ErrImagePull", 9), ("ImagePullBackOff", 9), ("CreateContainerConfigError", 6)],
 )
 def test_what_no_waiting_heals_is_final_within_15_seconds(reason: str, seconds: float) -> None:
-    facts = observe(pod({"phase": "Pending", "containerStatuses": [container({"waiting": {"reason": reason, "message": "why"}})]}))
+    facts = observe(
+        pod({"phase": "Pending", "containerStatuses": [container({"waiting": {"reason": reason, "message": "why"}})]})
+    )
     assert facts.patience() == seconds
     assert facts.state == f"{reason}: why"
 
 
 def test_a_pod_no_node_has_room_for_is_unschedulable() -> None:
-    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/1 nodes are available",
+    }
     facts = observe(pod({"phase": "Pending", "conditions": [condition]}))
     assert (facts.reason, facts.patience()) == ("Unschedulable", 10)
 
 
 def test_a_container_being_made_is_no_reason() -> None:
-    facts = observe(pod({"phase": "Pending", "containerStatuses": [container({"waiting": {"reason": "ContainerCreating"}})]}))
+    facts = observe(
+        pod({"phase": "Pending", "containerStatuses": [container({"waiting": {"reason": "ContainerCreating"}})]})
+    )
     assert facts.reason == ""
     assert facts.patience() is None

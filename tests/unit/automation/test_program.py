@@ -4,7 +4,10 @@ import json
 
 from automation.program import Overlay
 
-CONFIG = {"rollout:modules": json.dumps({"ledger": {"version": "1.0.0"}, "wallets": {"version": "2.0.0"}}), "aws:region": "x"}
+CONFIG = {
+    "rollout:modules": json.dumps({"ledger": {"version": "1.0.0"}, "wallets": {"version": "2.0.0"}}),
+    "aws:region": "x",
+}
 
 
 def modules(config: dict[str, str]) -> dict[str, dict[str, object]]:
@@ -13,7 +16,10 @@ def modules(config: dict[str, str]) -> dict[str, dict[str, object]]:
 
 def test_versions_and_downgrades_are_laid_over_the_configuration() -> None:
     laid = Overlay({"ledger": "1.1.0"}, allow_downgrade=True).onto(CONFIG)
-    assert modules(laid) == {"ledger": {"version": "1.1.0", "allowDowngrade": True}, "wallets": {"version": "2.0.0", "allowDowngrade": True}}
+    assert modules(laid) == {
+        "ledger": {"version": "1.1.0", "allowDowngrade": True},
+        "wallets": {"version": "2.0.0", "allowDowngrade": True},
+    }
     assert laid["aws:region"] == "x"
     assert modules(CONFIG)["ledger"] == {"version": "1.0.0"}
 

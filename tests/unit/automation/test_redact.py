@@ -36,6 +36,13 @@ def test_short_values_are_not_replaced_everywhere() -> None:
 
 
 def test_secrets_of_a_configuration_are_its_uris_passwords_and_env_but_not_its_versions() -> None:
-    modules = {"ledger": {"image": "ghcr.io/x/ledger", "version": "1.1.0", "env": {"API": "s3cr3t-value"}, "postgres": {"uri": "postgresql://u:pw%40word@h"}}}
+    modules = {
+        "ledger": {
+            "image": "ghcr.io/x/ledger",
+            "version": "1.1.0",
+            "env": {"API": "s3cr3t-value"},
+            "postgres": {"uri": "postgresql://u:pw%40word@h"},
+        }
+    }
     config = {"rollout:modules": json.dumps(modules), "rollout:token": "tok-12345", "rollout:debug": "true"}
     assert secret_values(config, {"rollout:modules", "rollout:token"}) == {"s3cr3t-value", "pw@word", "tok-12345"}

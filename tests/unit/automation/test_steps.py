@@ -19,7 +19,15 @@ def event(**content: Any) -> EngineEvent:
 
 def job_metadata(op: str = "create") -> dict[str, Any]:
     labels = {"rollout.formance.com/module": "ledger", "rollout.formance.com/version": "1.1.0"}
-    state = {"type": "kubernetes:batch/v1:Job", "urn": JOB, "id": "", "parent": MIGRATION, "provider": "", "inputs": {"metadata": {"name": "ledger-1-1-0-migrate-0a1b2c3d", "labels": labels}}, "outputs": {}}
+    state = {
+        "type": "kubernetes:batch/v1:Job",
+        "urn": JOB,
+        "id": "",
+        "parent": MIGRATION,
+        "provider": "",
+        "inputs": {"metadata": {"name": "ledger-1-1-0-migrate-0a1b2c3d", "labels": labels}},
+        "outputs": {},
+    }
     return {"op": op, "urn": JOB, "type": "kubernetes:batch/v1:Job", "old": None, "new": state, "provider": ""}
 
 
@@ -34,8 +42,27 @@ def test_events_become_steps_with_the_kubernetes_name_and_version() -> None:
     recorder(event(resourcePreEvent={"metadata": job_metadata()}))
     recorder(event(resOpFailedEvent={"metadata": job_metadata(), "status": 1, "steps": 1}))
     recorder(event(diagnosticEvent={"urn": JOB, "severity": "error", "message": "boom\n", "color": "never"}))
-    recorder(event(diagnosticEvent={"urn": JOB, "severity": "warning", "message": "passing\n", "color": "never", "ephemeral": True}))
-    recorder(event(summaryEvent={"maybeCorrupt": False, "durationSeconds": 1, "resourceChanges": {"same": 3, "create": 1}, "PolicyPacks": {}}))
+    recorder(
+        event(
+            diagnosticEvent={
+                "urn": JOB,
+                "severity": "warning",
+                "message": "passing\n",
+                "color": "never",
+                "ephemeral": True,
+            }
+        )
+    )
+    recorder(
+        event(
+            summaryEvent={
+                "maybeCorrupt": False,
+                "durationSeconds": 1,
+                "resourceChanges": {"same": 3, "create": 1},
+                "PolicyPacks": {},
+            }
+        )
+    )
     run = recorder.run(None)
     assert [(s.phase, s.op, s.kind, s.module, s.part, s.object_name, s.version) for s in run.steps] == [
         ("started", "create", "Job", "ledger", "migration", "ledger-1-1-0-migrate-0a1b2c3d", "1.1.0"),
@@ -57,7 +84,11 @@ def test_a_held_lock_is_told_with_its_holder() -> None:
 
 
 def test_wrong_passphrase_is_recognised() -> None:
-    failure = classify(255, "", "error: getting secrets manager: constructing secrets manager of type \"passphrase\": incorrect passphrase")
+    failure = classify(
+        255,
+        "",
+        'error: getting secrets manager: constructing secrets manager of type "passphrase": incorrect passphrase',
+    )
     assert failure.kind == "passphrase"
     assert "PULUMI_CONFIG_PASSPHRASE" in failure.text
 

@@ -10,9 +10,32 @@ from automation.last_words import LastWords
 from automation.pods import PodFacts
 from automation.watch import Watch
 
-JOB = PodFacts("ledger-migrate-x", "ledger", "1.2.0", "ledger-1-2-0-migrate-ab", "migrate", "migrate", "Pending", False, False, 0, None, "", "", "")
-SERVE = PodFacts("ledger-1-2-0-y", "ledger", "1.2.0", "", "serve", "ledger", "Pending", False, False, 0, None, "", "", "")
-FAILED = replace(JOB, phase="Failed", started=True, exit_code=1, termination_message='{"message": "division by zero", "sqlstate": "22012", "statement": "SELECT \'hunter2\'"}')
+JOB = PodFacts(
+    "ledger-migrate-x",
+    "ledger",
+    "1.2.0",
+    "ledger-1-2-0-migrate-ab",
+    "migrate",
+    "migrate",
+    "Pending",
+    False,
+    False,
+    0,
+    None,
+    "",
+    "",
+    "",
+)
+SERVE = PodFacts(
+    "ledger-1-2-0-y", "ledger", "1.2.0", "", "serve", "ledger", "Pending", False, False, 0, None, "", "", ""
+)
+FAILED = replace(
+    JOB,
+    phase="Failed",
+    started=True,
+    exit_code=1,
+    termination_message='{"message": "division by zero", "sqlstate": "22012", "statement": "SELECT \'hunter2\'"}',
+)
 
 
 @dataclass

@@ -169,6 +169,7 @@ def test_missing_configuration_is_told_without_a_traceback(stack: StackUnderTest
     assert "Traceback" not in outcome.diagnostics()[0]
 
 
+@pytest.mark.slow
 def test_failure_ends_a_local_program_that_would_sleep_on(stack: StackUnderTest) -> None:
     stack.world.fail["create a"] = ProviderError("no")
     stack.world.slow = {"create a": 0.3}
@@ -642,6 +643,7 @@ def test_invoke_answers_or_names_what_is_missing(stack: StackUnderTest) -> None:
     )
 
 
+@pytest.mark.slow
 def test_hundred_modules_are_planned_and_found_unchanged_quickly(stack: StackUnderTest) -> None:
     names = [f"m{i}" for i in range(100)]
     stack.keep_saves = False

@@ -12,6 +12,8 @@ from pulumi import automation as auto
 
 from .conftest import SALT, Shell
 
+pytestmark = pytest.mark.slow  # starts engines as processes of their own
+
 
 def program() -> None:
     class Thing(sdk.ComponentResource):

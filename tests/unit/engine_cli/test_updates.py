@@ -9,7 +9,12 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from .conftest import Shell
+
+pytestmark = pytest.mark.slow  # starts engines as processes of their own
+
 
 UP = ("up", "--yes", "--skip-preview", "--non-interactive")
 
