@@ -107,7 +107,9 @@ def up(
     """
     from .rollout import Request, Rollout
 
-    request = Request(stack, Path(cwd), versions or {}, continue_on_error, allow_downgrade, policy_packs, environment or {})
+    request = Request(
+        stack, Path(cwd), versions or {}, continue_on_error, allow_downgrade, policy_packs, environment or {}
+    )
     return Rollout(request, on_progress, on_event, interrupt).up()
 
 

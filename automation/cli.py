@@ -62,10 +62,24 @@ def _failed(options: argparse.Namespace, error: Exception) -> int:
     if isinstance(error, (AutomationError, SettingsError)):
         # One document here too, so that a program need not read two formats.
         if options.json:
-            print(json.dumps({"stack": options.stack, "outcome": "refused", "exit_code": _USAGE, "modules": [], "changes": {}, "error": clean(str(error))}, indent=2))
+            print(
+                json.dumps(
+                    {
+                        "stack": options.stack,
+                        "outcome": "refused",
+                        "exit_code": _USAGE,
+                        "modules": [],
+                        "changes": {},
+                        "error": clean(str(error)),
+                    },
+                    indent=2,
+                )
+            )
         print(f"rollout: {'usage: ' if isinstance(error, UsageError) else ''}{clean(str(error))}", file=sys.stderr)
         return _USAGE
-    print(f"rollout: internal error: {type(error).__name__}: {clean(str(error))} (--verbose shows where)", file=sys.stderr)
+    print(
+        f"rollout: internal error: {type(error).__name__}: {clean(str(error))} (--verbose shows where)", file=sys.stderr
+    )
     return 1
 
 
@@ -105,7 +119,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "destroy" and not options.yes:
         if not sys.stdin.isatty():
             raise UsageError("destroy asks first, and there is nobody to ask: add --yes")
-        print(f"Everything stack {options.stack} made in the cluster will be deleted; its databases are kept.", file=sys.stderr)
+        print(
+            f"Everything stack {options.stack} made in the cluster will be deleted; its databases are kept.",
+            file=sys.stderr,
+        )
         print(f"Type the stack's name to go on ({options.stack}): ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip() != options.stack:
             raise UsageError("not confirmed; nothing was deleted")
@@ -123,7 +140,9 @@ def _run(options: argparse.Namespace) -> int:
         getattr(options, "allow_downgrade", False),
         tuple(getattr(options, "policy_pack", None) or ()),
     )
-    rollout = Rollout(request, _say, (lambda event: _debug(event, rollout.clean)) if options.verbose else None, interrupt)
+    rollout = Rollout(
+        request, _say, (lambda event: _debug(event, rollout.clean)) if options.verbose else None, interrupt
+    )
     ways = {"preview": rollout.preview, "up": rollout.up, "destroy": rollout.destroy}
     verdict = ways[options.command]()
     print(json.dumps(verdict.as_json(), indent=2) if options.json else text(verdict), flush=True)
@@ -137,7 +156,12 @@ def _say(progress: Progress) -> None:
 def _debug(event: Any, clean: Callable[[str], str]) -> None:
     """The engine's diagnostics as they are but for secrets, with --verbose."""
     said = event.diagnostic_event
-    if said and said.severity in ("error", "warning", "info", "info#err") and said.message.strip() and not said.ephemeral:
+    if (
+        said
+        and said.severity in ("error", "warning", "info", "info#err")
+        and said.message.strip()
+        and not said.ephemeral
+    ):
         print(f"  [{said.severity}] {clean(said.message.rstrip())}", file=sys.stderr, flush=True)
 
 
@@ -169,21 +193,44 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--stack", "-s", required=True, help="name of the stack, as in Pulumi.<stack>.yaml")
-    common.add_argument("--cwd", type=Path, default=Path(), metavar="DIR", help="folder of Pulumi.yaml (default: the current one)")
+    common.add_argument(
+        "--cwd", type=Path, default=Path(), metavar="DIR", help="folder of Pulumi.yaml (default: the current one)"
+    )
     common.add_argument("--json", action="store_true", help="one JSON document on stdout at the end")
     common.add_argument("--verbose", action="store_true", help="the engine's own messages too, and tracebacks")
     changing = argparse.ArgumentParser(add_help=False)
-    changing.add_argument("--set", type=_version, action="append", metavar="MODULE=VERSION", help="version of a module; `up` writes it to the stack's configuration")
-    changing.add_argument("--allow-downgrade", action="store_true", help="accept versions older than those that serve, in this run")
-    changing.add_argument("--policy-pack", action="append", metavar="DIR", help="policy pack that must be kept; may be given more than once")
+    changing.add_argument(
+        "--set",
+        type=_version,
+        action="append",
+        metavar="MODULE=VERSION",
+        help="version of a module; `up` writes it to the stack's configuration",
+    )
+    changing.add_argument(
+        "--allow-downgrade", action="store_true", help="accept versions older than those that serve, in this run"
+    )
+    changing.add_argument(
+        "--policy-pack",
+        action="append",
+        metavar="DIR",
+        help="policy pack that must be kept; may be given more than once",
+    )
     commands.add_parser("preview", parents=[common, changing], help="what `up` would do, checked; changes nothing")
     up = commands.add_parser("up", parents=[common, changing], help="preview, migrate, deploy, switch the traffic")
-    up.add_argument("--continue-on-error", action="store_true", help="one module's failure does not keep the others from finishing")
+    up.add_argument(
+        "--continue-on-error", action="store_true", help="one module's failure does not keep the others from finishing"
+    )
     up.add_argument("--yes", "-y", action="store_true", help="accepted and without effect: `up` asks nothing")
     checking = commands.add_parser("check", help="settings, versions and policies of every stack, without a cluster")
-    checking.add_argument("--stack", "-s", action="append", help="name of a stack; may be given more than once (default: every one)")
-    checking.add_argument("--cwd", type=Path, default=Path(), metavar="DIR", help="folder of Pulumi.yaml (default: the current one)")
-    checking.add_argument("--state", type=Path, metavar="FILE", help="judge what `pulumi stack export` wrote instead of the program")
+    checking.add_argument(
+        "--stack", "-s", action="append", help="name of a stack; may be given more than once (default: every one)"
+    )
+    checking.add_argument(
+        "--cwd", type=Path, default=Path(), metavar="DIR", help="folder of Pulumi.yaml (default: the current one)"
+    )
+    checking.add_argument(
+        "--state", type=Path, metavar="FILE", help="judge what `pulumi stack export` wrote instead of the program"
+    )
     checking.add_argument("--json", action="store_true", help="one JSON document on stdout")
     checking.add_argument("--verbose", action="store_true", help="tracebacks too")
     commands.add_parser("status", parents=[common], help="wanted, deployed and migrated version of each module")

@@ -44,7 +44,12 @@ class Cluster:
             config = KubeConfig.from_env().get(context_name=context)
             self.context = config.context_name or context or "current"
             self.server = str(config.cluster.server)
-            self._client = Client(config=config, namespace=namespace, timeout=httpx.Timeout(10.0, connect=CONNECT_SECONDS), field_manager="rollout")
+            self._client = Client(
+                config=config,
+                namespace=namespace,
+                timeout=httpx.Timeout(10.0, connect=CONNECT_SECONDS),
+                field_manager="rollout",
+            )
         except (ConfigError, OSError, KeyError, AttributeError) as error:
             raise ClusterUnreachable(context or "current", "unknown", str(error)) from error
 
@@ -79,7 +84,10 @@ class Cluster:
         for each in deployments:
             matched = each.spec.selector.matchLabels or {}
             if NAME in matched and VERSION in matched:
-                counts = ((each.status and each.status.readyReplicas) or 0, each.spec.replicas if each.spec.replicas is not None else 1)
+                counts = (
+                    (each.status and each.status.readyReplicas) or 0,
+                    each.spec.replicas if each.spec.replicas is not None else 1,
+                )
                 versions.setdefault(matched[NAME], {})[matched[VERSION]] = counts
         endpoints: dict[str, int] = {}
         for each in slices:
@@ -102,7 +110,11 @@ class Cluster:
             labels = job.metadata.labels or {}
             ended = {c.type for c in (job.status and job.status.conditions) or [] if c.status == "True"}
             state = "succeeded" if "Complete" in ended else "failed" if "Failed" in ended else "active"
-            states.append(JobState(job.metadata.name, labels.get(MODULE, ""), labels.get(JOB, ""), labels.get(_JOB_VERSION, ""), state))
+            states.append(
+                JobState(
+                    job.metadata.name, labels.get(MODULE, ""), labels.get(JOB, ""), labels.get(_JOB_VERSION, ""), state
+                )
+            )
         return tuple(states)
 
     def pods(self) -> tuple[list[PodFacts], str]:
@@ -113,7 +125,9 @@ class Cluster:
 
     def watch_pods(self, since: str, seconds: int) -> Iterator[tuple[bool, PodFacts]]:
         """Changes of the stack's pods for some seconds: (gone, facts)."""
-        for op, pod in self._client.watch(Pod, labels={OWNER: self.owner}, resource_version=since, server_timeout=seconds):
+        for op, pod in self._client.watch(
+            Pod, labels={OWNER: self.owner}, resource_version=since, server_timeout=seconds
+        ):
             yield op == "DELETED", observe(pod)
 
     def follow_log(self, pod: str, container: str) -> Iterator[str]:
@@ -134,7 +148,10 @@ class Cluster:
             events = list(self._client.list(Event, fields=fields))
         except httpx.HTTPError:
             return []
-        return [f"{e.reason}: {' '.join((e.message or '').split())}" + (f" (x{e.count})" if (e.count or 1) > 1 else "") for e in events]
+        return [
+            f"{e.reason}: {' '.join((e.message or '').split())}" + (f" (x{e.count})" if (e.count or 1) > 1 else "")
+            for e in events
+        ]
 
     def is_scaling_up(self, pod: str) -> bool:
         """Whether a cluster autoscaler makes room for the pod; then it only has to be waited for."""

@@ -49,9 +49,13 @@ def choose(environment: Mapping[str, str] | None = None) -> Engine:
         for executable in _on_path(environment.get("PATH", os.defpath)):
             return Engine("pulumi", _version(executable), executable)
         if wanted == "pulumi":
-            raise EngineNotFound("ENGINE=pulumi, but no Pulumi CLI is on the PATH: https://www.pulumi.com/docs/install/")
+            raise EngineNotFound(
+                "ENGINE=pulumi, but no Pulumi CLI is on the PATH: https://www.pulumi.com/docs/install/"
+            )
     if not OFFLINE_EXECUTABLE.exists():
-        raise EngineNotFound("no Pulumi CLI is on the PATH (https://www.pulumi.com/docs/install/), and the offline engine is not here either")
+        raise EngineNotFound(
+            "no Pulumi CLI is on the PATH (https://www.pulumi.com/docs/install/), and the offline engine is not here either"
+        )
     from offline.engine import VERSION
 
     return Engine("offline", VERSION.removeprefix("v"), OFFLINE_EXECUTABLE)

@@ -1,14 +1,14 @@
 """What can keep a rollout from being started. What goes wrong once it has begun is no exception but a verdict.
 
-    AutomationError
-    ├── UsageError            the command or call itself cannot be meant
-    ├── ProjectNotFound       no Pulumi.yaml where one is expected
-    ├── StackNotConfigured    no Pulumi.<stack>.yaml
-    ├── BackendMissing        nothing says where the state is kept
-    ├── PassphraseMissing     the stack's secrets cannot be read
-    ├── EngineFailed          the engine could not answer
-    ├── EngineNotFound        no Pulumi CLI, and the offline engine was ruled out or is not there
-    └── ClusterUnreachable    the Kubernetes API does not answer
+AutomationError
+├── UsageError            the command or call itself cannot be meant
+├── ProjectNotFound       no Pulumi.yaml where one is expected
+├── StackNotConfigured    no Pulumi.<stack>.yaml
+├── BackendMissing        nothing says where the state is kept
+├── PassphraseMissing     the stack's secrets cannot be read
+├── EngineFailed          the engine could not answer
+├── EngineNotFound        no Pulumi CLI, and the offline engine was ruled out or is not there
+└── ClusterUnreachable    the Kubernetes API does not answer
 """
 
 from __future__ import annotations

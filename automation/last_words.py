@@ -67,7 +67,9 @@ def parse(termination_message: str, logs: Sequence[str] = ()) -> LastWords:
             file=_text(words, "file"),
             line=line if isinstance(line := words.get("line"), int) and line > 0 else None,
             hint=_text(words, "hint"),
-            blockers=tuple(_blocker(b) for b in blockers) if isinstance(blockers := words.get("blockers"), list) else (),
+            blockers=tuple(_blocker(b) for b in blockers)
+            if isinstance(blockers := words.get("blockers"), list)
+            else (),
             outcome=_text(words, "outcome"),
         )
     lines = [line for line in (text.splitlines() or logs) if line.strip()]

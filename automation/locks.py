@@ -42,7 +42,9 @@ class FileBackend:
     def locks(self) -> list[LockHolder]:
         """The locks that lie on the stack now."""
         found = []
-        for path in sorted((self.folder / ".pulumi" / "locks" / "organization" / self.project / self.stack).glob("*.json")):
+        for path in sorted(
+            (self.folder / ".pulumi" / "locks" / "organization" / self.project / self.stack).glob("*.json")
+        ):
             try:
                 content = json.loads(path.read_text())
             except (OSError, json.JSONDecodeError):

@@ -82,7 +82,9 @@ class PodFacts:
         if self.reason:
             return self.reason + (f": {self.message}" if self.message else "")
         if self.exit_code is not None and not self.ready:
-            return f"container exited with code {self.exit_code}" + (f", {self.restarts} restarts" if self.restarts else "")
+            return f"container exited with code {self.exit_code}" + (
+                f", {self.restarts} restarts" if self.restarts else ""
+            )
         if self.ready:
             return "ready"
         return "running but not ready" if self.phase == "Running" else self.phase.lower()
@@ -95,7 +97,9 @@ def observe(pod: Pod) -> PodFacts:
     containers = (status and status.containerStatuses) or []
     first = containers[0] if containers else None
     waiting = first and first.state and first.state.waiting
-    terminated = first and ((first.state and first.state.terminated) or (first.lastState and first.lastState.terminated))
+    terminated = first and (
+        (first.state and first.state.terminated) or (first.lastState and first.lastState.terminated)
+    )
     running = first and first.state and first.state.running
     reason = (waiting and waiting.reason) or ""
     message = (waiting and waiting.message) or ""

@@ -87,14 +87,22 @@ class Narrator:
             }[step.phase]
         if step.kind == "Deployment":
             if step.deletes:
-                return {"started": f"draining {version}", "done": f"{version} removed", "failed": f"{version} was kept"}[step.phase]
+                return {
+                    "started": f"draining {version}",
+                    "done": f"{version} removed",
+                    "failed": f"{version} was kept",
+                }[step.phase]
             return {
                 "started": f"starting {version}" if step.op == "create" else f"rolling {version}",
                 "done": f"{version} is healthy",
                 "failed": f"{version} did not become healthy",
             }[step.phase]
         if step.kind == "Service" and not step.deletes:
-            return {"started": "", "done": f"traffic goes to {version}" if version else "traffic switched", "failed": "the Service could not be changed"}[step.phase]
+            return {
+                "started": "",
+                "done": f"traffic goes to {version}" if version else "traffic switched",
+                "failed": "the Service could not be changed",
+            }[step.phase]
         return f"{step.kind} {step.object_name or step.name}: {step.op} failed" if step.phase == "failed" else ""
 
     # --- the watch (watch.Listener) -----------------------------------------------------------------------------------

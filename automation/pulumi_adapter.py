@@ -42,15 +42,30 @@ from .verdict import essence
 
 _VERSION_LABEL = "app.kubernetes.io/version"
 _JOB_VERSION_LABEL = "rollout.formance.com/version"
-_LOCK = re.compile(r"^\s*(?P<path>\S+): created by (?P<user>[^@\s]*)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)", re.MULTILINE)
+_LOCK = re.compile(
+    r"^\s*(?P<path>\S+): created by (?P<user>[^@\s]*)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)",
+    re.MULTILINE,
+)
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)*(?=\S|\Z)")
 # Texts of the CLI (pkg/secrets/passphrase, pkg/backend, pkg/cmd) that mean something the person can do something about.
 _MEANINGS: tuple[tuple[str, FailureKind, str], ...] = (
     ("the stack is currently locked by", "locked", ""),
     ("[409] Conflict", "locked", ""),
-    ("incorrect passphrase", "passphrase", "the passphrase of this stack's secrets is not the one in PULUMI_CONFIG_PASSPHRASE"),
-    ("passphrase must be set with", "passphrase", "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE: this stack's secrets are encrypted with a passphrase"),
-    ("PULUMI_ACCESS_TOKEN must be set", "backend", "log in first: set PULUMI_BACKEND_URL or PULUMI_ACCESS_TOKEN, or run `pulumi login`"),
+    (
+        "incorrect passphrase",
+        "passphrase",
+        "the passphrase of this stack's secrets is not the one in PULUMI_CONFIG_PASSPHRASE",
+    ),
+    (
+        "passphrase must be set with",
+        "passphrase",
+        "set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE: this stack's secrets are encrypted with a passphrase",
+    ),
+    (
+        "PULUMI_ACCESS_TOKEN must be set",
+        "backend",
+        "log in first: set PULUMI_BACKEND_URL or PULUMI_ACCESS_TOKEN, or run `pulumi login`",
+    ),
     ("unable to open bucket", "backend", ""),
     ("could not read bucket", "backend", ""),
 )
@@ -84,7 +99,11 @@ class Project:
             if path.exists():
                 content = _yaml(path)
                 backend = content.get("backend")
-                return cls(folder, str(content.get("name", "")), str(backend.get("url", "")) if isinstance(backend, dict) else "")
+                return cls(
+                    folder,
+                    str(content.get("name", "")),
+                    str(backend.get("url", "")) if isinstance(backend, dict) else "",
+                )
         raise ProjectNotFound(folder)
 
     def stack_file(self, stack: str) -> Path:
@@ -119,7 +138,9 @@ class Project:
             if not backend and not environment.get("PULUMI_ACCESS_TOKEN"):
                 raise BackendMissing
         given = "PULUMI_CONFIG_PASSPHRASE" in environment or "PULUMI_CONFIG_PASSPHRASE_FILE" in environment
-        if not given and ("encryptionsalt" in settings or (backend.startswith("file:") and "secretsprovider" not in settings)):
+        if not given and (
+            "encryptionsalt" in settings or (backend.startswith("file:") and "secretsprovider" not in settings)
+        ):
             raise PassphraseMissing(stack)
         return backend
 
@@ -252,10 +273,19 @@ class Recorder:
         elif event.policy_event:
             found = event.policy_event
             self.findings.append(
-                Finding(found.policy_name, found.policy_pack_name, found.message, found.resource_urn or "", found.enforcement_level == "mandatory")
+                Finding(
+                    found.policy_name,
+                    found.policy_pack_name,
+                    found.message,
+                    found.resource_urn or "",
+                    found.enforcement_level == "mandatory",
+                )
             )
         elif event.summary_event:
-            self.changes = {str(getattr(op, "value", op)): count for op, count in (event.summary_event.resource_changes or {}).items()}
+            self.changes = {
+                str(getattr(op, "value", op)): count
+                for op, count in (event.summary_event.resource_changes or {}).items()
+            }
 
     def _step(self, metadata: Any, phase: Phase) -> None:
         step = step_of(metadata, phase, time.monotonic() - self.started)
@@ -264,7 +294,14 @@ class Recorder:
             self.on_step(step)
 
     def run(self, failure: Failure | None) -> Run:
-        return Run(failure is None, tuple(self.steps), tuple(self.diagnostics), tuple(self.findings), dict(self.changes), failure)
+        return Run(
+            failure is None,
+            tuple(self.steps),
+            tuple(self.diagnostics),
+            tuple(self.findings),
+            dict(self.changes),
+            failure,
+        )
 
 
 def step_of(metadata: Any, phase: Phase, at: float = 0.0) -> Step:
@@ -306,9 +343,19 @@ class Session:
         environment: variables to add for the engine.
     """
 
-    def __init__(self, project: Project, stack: str, engine: Engine, interrupt: Interrupt, backend: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        stack: str,
+        engine: Engine,
+        interrupt: Interrupt,
+        backend: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         env = {"ROLLOUT_PYTHON": sys.executable, **(environment or {})}
-        self._workspace = LocalWorkspace(work_dir=str(project.folder), env_vars=env, pulumi_command=_Command(engine, interrupt))
+        self._workspace = LocalWorkspace(
+            work_dir=str(project.folder), env_vars=env, pulumi_command=_Command(engine, interrupt)
+        )
         self._stack = _Stack(stack, self._workspace)
         self._project = project
         self.name = stack
@@ -318,10 +365,18 @@ class Session:
         """What an update would do. A stack that does not exist yet is made."""
         return self._call(
             recorder,
-            lambda: self._stack.preview(program=program, on_event=recorder, policy_packs=list(policy_packs), color="never", suppress_progress=True),
+            lambda: self._stack.preview(
+                program=program,
+                on_event=recorder,
+                policy_packs=list(policy_packs),
+                color="never",
+                suppress_progress=True,
+            ),
         )
 
-    def up(self, program: Callable[[], Any], recorder: Recorder, policy_packs: Sequence[str], continue_on_error: bool) -> Run:
+    def up(
+        self, program: Callable[[], Any], recorder: Recorder, policy_packs: Sequence[str], continue_on_error: bool
+    ) -> Run:
         """Updates the stack; the engine itself previews nothing."""
         return self._call(
             recorder,
@@ -342,7 +397,13 @@ class Session:
         return self._call(
             recorder,
             lambda: self._stack.destroy(
-                program=program, run_program=True, on_event=recorder, color="never", suppress_progress=True, suppress_outputs=True, show_secrets=False
+                program=program,
+                run_program=True,
+                on_event=recorder,
+                color="never",
+                suppress_progress=True,
+                suppress_outputs=True,
+                show_secrets=False,
             ),
         )
 
@@ -373,7 +434,19 @@ class Session:
         shutil.copy2(original, copy)
         try:
             for module, version in versions.items():
-                self._run(["config", "set", "--path", "--plaintext", "--config-file", str(copy), f"rollout:modules.{module}.version", "--", version])
+                self._run(
+                    [
+                        "config",
+                        "set",
+                        "--path",
+                        "--plaintext",
+                        "--config-file",
+                        str(copy),
+                        f"rollout:modules.{module}.version",
+                        "--",
+                        version,
+                    ]
+                )
         except BaseException:
             copy.unlink(missing_ok=True)
             raise
@@ -389,7 +462,9 @@ class Session:
             values = self._workspace.get_all_config(self.name)
         except CommandError as error:
             raise EngineFailed(_failure(error, Recorder()).text) from None
-        return {key: str(value.value) for key, value in values.items()}, {key for key, value in values.items() if value.secret}
+        return {key: str(value.value) for key, value in values.items()}, {
+            key for key, value in values.items() if value.secret
+        }
 
     def state(self) -> dict[str, Any]:
         """The stack's deployment as exported, secrets encrypted; empty for a stack that does not exist yet.
@@ -434,7 +509,9 @@ class PendingConfig:
 
 def _failure(error: CommandError, recorder: Recorder) -> Failure:
     result: CommandResult = getattr(error, "result", CommandResult("", str(error), 1))
-    return classify(result.code, result.stdout, result.stderr, [d.message for d in recorder.diagnostics if d.severity == "error"])
+    return classify(
+        result.code, result.stdout, result.stderr, [d.message for d in recorder.diagnostics if d.severity == "error"]
+    )
 
 
 def classify(code: int, stdout: str, stderr: str, errors: Sequence[str] = ()) -> Failure:
@@ -449,18 +526,31 @@ def classify(code: int, stdout: str, stderr: str, errors: Sequence[str] = ()) ->
     said = stderr + "\n" + stdout
     for text, kind, meaning in _MEANINGS:
         if text in said:
-            locks = tuple(LockHolder(m["user"], m["host"], int(m["pid"]), m["since"], m["path"]) for m in _LOCK.finditer(said)) if kind == "locked" else ()
+            locks = (
+                tuple(
+                    LockHolder(m["user"], m["host"], int(m["pid"]), m["since"], m["path"]) for m in _LOCK.finditer(said)
+                )
+                if kind == "locked"
+                else ()
+            )
             return Failure(kind, meaning or _message(stderr or stdout), locks)
     if code < 0:
         name = signal.Signals(-code).name
         return Failure("killed", f"the engine was ended by {name}")
     own = [essence(e) for e in errors if e.strip() not in ("update failed", "preview failed")]
-    return Failure("failed", "\n".join(dict.fromkeys(own)) or _message(stderr or stdout) or f"the engine ended with exit code {code}")
+    return Failure(
+        "failed",
+        "\n".join(dict.fromkeys(own)) or _message(stderr or stdout) or f"the engine ended with exit code {code}",
+    )
 
 
 def without_traceback(text: str) -> str:
     """A message of the program without Python's traceback, which names our lines and not the person's mistake."""
-    return _TRACEBACK.sub("", text).replace("Program failed with an unhandled exception:\n", "").replace("python inline source runtime error: ", "")
+    return (
+        _TRACEBACK.sub("", text)
+        .replace("Program failed with an unhandled exception:\n", "")
+        .replace("python inline source runtime error: ", "")
+    )
 
 
 def _message(text: str) -> str:

@@ -14,7 +14,10 @@ _SHORTEST = 5
 # Where a secret may sit in a value that also holds plain settings: Pulumi marks a whole object as secret for one field of it.
 _SENSITIVE = re.compile(r"uri|password|passwd|secret|token|key|credential|passphrase", re.IGNORECASE)
 _USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)(?P<user>[^\s:/@]*):(?P<password>[^\s/]+)@", re.IGNORECASE)
-_ASSIGNED = re.compile(r"(?P<name>\b(?:password|passwd|pgpassword|postgres_password)\s*[=:]\s*)(?P<quote>['\"]?)(?P<value>[^\s'\"&,;}]+)", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    r"(?P<name>\b(?:password|passwd|pgpassword|postgres_password)\s*[=:]\s*)(?P<quote>['\"]?)(?P<value>[^\s'\"&,;}]+)",
+    re.IGNORECASE,
+)
 
 
 class Redactor:
@@ -42,7 +45,9 @@ class Redactor:
                 text = text.replace(value, MASK)
         if "://" in text:
             text = _USERINFO.sub(lambda m: f"{m['scheme']}{m['user']}:{MASK}@", text)
-        return _ASSIGNED.sub(lambda m: m[0] if m["value"].startswith(("$(", MASK)) else f"{m['name']}{m['quote']}{MASK}", text)
+        return _ASSIGNED.sub(
+            lambda m: m[0] if m["value"].startswith(("$(", MASK)) else f"{m['name']}{m['quote']}{MASK}", text
+        )
 
 
 def secret_values(config: Mapping[str, str], secret_keys: Iterable[str]) -> set[str]:

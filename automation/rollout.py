@@ -92,7 +92,9 @@ class Rollout:
 
             set_versions(self._written, request.versions)
         self._engine: Engine = choose(environment)
-        self._session = Session(self._project, request.stack, self._engine, self._interrupt, backend, request.environment)
+        self._session = Session(
+            self._project, request.stack, self._engine, self._interrupt, backend, request.environment
+        )
         self._notices: list[str] = []
 
     # --- the four ways in ---------------------------------------------------------------------------------------------
@@ -117,7 +119,12 @@ class Rollout:
             verdict = self._previewed(program, run, facts)
             if self._interrupt.requested:
                 untouched = tuple(replace(m, outcome=Outcome.UNCHANGED, detail="") for m in verdict.modules)
-                return replace(verdict, outcome=Outcome.CANCELLED, modules=untouched, error="Interrupted before anything was changed.")
+                return replace(
+                    verdict,
+                    outcome=Outcome.CANCELLED,
+                    modules=untouched,
+                    error="Interrupted before anything was changed.",
+                )
             if verdict.outcome not in (Outcome.UNCHANGED, Outcome.PREVIEWED) or facts.cluster is None:
                 return verdict
             pending.keep()
@@ -141,8 +148,19 @@ class Rollout:
         wanted = _wanted(program)
         if run.ok:
             outcome = Outcome.DESTROYED if any(s.changes for s in run.steps) else Outcome.UNCHANGED
-            kept = [f"databases are kept: {', '.join(program.settings.database(m) for m in wanted)}"] if program.settings and wanted else []
-            return Verdict(self._request.stack, self._name(), outcome, self._seconds(), changes=run.changes or {}, notices=(*self._notices, *kept))
+            kept = (
+                [f"databases are kept: {', '.join(program.settings.database(m) for m in wanted)}"]
+                if program.settings and wanted
+                else []
+            )
+            return Verdict(
+                self._request.stack,
+                self._name(),
+                outcome,
+                self._seconds(),
+                changes=run.changes or {},
+                notices=(*self._notices, *kept),
+            )
         if program.refusal or (run.failure and run.failure.kind != "failed"):
             return self._early_failure(program, run, facts)
         return judge(
@@ -178,7 +196,15 @@ class Rollout:
     def _locked(self, held: tuple[LockHolder, ...]) -> Verdict:
         who = "; ".join(str(lock) for lock in held)
         error = f"another update holds the stack: {who}"
-        return Verdict(self._request.stack, self._name(), Outcome.LOCKED, self._seconds(), error=error, lock=who, notices=tuple(self._notices))
+        return Verdict(
+            self._request.stack,
+            self._name(),
+            Outcome.LOCKED,
+            self._seconds(),
+            error=error,
+            lock=who,
+            notices=tuple(self._notices),
+        )
 
     def _previewed(self, program: InlineProgram, run: Run, facts: _Facts) -> Verdict:
         """The verdict on a preview: refused, unchanged or previewed."""
@@ -188,16 +214,33 @@ class Rollout:
             refusal = facts.unreachable
         if refusal:
             return self._early_failure(program, run, facts, refusal)
-        notices = [*self._notices, *(f"policy {f.pack}/{f.policy}: {f.resource}: {' '.join(f.message.split())}" for f in run.findings if not f.mandatory)]
+        notices = [
+            *self._notices,
+            *(
+                f"policy {f.pack}/{f.policy}: {f.resource}: {' '.join(f.message.split())}"
+                for f in run.findings
+                if not f.mandatory
+            ),
+        ]
         modules = []
         for name, version in _wanted(program).items():
             served = facts.before.serving.get(name)
             what = _summary(run, name)
             outcome = Outcome.PREVIEWED if what else Outcome.UNCHANGED
-            modules.append(ModuleVerdict(name, version, served.version if served else None, outcome, what, serving=served))
+            modules.append(
+                ModuleVerdict(name, version, served.version if served else None, outcome, what, serving=served)
+            )
         outcome = Outcome.UNCHANGED if run.is_empty else Outcome.PREVIEWED
         clean = tuple(self._clean(n) for n in notices)
-        return Verdict(self._request.stack, self._name(), outcome, self._seconds(), tuple(modules), run.changes or {}, notices=clean)
+        return Verdict(
+            self._request.stack,
+            self._name(),
+            outcome,
+            self._seconds(),
+            tuple(modules),
+            run.changes or {},
+            notices=clean,
+        )
 
     def _early_failure(self, program: InlineProgram, run: Run, facts: _Facts, refusal: str = "") -> Verdict:
         if run.failure and run.failure.kind == "locked":
@@ -208,7 +251,9 @@ class Rollout:
             for served in [facts.before.serving.get(name)]
         ]
         text = self._clean(refusal or program.refusal or (run.failure.text if run.failure else "the engine refused"))
-        return refused(self._request.stack, self._name(), text, seconds=self._seconds(), modules=modules, notices=self._notices)
+        return refused(
+            self._request.stack, self._name(), text, seconds=self._seconds(), modules=modules, notices=self._notices
+        )
 
     def _update(self, cluster: Cluster, before: Snapshot) -> Verdict:
         from .watch import Watch
@@ -256,13 +301,19 @@ class Rollout:
             seconds=self._seconds(),
             notices=self._notices,
         )
-        return replace(verdict, error=self._clean(verdict.error), modules=tuple(replace(m, detail=self._clean(m.detail)) for m in verdict.modules))
+        return replace(
+            verdict,
+            error=self._clean(verdict.error),
+            modules=tuple(replace(m, detail=self._clean(m.detail)) for m in verdict.modules),
+        )
 
     @staticmethod
     def _after(cluster: Cluster | None) -> Snapshot | None:
         if cluster is None:
             return None
-        with suppress(Exception):  # the API may be gone in the middle of a failure; the verdict then says that it does not know
+        with suppress(
+            Exception
+        ):  # the API may be gone in the middle of a failure; the verdict then says that it does not know
             return cluster.snapshot()
         return None
 
@@ -354,7 +405,9 @@ class _Pending:
         if self._thread:
             self._thread.join()
         if self._error:
-            raise AutomationError(f"the versions could not be written to the stack's configuration: {self._error}") from self._error
+            raise AutomationError(
+                f"the versions could not be written to the stack's configuration: {self._error}"
+            ) from self._error
         if self._config:
             self._config.keep()
             self._config = None
@@ -386,8 +439,9 @@ def _summary(run: Run, module: str) -> str:
     if any(s.part == "migration" and not s.deletes for s in steps):
         parts.append("migrate")
     for op, word in (("create", "create"), ("update", "change"), ("replace", "replace"), ("delete", "remove")):
-        kinds = [f"{s.kind} {s.object_name or s.name}" for s in steps if s.op == op and s.kind in ("Deployment", "Service")]
+        kinds = [
+            f"{s.kind} {s.object_name or s.name}" for s in steps if s.op == op and s.kind in ("Deployment", "Service")
+        ]
         if kinds:
             parts.append(f"{word} {', '.join(kinds)}")
     return "; ".join(parts) or ("change " + ", ".join(sorted({s.kind for s in steps})) if steps else "")
-

@@ -100,7 +100,11 @@ def status(stack: str, cwd: Path = Path(), environment: Mapping[str, str] | None
         EngineName(engine.name, engine.version),
         tuple(_modules({name: wanted.version(name).label for name in wanted.modules}, snapshot)),
         tuple(each["resource"]["urn"] for each in state.get("pending_operations") or []),
-        {each["urn"]: tuple(clean(e) for e in each["initErrors"]) for each in state.get("resources") or [] if each.get("initErrors")},
+        {
+            each["urn"]: tuple(clean(e) for e in each["initErrors"])
+            for each in state.get("resources") or []
+            if each.get("initErrors")
+        },
         "; ".join(str(lock) for lock in locks),
         tuple(job.name for job in snapshot.jobs if job.state == "active"),
     )
@@ -149,7 +153,11 @@ def text(status: Status) -> str:
     """The status as a table."""
     rows = [("MODULE", "WANTED", "DEPLOYED", "MIGRATED", "READY", "")]
     for m in status.modules:
-        note = "ok" if m.settled else ", ".join(f"{v} left without traffic" for v in m.others) or ("not deployed" if not m.deployed else "")
+        note = (
+            "ok"
+            if m.settled
+            else ", ".join(f"{v} left without traffic" for v in m.others) or ("not deployed" if not m.deployed else "")
+        )
         if not note and m.wanted != m.deployed:
             note = "differs"
         rows.append((m.name, m.wanted or "-", m.deployed or "-", m.migrated or "-", f"{m.ready}/{m.desired}", note))
@@ -157,7 +165,10 @@ def text(status: Status) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [f"running: Job {job}" for job in status.running_jobs]
     lines += [f"pending operation: {urn}" for urn in status.pending_operations]
-    lines += [f"not ready at its last update: {urn.rpartition('::')[2]}: {'; '.join(errors)}" for urn, errors in status.init_errors.items()]
+    lines += [
+        f"not ready at its last update: {urn.rpartition('::')[2]}: {'; '.join(errors)}"
+        for urn, errors in status.init_errors.items()
+    ]
     if status.lock:
         lines.append(f"locked: {status.lock}")
     return "\n".join(lines)

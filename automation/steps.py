@@ -10,7 +10,9 @@ Phase = Literal["started", "done", "failed"]
 CHANGING = frozenset({"create", "update", "delete", "replace", "create-replacement", "delete-replaced", "import"})
 _DELETING = frozenset({"delete", "delete-replaced"})
 # The components of components/ that are named after their module.
-_OF_A_MODULE = frozenset({"rollout:index:Module", "rollout:index:Database", "rollout:index:Migration", "rollout:index:Release"})
+_OF_A_MODULE = frozenset(
+    {"rollout:index:Module", "rollout:index:Database", "rollout:index:Migration", "rollout:index:Release"}
+)
 
 
 @dataclass(frozen=True)
@@ -170,5 +172,7 @@ class Run:
         return tuple(
             d.message.strip()
             for d in self.diagnostics
-            if d.severity == "error" and (urn is None or d.urn == urn) and d.message.strip() not in ("update failed", "preview failed")
+            if d.severity == "error"
+            and (urn is None or d.urn == urn)
+            and d.message.strip() not in ("update failed", "preview failed")
         )

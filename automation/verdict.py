@@ -276,14 +276,22 @@ def judge(
     )
     failure = run.failure
     if failure and failure.kind == "locked":
-        locked = tuple(replace(m, outcome=Outcome.LOCKED, job=None) if m.outcome is not Outcome.UNCHANGED else m for m in modules)
-        return Verdict(stack, engine, Outcome.LOCKED, seconds, locked, {}, failure.text, tuple(notices), lock=_lock(failure))
+        locked = tuple(
+            replace(m, outcome=Outcome.LOCKED, job=None) if m.outcome is not Outcome.UNCHANGED else m for m in modules
+        )
+        return Verdict(
+            stack, engine, Outcome.LOCKED, seconds, locked, {}, failure.text, tuple(notices), lock=_lock(failure)
+        )
     outcome = max((m.outcome for m in modules), key=lambda o: o.exit_code, default=Outcome.UNCHANGED)
     error = ""
     if run.ok:
         if outcome is Outcome.UNCHANGED and any(s.changes and s.phase == "done" for s in run.steps):
             outcome = Outcome.DEPLOYED
-    elif failure and failure.kind in ("passphrase", "backend", "no-stack", "program") and not any(s.changes for s in run.steps):
+    elif (
+        failure
+        and failure.kind in ("passphrase", "backend", "no-stack", "program")
+        and not any(s.changes for s in run.steps)
+    ):
         outcome, error = Outcome.REFUSED, failure.text
     elif interrupted and outcome.exit_code in (0, Outcome.CANCELLED.exit_code):
         outcome, error = Outcome.CANCELLED, _left_over(after)
@@ -291,7 +299,10 @@ def judge(
         outcome, error = Outcome.CANCELLED, f"{failure.text}. {_left_over(after)}"
     elif outcome.exit_code == 0:
         # Something of the stack itself failed, such as its namespace.
-        outcome, error = Outcome.ROLLOUT_FAILED, "\n".join(run.errors()) or (failure.text if failure else "the update failed")
+        outcome, error = (
+            Outcome.ROLLOUT_FAILED,
+            "\n".join(run.errors()) or (failure.text if failure else "the update failed"),
+        )
     return Verdict(stack, engine, outcome, seconds, modules, dict(run.changes or {}), error, tuple(notices))
 
 
@@ -322,7 +333,9 @@ def refusal_of(preview: Run) -> str | None:
         return None
     if preview.failure and preview.failure.kind != "failed":
         return preview.failure.text
-    return "\n".join(dict.fromkeys(preview.errors())) or (preview.failure.text if preview.failure else "the preview failed")
+    return "\n".join(dict.fromkeys(preview.errors())) or (
+        preview.failure.text if preview.failure else "the preview failed"
+    )
 
 
 def _judge_module(
@@ -344,11 +357,15 @@ def _judge_module(
         return replace(verdict, outcome=Outcome.MIGRATION_FAILED, job=job_failure)
     pods = tuple(watched.pods.get(name, ()))
     if name in watched.halted:
-        return replace(verdict, outcome=Outcome.ROLLOUT_FAILED, detail=watched.halted[name], pods=pods, job=_ran(changed, watched))
+        return replace(
+            verdict, outcome=Outcome.ROLLOUT_FAILED, detail=watched.halted[name], pods=pods, job=_ran(changed, watched)
+        )
     if interrupted and not run.ok:
         done = bool(verdict.serving and verdict.serving.version == version and not _open_steps(changed) and not failed)
         if changed and not done:
-            return replace(verdict, outcome=Outcome.CANCELLED, detail=_running_job(name, after), job=_ran(changed, watched))
+            return replace(
+                verdict, outcome=Outcome.CANCELLED, detail=_running_job(name, after), job=_ran(changed, watched)
+            )
     if failed:
         kept = [s for s in failed if s.kind == "Deployment" and s.deletes]
         if len(kept) == len(failed) and verdict.serving and verdict.serving.version == version:
@@ -410,7 +427,11 @@ def _first_error(run: Run, step: Step) -> str:
 def essence(message: str) -> str:
     """What matters of an engine's error: the list of causes without the frame around it."""
     lines = [line.strip().removeprefix("* ") for line in message.splitlines()]
-    lines = [line for line in lines if line and not line.endswith("errors occurred:") and not line.endswith("error occurred:")]
+    lines = [
+        line
+        for line in lines
+        if line and not line.endswith("errors occurred:") and not line.endswith("error occurred:")
+    ]
     kept = [line for line in lines if "failed to fully initialize or become live" not in line]
     if not kept and lines:
         kept = [lines[0].rpartition(" become live: ")[2]]

@@ -167,15 +167,26 @@ class Watch:
                 # A pull that fails alternates between the two names for it.
                 if bool(before.patience() is None) != bool(facts.patience() is None):
                     tracked.reason_since = self._now()
-                changed = (before.ready, before.reason, before.restarts, before.phase) != (facts.ready, facts.reason, facts.restarts, facts.phase)
+                changed = (before.ready, before.reason, before.restarts, before.phase) != (
+                    facts.ready,
+                    facts.reason,
+                    facts.restarts,
+                    facts.phase,
+                )
                 tracked.facts = facts
             if facts.kind == "serve":
                 if changed and self._counts(facts):
-                    siblings = [t.facts for t in self._pods.values() if t.facts.kind == "serve" and self._counts(t.facts) and t.facts.module == facts.module]
+                    siblings = [
+                        t.facts
+                        for t in self._pods.values()
+                        if t.facts.kind == "serve" and self._counts(t.facts) and t.facts.module == facts.module
+                    ]
                     self._listener.pod_changed(facts, sum(p.ready for p in siblings), len(siblings))
                 return
             if facts.started and tracked.follower is None:
-                tracked.follower = threading.Thread(target=self._follow_log, args=(tracked,), name=f"log-{facts.name}", daemon=True)
+                tracked.follower = threading.Thread(
+                    target=self._follow_log, args=(tracked,), name=f"log-{facts.name}", daemon=True
+                )
                 tracked.follower.start()
             failed = facts.exit_code not in (None, 0) or facts.phase == "Failed"
         if failed and not tracked.told:
@@ -195,7 +206,9 @@ class Watch:
                         self._listener.job_log(facts, clean)
         except _CLUSTER_ERRORS:
             if not tracked.logs:
-                tracked.logs.extend(self._clean(line) for line in self._source.log_tail(facts.name, facts.container, _TAIL_LINES))
+                tracked.logs.extend(
+                    self._clean(line) for line in self._source.log_tail(facts.name, facts.container, _TAIL_LINES)
+                )
 
     def _tell_failure(self, tracked: _Tracked) -> None:
         # The log's end belongs to the cause; it is there within moments of the container's end.
@@ -299,7 +312,12 @@ class Watch:
         reports = []
         for each in tracked:
             facts = each.facts
-            if facts.kind == "serve" and (facts.module, facts.version) == (module, version) and not facts.ready and not facts.deleted:
+            if (
+                facts.kind == "serve"
+                and (facts.module, facts.version) == (module, version)
+                and not facts.ready
+                and not facts.deleted
+            ):
                 logs = self._source.log_tail(facts.name, facts.container, 10) if facts.started else []
                 events = self._source.warnings(facts.name)
                 reports.append(

@@ -108,7 +108,9 @@ def _still_serving(module: ModuleVerdict) -> str:
 
 
 def _quiet(module: ModuleVerdict) -> str:
-    change = f"{module.previous} -> {module.version}" if module.previous not in (None, module.version) else module.version
+    change = (
+        f"{module.previous} -> {module.version}" if module.previous not in (None, module.version) else module.version
+    )
     said = module.outcome.value + (f" ({module.detail})" if module.detail else "")
     if module.outcome is Outcome.PREVIEWED:
         return f"{module.name} {change}: {module.detail or 'changes'}"
