@@ -10,6 +10,7 @@ from . import (
     images_pinned,
     job_bounded,
     job_labels_disjoint,
+    migration_fits,
     no_credentials_in_outputs,
     no_plaintext_credentials,
     pod_defaults,
@@ -23,6 +24,7 @@ from . import (
 
 RULES: tuple[ResourceRule | StackRule, ...] = (
     gate.RULE,
+    migration_fits.RULE,
     versioned_names.RULE,
     whole_modules.RULE,
     job_bounded.RULE,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..kubernetes import TIMEOUT, annotation, await_seconds
-from ..migration import is_gate
+from ..kubernetes import TIMEOUT, annotation, await_seconds, label
+from ..migration import JOB, is_gate
 from ..rule import Examples, Finding, Options, ResourceRule
 from ..values import Resource
 
@@ -61,6 +61,10 @@ def _fails_for_good(job: Resource, options: Options) -> Iterator[Finding]:
             f"its restartPolicy is {policy or 'missing'}, so the log of a failed attempt is lost with its container",
             "Set restartPolicy: Never",
         )
+    for field in ("completions", "parallelism"):
+        if job.get("spec", field) not in (None, 1):
+            given = f"{job.get('spec', field):.0f}"
+            yield Finding(f"its {field} is {given}, and a migration is one pod", f"Remove spec.{field}")
     if job.get("spec", "podFailurePolicy") is not None:
         yield Finding(
             "it has a podFailurePolicy; the provider does not recognise that failure and waits on",
@@ -84,6 +88,11 @@ def _kept_and_awaited(job: Resource, options: Options) -> Iterator[Finding]:
         yield Finding(
             "it is annotated pulumi.com/waitFor, which replaces the provider's own await and can take a failed Job for a finished one",
             "Remove the annotation",
+        )
+    if label(job, JOB) is not None and annotation(job, "pulumi.com/replaceUnready") != "true":
+        yield Finding(
+            "it is not annotated pulumi.com/replaceUnready, so once it has failed every update only waits for the failed one",
+            "Annotate pulumi.com/replaceUnready: 'true'",
         )
     if job.get("spec", "suspend") is True:
         yield Finding("it is suspended, so the migration never starts", "Remove spec.suspend")

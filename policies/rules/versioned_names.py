@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 from ..images import Image, images
-from ..kubernetes import kind, label
-from ..migration import JOB, NAME, is_migration, migrations_of, needs_gate
+from ..kubernetes import kind, label, object_name, selector
+from ..migration import JOB, NAME, VERSION, is_migration, migrations_of, needs_gate
 from ..rule import Examples, Finding, Options, StackRule
-from ..values import Program, Resource
+from ..values import Program, Resource, get
 from .gate import PASSES as _GATED
 
 PASSES = _GATED.replace(
@@ -23,34 +23,53 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _versioned(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+def _ours(resource: Resource, program: Program) -> bool:
     if kind(resource) == "Deployment":
-        if not needs_gate(resource, program) or not any(label(j, JOB) for j in migrations_of(resource, program)):
-            return
-    elif not (is_migration(resource) and label(resource, JOB)):
+        return needs_gate(resource, program) and any(label(j, JOB) for j in migrations_of(resource, program))
+    return is_migration(resource) and label(resource, JOB) is not None
+
+
+def _versioned(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    named = [i for i in images(resource, init=False) if i.tag or i.digest] if _ours(resource, program) else []
+    if not named:
         return
-    named = [i for i in images(resource, init=False) if i.tag or i.digest]
-    if named and not any(_is_in(image, resource.name) for image in named):
-        version = named[0].tag or "VERSION"
-        example = f"{label(resource, NAME) or resource.name}-{version}"
+    version = named[0].tag or "VERSION"
+    example = f"{label(resource, NAME) or resource.name}-{version}{'-migrate' if kind(resource) == 'Job' else ''}"
+    if not any(_is_in(image, resource.name) for image in named):
         yield Finding(
             f"its name in Pulumi's state does not have its version {version}, so an update changes or replaces the one that serves",
-            f"Name it {example}{'-migrate' if kind(resource) == 'Job' else ''}",
+            f"Name it {example}",
+        )
+    name = object_name(resource)
+    if name is not None and not any(_is_in(image, name) for image in named):
+        yield Finding(
+            f"its name in Kubernetes, {name}, does not have its version {version}: two versions would be one object, which the old one's deletion takes away",
+            f"Name it {_slug(example)}, or leave metadata.name out",
         )
 
 
+def _selects_its_own(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    if kind(resource) == "Deployment" and _ours(resource, program):
+        labels = get(selector(resource), "matchLabels") or {}
+        if not any(name in labels for name in (VERSION, "version")):
+            yield Finding(
+                "its selector does not have its version, so that two versions' Deployments would fight over each other's pods",
+                f"Add {VERSION} to its selector and to the labels of its pods",
+            )
+
+
 def _is_in(image: Image, name: str) -> bool:
-    """The whole tag, or its beginning where it is long, as a part of the name of its own: 1.1.0 is not in ledger-11.1.0."""
-    text = image.tag or (image.digest or "").removeprefix("sha256:")[:8]
-    return re.search(rf"(^|-){re.escape(_slug(text)[:20])}", _slug(name)) is not None
+    """The tag as a part of the name of its own, or its beginning where it is long: 1.1.0 is not in ledger-11.1.0."""
+    text = image.tag or (image.digest or "").removeprefix("sha256:")
+    return re.search(rf"(^|-){re.escape(_slug(text)[:12].strip('-'))}", _slug(name)) is not None
 
 
 RULE = StackRule(
     name="versioned-names",
-    description="The Deployment and the migration Job of a labelled module have their version in their logical names.",
+    description="The Deployment and the migration Job of a labelled module have their version in their names and selectors.",
     reason="Then a version's resources are new ones to Pulumi: made first, the old ones deleted only after everything succeeded, and going back "
     "after a failure changes nothing. Programs that do not use the labels of migration Jobs are left to update in place.",
     severity="high",
     examples=Examples(PASSES, FAILS),
-    checks=(_versioned,),
+    checks=(_versioned, _selects_its_own),
 )

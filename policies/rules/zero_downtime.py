@@ -70,6 +70,16 @@ def _strategy(resource: Resource, options: Options) -> Iterator[Finding]:
         yield Finding(f"its maxUnavailable is {given}", "Set spec.strategy.rollingUpdate.maxUnavailable: 0")
 
 
+def _awaited(resource: Resource, options: Options) -> Iterator[Finding]:
+    if kind(resource) != "Deployment":
+        return
+    if annotation(resource, "pulumi.com/skipAwait") == "true" or annotation(resource, "pulumi.com/waitFor") is not None:
+        yield Finding(
+            "Pulumi does not wait until it is ready (pulumi.com/skipAwait or waitFor), so its Service would switch and the one before it go at once",
+            "Remove the annotation",
+        )
+
+
 def _serving_containers(resource: Resource) -> list[Mapping[str, Any]]:
     """The containers that have ports, or the first where none says so; a sidecar without a port serves nobody."""
     every = containers(resource, init=False)
@@ -133,5 +143,5 @@ RULE = ResourceRule(
     "runs; a pod ends before every kube-proxy has heard of it, so it must drain; an await shorter than the grace period fails a good update.",
     severity="high",
     examples=Examples(PASSES, FAILS),
-    checks=(_strategy, _probes, _times),
+    checks=(_strategy, _awaited, _probes, _times),
 )

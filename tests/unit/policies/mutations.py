@@ -37,6 +37,14 @@ def _props(key: str, *path: Any, value: Any = None) -> Callable[[Resources], Non
     return change
 
 
+def _environment(key: str, name: str, value: str) -> Callable[[Resources], None]:
+    def change(resources: Resources) -> None:
+        env = resources[key].props["spec"]["template"]["spec"]["containers"][0]["env"]
+        next(e for e in env if e["name"] == name)["value"] = value
+
+    return change
+
+
 def _without(key: str, *names: str) -> Callable[[Resources], None]:
     return lambda resources: depends(resources, key, *names)
 
@@ -130,5 +138,33 @@ MUTATIONS = (
         "The Service selects a version that is not deployed",
         "service-selects-one-version",
         _props(SERVICE, "spec", "selector", "app.kubernetes.io/version", value="1.2.0"),
+    ),
+    Mutation("The Job migrates another database", "migration-fits", _environment(JOB, "POSTGRES_DATABASE", "other")),
+    Mutation(
+        "The Job runs the service's command",
+        "migration-fits",
+        _props(JOB, *_JOB_POD, "containers", 0, "args", value=["serve"]),
+    ),
+    Mutation("The Job does not wait for the database", "migration-fits", _without(JOB, "ledger-database")),
+    Mutation("The Job's pods are none", "job-bounded", _props(JOB, "spec", "completions", value=0)),
+    Mutation(
+        "A failed Job is not run again",
+        "job-bounded",
+        _props(JOB, "metadata", "annotations", "pulumi.com/replaceUnready"),
+    ),
+    Mutation(
+        "The Deployment is not waited for",
+        "zero-downtime",
+        _props(DEPLOYMENT, "metadata", "annotations", "pulumi.com/skipAwait", value="true"),
+    ),
+    Mutation(
+        "Two versions' Deployments have one name in Kubernetes",
+        "versioned-names",
+        _props(DEPLOYMENT, "metadata", "name", value="ledger"),
+    ),
+    Mutation(
+        "The Deployment's selector lacks the version",
+        "versioned-names",
+        _props(DEPLOYMENT, "spec", "selector", "matchLabels", "app.kubernetes.io/version"),
     ),
 )
