@@ -176,6 +176,12 @@ class _Pack:
         except grpc.RpcError as e:
             raise PolicyError(f'failed to run policy pack "{self.info.name}": {e.details()}') from e
 
+    @property
+    def remediates(self) -> bool:
+        """Whether any of its policies may change what is declared."""
+        levels = getattr(self, "_levels", None) or {p.name: p.enforcementLevel for p in self.info.policies}
+        return analyzer_pb2.REMEDIATE in levels.values()
+
     def summary(self, kind: int, failed: set[str], response: Any) -> dict[str, Any]:
         left_out = failed | {n.policy_name for n in response.not_applicable}
         levels = getattr(self, "_levels", {})
@@ -250,8 +256,12 @@ class Packs:
 
     def check(self, state: ResourceState, goal: Goal, provider: ResourceState | None) -> bool:
         """Lets the packs remediate ``state.inputs`` and judge them. True if a mandatory rule forbids the step."""
+        if not self._packs:
+            return False
+        request = self._request_for(state, goal, provider, state.inputs)
         for pack in self._packs:
-            response = pack.ask("Remediate", self._request_for(state, goal, provider, state.inputs))
+            # The answer of a pack in which nothing is remediated is known; asking would cost as much as the judging.
+            response = pack.ask("Remediate", request) if pack.remediates else analyzer_pb2.RemediateResponse()
             for r in response.remediations:
                 if r.diagnostic:
                     self._violation(pack, r, state.urn, analyzer_pb2.ADVISORY, r.diagnostic)
@@ -261,11 +271,12 @@ class Packs:
                 event = {"resourceUrn": state.urn, "color": "never", "policyName": r.policyName, **pack.identity()}
                 self._events.send("policyRemediationEvent", event | {"before": masked(before), "after": masked(after)})
                 state.inputs = after
+                request = self._request_for(state, goal, provider, after)
             failed = {r.policyName for r in response.remediations}
             self._summary("policyRemediateSummaryEvent", pack, state, failed, response)
         forbidden = False
         for pack in self._packs:
-            response = pack.ask("Analyze", self._request_for(state, goal, provider, state.inputs))
+            response = pack.ask("Analyze", request)
             forbidden = self._report(pack, response.diagnostics, state.urn) or forbidden
             failed = {d.policyName for d in response.diagnostics}
             self._summary("policyAnalyzeSummaryEvent", pack, state, failed, response)

@@ -120,22 +120,21 @@ def _value_from_wire(v: struct_pb2.Value) -> Any:
 def to_wire(properties: Mapping[str, Any], *, keep_secrets: bool = True) -> struct_pb2.Struct:
     out = struct_pb2.Struct()
     for k, v in properties.items():
-        out.fields[k].CopyFrom(_value_to_wire(v, keep_secrets))
+        _fill(out.fields[k], v, keep_secrets)
     return out
 
 
-def _value_to_wire(value: Any, keep_secrets: bool) -> struct_pb2.Value:
-    out = struct_pb2.Value()
+def _fill(out: struct_pb2.Value, value: Any, keep_secrets: bool) -> None:
+    """Writes a value where it belongs: built apart and copied in, it would be copied once per level of its depth."""
     if value is None:
         out.null_value = struct_pb2.NULL_VALUE
     elif value is UNKNOWN:
         out.string_value = UNKNOWN_WIRE
     elif isinstance(value, Secret):
-        inner = _value_to_wire(value.value, keep_secrets)
-        if not keep_secrets:
-            return inner
-        out.struct_value.fields[SIGNATURE].string_value = SECRET_SIGNATURE
-        out.struct_value.fields["value"].CopyFrom(inner)
+        if keep_secrets:
+            out.struct_value.fields[SIGNATURE].string_value = SECRET_SIGNATURE
+            out = out.struct_value.fields["value"]
+        _fill(out, value.value, keep_secrets)
     elif isinstance(value, bool):
         out.bool_value = value
     elif isinstance(value, (int, float)):
@@ -143,11 +142,13 @@ def _value_to_wire(value: Any, keep_secrets: bool) -> struct_pb2.Value:
     elif isinstance(value, str):
         out.string_value = value
     elif isinstance(value, Mapping):
-        out.struct_value.CopyFrom(to_wire(value, keep_secrets=keep_secrets))
+        out.struct_value.SetInParent()
+        for k, v in value.items():
+            _fill(out.struct_value.fields[k], v, keep_secrets)
     else:
         out.list_value.SetInParent()
-        out.list_value.values.extend(_value_to_wire(v, keep_secrets) for v in value)
-    return out
+        for v in value:
+            _fill(out.list_value.values.add(), v, keep_secrets)
 
 
 # --- state --------------------------------------------------------------------------------------------------------

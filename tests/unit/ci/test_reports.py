@@ -113,6 +113,7 @@ GITHUB = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "o/r", "PULL_REQUEST": 
 GITLAB = {"GITLAB_CI": "true", "CI_PROJECT_ID": "1", "CI_MERGE_REQUEST_IID": "7", "GITLAB_TOKEN": "t0ken"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variables", "changes"), [(GITHUB, "PATCH"), (GITLAB, "PUT")], ids=["github", "gitlab"])
 def test_later_reports_replace_the_first(variables: dict[str, str], changes: str, forge: Forge, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{forge.server_port}"

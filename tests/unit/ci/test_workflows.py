@@ -56,6 +56,7 @@ def test_scripts_are_readable_by_bash(script: Path) -> None:
     assert os.access(script, os.X_OK)
 
 
+@pytest.mark.slow
 def test_actionlint_finds_nothing() -> None:
     built = any((paths.cache_dir() / "bin").glob("actionlint-*/actionlint"))
     if not built and shutil.which("go") is None:
@@ -84,6 +85,7 @@ def test_a_change_from_a_fork_gets_no_secret() -> None:
             assert "head.repo.full_name == github.repository" in job["if"], name
 
 
+@pytest.mark.slow
 def test_check_judges_every_stack() -> None:
     done = run("ci/check", "--json")
     assert done.returncode == 0, done.stderr
@@ -97,6 +99,7 @@ def test_a_stack_must_have_a_name(name: str) -> None:
     assert "usage" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_preview_that_cannot_start_leaves_a_report_and_its_exit_code(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.yaml").write_text("name: rollout\nruntime: python\n")
     done = run("ci/preview", "prod", PROJECT=str(tmp_path), PLANS=str(tmp_path / "plans"))

@@ -14,6 +14,8 @@ from tests.unit.policies.host import Host, host
 from tests.unit.policies.manifests import program
 from tests.unit.policies.mutations import MUTATIONS, Mutation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def production() -> Iterator[Host]:

@@ -13,6 +13,8 @@ from policies.rule import ResourceRule, StackRule
 from policies.rules import RULES, gate
 from tests.unit.policies.engine import Preview, preview
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.slow  # starts engines as processes of their own
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.unit.policies.engine import Preview, preview
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.slow  # starts engines as processes of their own
 
 
