@@ -38,8 +38,15 @@ test-fast: venv ## everything that needs no cluster, under 30 s
 test-unit: venv ## the same, with the engine and policy packs as processes of their own
 	@$(PYTHON) -m pytest tests/unit -q
 
-test-cluster: up ## the tests on the real cluster; K='failed and not slow' chooses some
-	@$(PYTHON) -m pytest tests/cluster -q -m cluster $(if $(K),-k "$(K)")
+# Rollouts wait more than they work, so four run at once, each in a namespace of its own; what measures runs alone.
+CLUSTER_TESTS := $(PYTHON) -m pytest tests/cluster -q
+test-cluster: up ## the tests on the real cluster; K='failed or killed' chooses some
+ifeq ($(K),)
+	@$(CLUSTER_TESTS) -m "cluster and not alone" -n 4 --dist loadgroup
+	@$(CLUSTER_TESTS) -m "cluster and alone"
+else
+	@$(CLUSTER_TESTS) -m cluster -k "$(K)"
+endif
 
 test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards
 	@TEST_KIT=1 $(PYTHON) -m pytest tests/cluster_kit -q

@@ -30,8 +30,10 @@ PACKAGES = {
     "busybox-static": "/bin/busybox",
     "catatonit": "/usr/bin/catatonit",
     "mmdebstrap": "/usr/bin/mmdebstrap",
+    # The migrator's promise to work behind a transaction pooler is tested with it; the cluster does not run it.
+    "pgbouncer": "/usr/sbin/pgbouncer",
 }
-SERVICES = ("containerd.service", "postgresql.service")
+SERVICES = ("containerd.service", "postgresql.service", "pgbouncer.service")
 POSTGRESQL_ROOT = Path("/usr/lib/postgresql")
 POSTGRESQL_OLDEST = 15
 
