@@ -174,6 +174,8 @@ def ensure_admin() -> None:
                 sql.Identifier(ADMIN), sql.Literal(info["password"])
             )
         )
+        # DROP DATABASE ... WITH (FORCE) ends an autovacuum worker that happens to be there only for such a role.
+        connection.execute(sql.SQL("GRANT pg_signal_backend TO {}").format(sql.Identifier(ADMIN)))
 
 
 def clear_leftovers() -> None:

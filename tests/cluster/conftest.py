@@ -19,6 +19,7 @@ _number = itertools.count(1)
 _INDEPENDENT = {"test_gate.py", "test_rollout_command.py"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Says which tests may run beside each other (pytest-xdist, ``--dist loadgroup``)."""
     here = Path(__file__).parent

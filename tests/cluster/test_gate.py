@@ -88,7 +88,9 @@ def test_hanging_migration_ends_by_its_deadline(stack: Stack) -> None:
     wait_for(
         "the hanging session to be gone",
         lambda: (
-            not stack.sql("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()")
+            not stack.sql(
+                "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
+            )
         ),
     )
     assert stack.schema() == schema
