@@ -38,12 +38,12 @@ test-fast: venv ## everything that needs no cluster, under 30 s
 test-unit: venv ## the same, with the engine and policy packs as processes of their own
 	@$(PYTHON) -m pytest tests/unit -q
 
-# Rollouts wait more than they work, so four run at once, each in a namespace of its own; what measures runs alone.
+# Rollouts wait more than they work, so four run at once, each in a namespace of its own; everything else has the machine to itself.
 CLUSTER_TESTS := $(PYTHON) -m pytest tests/cluster -q
 test-cluster: up ## the tests on the real cluster; K='failed or killed' chooses some
 ifeq ($(K),)
-	@$(CLUSTER_TESTS) -m "cluster and not alone" -n 4 --dist loadgroup
-	@$(CLUSTER_TESTS) -m "cluster and alone"
+	@$(CLUSTER_TESTS) -m "cluster and stacks" -n 4
+	@$(CLUSTER_TESTS) -m "cluster and not stacks"
 else
 	@$(CLUSTER_TESTS) -m cluster -k "$(K)"
 endif

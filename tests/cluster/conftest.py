@@ -15,19 +15,6 @@ from offline.workspace import Workspace
 from tests.cluster.stacks import Stack
 
 _number = itertools.count(1)
-# Their tests have a stack each and share nothing; those of any other file or folder stay together in one process.
-_INDEPENDENT = {"test_gate.py", "test_rollout_command.py"}
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Says which tests may run beside each other (pytest-xdist, ``--dist loadgroup``)."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            part = item.path.relative_to(here).parts[0]
-            if part not in _INDEPENDENT:
-                item.add_marker(pytest.mark.xdist_group(part))
 
 
 @pytest.fixture(scope="session")

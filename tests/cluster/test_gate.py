@@ -16,7 +16,7 @@ from lightkube.resources.core_v1 import Pod, ServiceAccount
 from offline import paths
 from tests.cluster.stacks import Stack, audit_lines, wait_for
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 
 def test_first_install_creates_the_database_migrates_and_serves(stack: Stack) -> None:

@@ -22,7 +22,7 @@ import automation
 from automation.verdict import Outcome, Verdict
 from tests.cluster.stacks import Stack, wait_for
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 
 @dataclass(frozen=True)

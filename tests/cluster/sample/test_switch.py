@@ -19,7 +19,7 @@ from migrator.database import Target
 from offline import paths
 from offline.sample import ranges, verify
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = pytest.mark.cluster
 
 RATE = float(os.environ.get("SWITCH_RATE", "100"))
 ROUNDS = int(os.environ.get("SWITCH_ROUNDS", "1"))
