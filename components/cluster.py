@@ -56,11 +56,13 @@ _prepared = False
 def prepare_types() -> None:
     """Makes lightkube ready to be used from several threads; the first call takes some 40 ms.
 
-    lightkube decodes with msgspec, which looks into a type on its first use. Two threads that do that at once for types
-    that have a part in common crash the process (msgspec 0.22, a segmentation fault in `decode_list`).
+    lightkube decodes with msgspec, objects and kubeconfigs alike, and msgspec looks into a type on its first use. Two threads
+    that do that at once for types that have a part in common crash the process (msgspec 0.22: segmentation faults in
+    `decode_list` and in `KubeConfig.from_env`).
     """
     global _prepared
     import msgspec
+    from lightkube import KubeConfig
     from lightkube.core import decoders
     from lightkube.resources import apps_v1, batch_v1, core_v1, discovery_v1, policy_v1
 
@@ -87,6 +89,18 @@ def prepare_types() -> None:
         with suppress(msgspec.ValidationError):
             decoders.decode_status(b"{}")
         decoders.decode_watch_event(b'{"type": "", "object": {}}')
+        KubeConfig.from_dict(
+            {
+                "clusters": [{"name": "", "cluster": {}}],
+                "contexts": [{"name": "", "context": {"cluster": ""}}],
+                "users": [
+                    {
+                        "name": "",
+                        "user": {"exec": {"apiVersion": "", "command": "", "env": [{"name": "", "value": ""}]}},
+                    }
+                ],
+            }
+        )
         _prepared = True
 
 
