@@ -10,6 +10,8 @@ from typing import Any
 from lightkube import Client
 from lightkube.resources.core_v1 import Pod
 
+from components.pod import container_security, pod_security
+
 NAME = "clients"
 RATE = 100  # requests a second; a quarter are writes
 
@@ -93,12 +95,7 @@ def _pod(namespace: str, url: str, image: str, rate: int) -> Pod:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 30,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(65_532),
         "containers": [
             {
                 "name": NAME,
@@ -106,11 +103,7 @@ def _pod(namespace: str, url: str, image: str, rate: int) -> Pod:
                 "imagePullPolicy": "IfNotPresent",
                 "args": arguments,
                 "resources": {"requests": {"cpu": "150m", "memory": "64Mi"}},
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": container_security(),
             }
         ],
     }
