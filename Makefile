@@ -42,8 +42,8 @@ test-unit: venv ## the same, with the engine and policy packs as processes of th
 CLUSTER_TESTS := $(PYTHON) -m pytest tests/cluster -q
 test-cluster: up ## the tests on the real cluster; K='failed or killed' chooses some
 ifeq ($(K),)
-	@$(CLUSTER_TESTS) -m "cluster and stacks" -n 4
-	@$(CLUSTER_TESTS) -m "cluster and not stacks"
+	@$(CLUSTER_TESTS) -m "cluster and stacks and not measures" -n 4
+	@$(CLUSTER_TESTS) -m "cluster and (not stacks or measures)"
 else
 	@$(CLUSTER_TESTS) -m cluster -k "$(K)"
 endif
