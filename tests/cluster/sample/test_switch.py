@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from lightkube.resources.core_v1 import Pod
 
 from migrator import Settings, database
 from migrator.database import Target
 from offline import paths
+from offline.demo.stage import connect
 from offline.sample import ranges, verify
 
 pytestmark = pytest.mark.cluster
@@ -73,18 +75,16 @@ class Hand:
     def migrate(self, version: str, deadline: int = 60) -> dict[str, Any]:
         """Runs the Job; gives its pod's last words and exit code."""
         name = f"ledger-{version.replace('.', '-')}-migrate"
-        pod = self.pod(self.container(version, "migrate"), restartPolicy="Never")
-        spec = {"backoffLimit": 0, "activeDeadlineSeconds": deadline, "template": {"spec": pod}}
+        template = {"spec": self.pod(self.container(version, "migrate"), restartPolicy="Never")}
+        spec = {"backoffLimit": 0, "activeDeadlineSeconds": deadline, "template": template}
         job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
         self.apply(job)
-        end = time.monotonic() + deadline + 30
-        while time.monotonic() < end:
-            found = json.loads(kubectl("get", "pods", "-n", self.name, "-l", f"job-name={name}", "-o", "json"))["items"]
-            for each in found:
-                for status in each["status"].get("containerStatuses", []):
-                    if ended := status["state"].get("terminated"):
-                        return {**json.loads(ended.get("message") or "{}"), "exit": ended["exitCode"]}
-            time.sleep(0.2)
+        # A watch, because a pod that its Job's deadline ends is gone as soon as it has said its last words.
+        with connect() as api:
+            for _, pod in api.watch(Pod, namespace=self.name, labels={"job-name": name}, server_timeout=deadline + 60):
+                for status in (pod.status and pod.status.containerStatuses) or []:
+                    if ended := status.state.terminated:
+                        return {**json.loads(ended.message or "{}"), "exit": ended.exitCode}
         raise AssertionError(f"{name} has not ended")
 
     def deploy(self, version: str, replicas: int = 2) -> None:
