@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2 as httpx
-from lightkube import ApiError, Client, ConfigError, KubeConfig
+from lightkube import ApiError, Client, ConfigError
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Event, Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.types import PatchType
 
+from components import kubeconfig
 from components.cluster import prepare_types
 
 from .errors import ClusterUnreachable
@@ -41,7 +42,7 @@ class Cluster:
         self.namespace = namespace
         self.owner = owner
         try:
-            config = KubeConfig.from_env().get(context_name=context)
+            config = kubeconfig.choose(context)
             self.context = config.context_name or context or "current"
             self.server = str(config.cluster.server)
             self._client = Client(

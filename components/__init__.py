@@ -8,6 +8,7 @@ migration  Migration: the Job that gates a version
 release    Release: Deployment, PodDisruptionBudget and Service
 guards     hooks that refuse what would break what serves
 cluster    what the guards ask the live cluster
+kubeconfig which cluster that is
 """
 
 from .errors import ProgramError

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
+from . import kubeconfig
 from .errors import ClusterUnreachable
 from .names import JOB, MODULE, NAME, OWNER, VERSION, Owner
 
@@ -121,12 +122,12 @@ class LiveCluster:
     @cached_property
     def _client(self) -> Client:
         import httpx2 as httpx
-        from lightkube import Client, KubeConfig
+        from lightkube import Client
 
         # The client is made late: a hook that never runs should not cost its import.
         prepare_types()
         client = Client(
-            config=KubeConfig.from_env().get(context_name=self._context),
+            config=kubeconfig.choose(self._context),
             namespace=self._namespace,
             timeout=httpx.Timeout(10, connect=5),
         )

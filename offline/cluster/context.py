@@ -16,7 +16,7 @@ def verify(context: str) -> str:
     """Check that the API server of a context answers this user.
 
     Args:
-        context: a name in the kubeconfig that ``KUBECONFIG`` or ``~/.kube/config`` is.
+        context: a name in the kubeconfig of what ``KUBECONFIG`` or ``~/.kube/config`` names.
 
     Returns:
         The API server's URL.
@@ -26,12 +26,14 @@ def verify(context: str) -> str:
     """
     # Imported here: it takes half a second, and the offline cluster does not need it.
     import httpx2
-    from lightkube import Client, KubeConfig
+    from lightkube import Client
     from lightkube.core.exceptions import ApiError, ConfigError
     from lightkube.resources.core_v1 import Namespace
 
+    from components import kubeconfig
+
     try:
-        single = KubeConfig.from_env().get(context_name=context)
+        single = kubeconfig.choose(context)
         server = str(single.cluster.server)
         client = Client(config=single)
         next(iter(client.list(Namespace, chunk_size=1)), None)

@@ -72,7 +72,7 @@ class Kubeconfig:
     """One context of a kubeconfig.
 
     Args:
-        source: path or content; None reads ``KUBECONFIG`` (the first file that exists), ``~/.kube/config`` or the pod's service account.
+        source: path or content; None reads ``KUBECONFIG`` (its files merged), ``~/.kube/config`` or the pod's service account.
         context: name of the context, else the current one.
         cluster: name of the cluster, else the context's.
 
@@ -109,10 +109,14 @@ class Kubeconfig:
             paths = [Path(p) for p in os.environ.get("KUBECONFIG", "").split(os.pathsep) if p] or [
                 Path.home() / ".kube/config"
             ]
-            found = next((p for p in paths if p.is_file()), None)
-            if found is None:
+            found = [p for p in paths if p.is_file()]
+            if not found:
                 return self._in_cluster()
-            text = str(found)
+            if len(found) > 1:
+                from components.kubeconfig import merge
+
+                return merge(found)
+            text = str(found[0])
         with contextlib.suppress(OSError, ValueError):  # a whole document is not a path, and may be too long for one
             path = Path(text).expanduser()
             if path.is_file():
