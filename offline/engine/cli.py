@@ -82,27 +82,11 @@ ALIASES: Final = {
     "stack remove": "stack rm", "history": "stack history", "stack export-state": "stack export", "config list": "config",
     "config ls": "config",
 }  # fmt: skip
-UNCOVERED: Final = frozenset(
-    (
-        *(
-            "new",
-            "import",
-            "watch",
-            "logs",
-            "console",
-            "env",
-            "schema",
-            "package",
-            "policy",
-            "state",
-            "org",
-            "ai",
-            "neo",
-        ),
-        *("copilot", "convert", "gen-completion", "deployment", "template", "project", "query", "replay-events", "api"),
-        *("view-trace", "do", "cloud", "insights", "generate-docs", "whatsnew", "doctor", "login-status"),
-    )
-)
+UNCOVERED: Final = frozenset({
+    "new", "import", "watch", "logs", "console", "env", "config env", "schema", "package", "policy", "state", "org", "ai", "neo", "copilot",
+    "convert", "gen-completion", "deployment", "template", "project", "query", "replay-events", "api", "view-trace", "do", "cloud",
+    "insights", "generate-docs", "whatsnew", "doctor", "login-status",
+})  # fmt: skip
 
 
 @dataclass
@@ -187,7 +171,7 @@ def _command(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     words: list[str] = []
     rest: list[str] = []
     done = skip = False
-    prefixes = {" ".join(c.split()[: i + 1]) for c in (*COMMANDS, *ALIASES) for i in range(len(c.split()))}
+    prefixes = {" ".join(c.split()[: i + 1]) for c in (*COMMANDS, *ALIASES, *UNCOVERED) for i in range(len(c.split()))}
     for word in argv:
         if done or skip or word.startswith("-"):
             rest.append(word)
@@ -206,7 +190,7 @@ def _command(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 def _unknown(command: str) -> EngineError:
     first = command.split()[0]
     groups = {c.split()[0] for c in COMMANDS}
-    if first in UNCOVERED:
+    if command in UNCOVERED or first in UNCOVERED:
         return NotCovered(f"pulumi {command}")
     if first in groups:
         covered = ", ".join(sorted(c for c in COMMANDS if c.split()[0] == first))

@@ -95,15 +95,19 @@ def environment(tmp: Path, base: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def pulumi(tmp_path: Path) -> Shell:
+def new_project(tmp: Path) -> Shell:
     """An empty project named ``test`` without a stack."""
-    project, state = tmp_path / "project", tmp_path / "state"
+    project, state = tmp / "project", tmp / "state"
     project.mkdir()
     state.mkdir()
     (project / "Pulumi.yaml").write_text("name: test\nruntime: python\n")
     (project / "__main__.py").write_text(PROGRAM)
-    return Shell(project, state, environment(tmp_path, os.environ))
+    return Shell(project, state, environment(tmp, os.environ))
+
+
+@pytest.fixture
+def pulumi(tmp_path: Path) -> Shell:
+    return new_project(tmp_path)
 
 
 @pytest.fixture
