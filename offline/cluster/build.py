@@ -1,4 +1,4 @@
-"""Builds the cluster's executables from Go modules, once per version, into the cache.
+"""Builds the cluster's executables, and those of the images of Go programs, from Go modules, once per version, into the cache.
 
 Each directory below ``tools/`` is a Go module without Go code: a ``go.mod`` that pins one upstream release and lists
 its commands as ``tool``, and the ``go.sum`` that fixes every byte. The registry of Go modules is the only thing
@@ -83,6 +83,10 @@ GROUPS = (
     ),
 )  # fmt: skip
 
+# What goes into images rather than onto the node. Built when such an image is first wanted: a demo needs neither.
+CADDY = Group("caddy", "github.com/caddyserver/caddy/v2", {"caddy": "github.com/caddyserver/caddy/v2/cmd/caddy"})
+NATS = Group("nats", "github.com/nats-io/nats-server/v2", {"nats-server": "github.com/nats-io/nats-server/v2"})
+
 
 def executable(name: str) -> Path | None:
     """Where the executable ``name`` is or will be built; None for a name that is not built here."""
@@ -105,14 +109,27 @@ def require(name: str) -> Path:
 
 
 def build_all(progress: Progress) -> None:
-    """Build every executable that the cache does not have.
+    """Build every executable of the cluster that the cache does not have.
+
+    Raises:
+        BuildError: see :func:`build`.
+    """
+    for group in GROUPS:
+        build(group, progress)
+
+
+def build(group: Group, progress: Progress) -> Path:
+    """Build a release's executables, those that the cache does not have.
+
+    Returns:
+        The directory they are in.
 
     Raises:
         BuildError: Go is missing or too old, a module cannot be fetched, or a package does not compile.
     """
-    for group in GROUPS:
-        if group.missing():
-            _build(group, progress)
+    if group.missing():
+        _build(group, progress)
+    return group.directory()
 
 
 def _build(group: Group, progress: Progress) -> None:

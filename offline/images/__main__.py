@@ -1,4 +1,4 @@
-"""`python -m offline.images build|load|list`: the images of the migrator and of the sample's versions."""
+"""`python -m offline.images build|load|list`: the images of the migrator and of the sample's versions, and those of Go programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Builds the images by following their Dockerfiles, and loads them into containerd.",
     )
     parser.add_argument("command", choices=["build", "load", "list"])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="such as migrator:1 or ledger:1.1.0; all without")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="such as migrator:1 or ledger:1.1.0; gateway and nats, built from Go modules, when named; without, all others",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object to stdout")
     parser.add_argument(
         "--address",
@@ -32,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="containerd's socket (default: CONTAINERD_ADDRESS, or the offline cluster's)",
     )
     parsed = parser.parse_args(arguments)
-    known = catalogue.names()
-    wanted = [_full(name) for name in parsed.names] or known
-    if unknown := [name for name in wanted if name not in known]:
+    known = [*catalogue.names(), *catalogue.go_names()]
+    wanted = [each for name in parsed.names for each in _matching(name, known)] or catalogue.names()
+    if unknown := [name for name in parsed.names if not _matching(name, known)]:
         parser.error(f"no image {', '.join(unknown)}; there are {', '.join(known)}")
     if parsed.command == "load" and os.environ.get("KUBE_CONTEXT"):
         _say(f"KUBE_CONTEXT is set: push {catalogue.LEDGER} and the others to a registry of that cluster yourself")
@@ -84,8 +89,10 @@ def _run(command: str, wanted: list[str], containerd: Containerd, *, as_json: bo
     return 0
 
 
-def _full(name: str) -> str:
-    return name if name.startswith("localhost/") else f"localhost/rollout/{name}"
+def _matching(name: str, known: Sequence[str]) -> list[str]:
+    """The images of a name: one, or all versions where no tag is given."""
+    full = name if name.startswith("localhost/") else f"localhost/rollout/{name}"
+    return [each for each in known if full in (each, each.rpartition(":")[0])]
 
 
 def _say(line: str) -> None:

@@ -112,11 +112,16 @@ class Builder:
 
     def __init__(self, context: Path, cache: Path, say: Say) -> None:
         self._context = context
+        self._cache = cache
         self._say = say
         self.blobs = cache / "blobs"
         self._steps = cache / "steps"
         for directory in (self.blobs, self._steps):
             directory.mkdir(parents=True, exist_ok=True)
+
+    def within(self, context: Path) -> Builder:
+        """Gives a builder with the same cache whose COPY takes files from another directory."""
+        return Builder(context, self._cache, self._say)
 
     def base(self) -> State:
         """Gives the base image, making it where it is not in the cache."""
