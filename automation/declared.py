@@ -34,7 +34,7 @@ class _NoCluster:
     def is_active(self, job: str) -> bool:  # noqa: ARG002
         return False
 
-    def users(self, secret: str) -> list[str]:  # noqa: ARG002
+    def users(self, kind: str, name: str) -> list[str]:  # noqa: ARG002
         return []
 
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:  # noqa: ARG002

@@ -38,7 +38,7 @@ class PodFacts:
         module: it belongs to.
         version: label; empty where the pod has none.
         job: name of the Job that made it, empty for a Deployment's pod.
-        kind: "migrate" or "database" for a Job's pod, "serve" for a Deployment's.
+        kind: "migrate", "database" or "validate" for a Job's pod, "serve" for a Deployment's.
         container: its only or first container.
         phase: Pending, Running, Succeeded, Failed.
         ready: the Ready condition.

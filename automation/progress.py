@@ -79,7 +79,9 @@ class Narrator:
     def _text(self, step: Step, took: float) -> str:
         version = step.version
         if step.kind == "Job" and not step.deletes and step.op != "replace":
-            what = f"migration to {version}" if step.part == "migration" else "database"
+            what = {"migration": f"migration to {version}", "database": "database"}.get(
+                step.part, "configuration check"
+            )
             return {
                 "started": f"{what}: Job {step.object_name}",
                 "done": f"{what}: done in {took:.1f} s",
@@ -115,7 +117,7 @@ class Narrator:
             return  # said when it was given up
         code = f" (SQLSTATE {words.sqlstate})" if words.sqlstate else ""
         place = f" at {words.place}" if words.place else ""
-        what = "migration" if pod.kind == "migrate" else "database Job"
+        what = {"migrate": "migration", "database": "database Job"}.get(pod.kind, "configuration check")
         self.say(f"{what} failed{place}: {words.message}{code}", pod.module, "cause")
 
     def pod_changed(self, pod: PodFacts, ready: int, total: int) -> None:

@@ -105,7 +105,7 @@ class JobReport:
 
     Args:
         name: of the Job.
-        kind: "migrate" or "database".
+        kind: "migrate", "database", or "validate" for a gateway's configuration.
         logs: its last lines.
         words: why it ended.
         state: why its pod could not run (ImagePullBackOff, ...), or empty.
@@ -353,6 +353,9 @@ def _judge_module(
     failed = [s for s in steps if s.phase == "failed"]
     changed = [s for s in steps if s.changes]
     job_failure = _failed_job(failed, changed, watched, run, interrupted)
+    if job_failure and job_failure.kind == "validate":
+        detail = f"its configuration is rejected: {job_failure.state or job_failure.words.message}"
+        return replace(verdict, outcome=Outcome.ROLLOUT_FAILED, detail=detail, job=job_failure)
     if job_failure:
         return replace(verdict, outcome=Outcome.MIGRATION_FAILED, job=job_failure)
     pods = tuple(watched.pods.get(name, ()))
@@ -400,7 +403,8 @@ def _failed_job(
         seen = watched.jobs.get(step.object_name)
         if interrupted and not (seen and seen.failed):
             continue  # the engine was told to stop waiting for it; the Job itself goes on
-        report = seen or JobReport(step.object_name or step.name, "database" if step.part == "database" else "migrate")
+        kind = {"database": "database", "migration": "migrate"}.get(step.part, "validate")
+        report = seen or JobReport(step.object_name or step.name, kind)
         if not report.words.message and not report.state:
             report = replace(report, words=replace(report.words, message=_first_error(run, step)))
         return replace(report, failed=True)

@@ -6,6 +6,7 @@ module     Module: Database, Migration, Release
 database   Database: the credentials' Secret and the Job that makes the database
 migration  Migration: the Job that gates a version
 release    Release: Deployment, PodDisruptionBudget and Service
+gateway    Gateway: Caddyfile, its validation, the release behind it, Ingress
 guards     hooks that refuse what would break what serves
 cluster    what the guards ask the live cluster
 kubeconfig which cluster that is

@@ -43,8 +43,8 @@ class Cluster(Protocol):
 
     def is_active(self, job: str) -> bool: ...
 
-    def users(self, secret: str) -> list[str]:
-        """The Deployments whose pods take an environment variable from a Secret."""
+    def users(self, kind: str, name: str) -> list[str]:
+        """The Deployments whose pods take an environment variable from a Secret, or mount a ConfigMap."""
 
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
         """Whether the object exists, and the owner label it carries."""
@@ -65,18 +65,20 @@ def prepare_types() -> None:
     import msgspec
     from lightkube import KubeConfig
     from lightkube.core import decoders
-    from lightkube.resources import apps_v1, batch_v1, core_v1, discovery_v1, policy_v1
+    from lightkube.resources import apps_v1, batch_v1, core_v1, discovery_v1, networking_v1, policy_v1
 
     kinds = (
         core_v1.Service,
         core_v1.Pod,
         core_v1.Event,
         core_v1.Namespace,
+        core_v1.ConfigMap,
         core_v1.Secret,
         core_v1.ServiceAccount,
         apps_v1.Deployment,
         batch_v1.Job,
         discovery_v1.EndpointSlice,
+        networking_v1.Ingress,
         policy_v1.PodDisruptionBudget,
     )
     with _preparing:
@@ -191,24 +193,29 @@ class LiveCluster:
         found = self._get(lambda: self._client.get(Job, job))
         return bool(found and found.status and found.status.active)
 
-    def users(self, secret: str) -> list[str]:
+    def users(self, kind: str, name: str) -> list[str]:
         from lightkube.resources.apps_v1 import Deployment
 
         with self._reachable():
             deployments = list(self._client.list(Deployment))
 
         def refers(deployment: Any) -> bool:
-            variables = [v for c in deployment.spec.template.spec.containers for v in c.env or []]
+            pod = deployment.spec.template.spec
+            if kind == "ConfigMap":
+                return any(v.configMap and v.configMap.name == name for v in pod.volumes or [])
+            variables = [v for c in pod.containers for v in c.env or []]
             references = [v.valueFrom.secretKeyRef for v in variables if v.valueFrom]
-            return any(r and r.name == secret for r in references)
+            return any(r and r.name == name for r in references)
 
         return [d.metadata.name for d in deployments if refers(d)]
 
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
-        from lightkube.resources import apps_v1, batch_v1, core_v1, policy_v1
+        from lightkube.resources import apps_v1, batch_v1, core_v1, networking_v1, policy_v1
 
         kinds: dict[str, Any] = {
+            "ConfigMap": core_v1.ConfigMap,
             "Deployment": apps_v1.Deployment,
+            "Ingress": networking_v1.Ingress,
             "Job": batch_v1.Job,
             "Namespace": core_v1.Namespace,
             "PodDisruptionBudget": policy_v1.PodDisruptionBudget,

@@ -58,11 +58,11 @@ class StillServing(ProgramError):
 
 
 class StillUsed(ProgramError):
-    """A Secret must not be deleted while the pods of a Deployment are started with it."""
+    """A Secret or ConfigMap must not be deleted while the pods of a Deployment are started with it."""
 
-    def __init__(self, secret: str, deployments: Sequence[str]) -> None:
+    def __init__(self, kind: str, name: str, deployments: Sequence[str]) -> None:
         super().__init__(
-            f"Secret {secret} is used by Deployment {', '.join(deployments)}; it stays until that one is gone or changed"
+            f"{kind} {name} is used by Deployment {', '.join(deployments)}; it stays until that one is gone or changed"
         )
 
 

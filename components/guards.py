@@ -79,6 +79,10 @@ class Guards:
         return pulumi.ResourceHookBinding(before_create=[self.ours_or_new], before_delete=[self.keep_used])
 
     @property
+    def mounted(self) -> pulumi.ResourceHookBinding:
+        return self.secret
+
+    @property
     def serving(self) -> pulumi.ResourceHookBinding:
         return pulumi.ResourceHookBinding(before_create=[self.ours_or_new], before_delete=[self.keep_serving])
 
@@ -117,10 +121,11 @@ class Rules:
             raise StillServing(inputs["kind"], inputs["metadata"]["name"], labels[NAME], labels[VERSION])
 
     def keep_used(self, args: Args) -> None:
-        """Refuses to delete a Secret that a Deployment's next pod would look for."""
-        name = _plain(args.old_inputs)["metadata"]["name"]
-        if users := self.cluster.users(name):
-            raise StillUsed(name, users)
+        """Refuses to delete a Secret or ConfigMap that a Deployment's next pod would look for."""
+        inputs = _plain(args.old_inputs)
+        kind, name = inputs["kind"], inputs["metadata"]["name"]
+        if users := self.cluster.users(kind, name):
+            raise StillUsed(kind, name, users)
 
     def let_finish(self, args: Args) -> None:
         """Waits for a running Job to end before it is deleted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -28,6 +28,7 @@ def gate_job(
     service_account: str,
     scope: Scope,
     opts: pulumi.ResourceOptions,
+    volumes: Sequence[Mapping[str, Any]] = (),
 ) -> k8s.batch.v1.Job:
     """Declares a Job named ``<name>-<hash of its pod>``.
 
@@ -46,6 +47,7 @@ def gate_job(
         service_account: whose image pull secrets count.
         scope: namespace, owner, provider.
         opts: parent, dependencies and hooks.
+        volumes: that the container mounts.
     """
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -65,6 +67,8 @@ def gate_job(
             }
         ],
     }
+    if volumes:
+        pod["volumes"] = list(volumes)
     return k8s.batch.v1.Job(
         logical_name,
         metadata=scope.metadata(

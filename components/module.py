@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from settings import StackSettings
+from settings import ModuleSettings, StackSettings
 
 from .database import Database
 from .migration import Migration
@@ -34,13 +34,7 @@ class Module(pulumi.ComponentResource):
         module, version = settings.modules[name], settings.version(name)
         earlier = [other.release.service for other in after]
         scope = scope.under(self)
-        account = k8s.core.v1.ServiceAccount(
-            name,
-            metadata=scope.metadata(name, {NAME: name}),
-            automount_service_account_token=False,
-            image_pull_secrets=[{"name": s} for s in module.image_pull_secrets],
-            opts=scope.resource(self),
-        )
+        account = service_account(name, module, scope)
         env: list[dict[str, Any]] = []
         gate: list[pulumi.Resource] = list(earlier)
         if module.database:
@@ -67,3 +61,14 @@ class Module(pulumi.ComponentResource):
         env += [{"name": k, "value": v} for k, v in own.items()]
         self.release = Release(name, version, module, env, account, gate, scope)
         self.register_outputs({"version": str(version)})
+
+
+def service_account(name: str, module: ModuleSettings, scope: Scope) -> k8s.core.v1.ServiceAccount:
+    """The account of a module's pods and Jobs: without a token, for its image pull secrets."""
+    return k8s.core.v1.ServiceAccount(
+        name,
+        metadata=scope.metadata(name, {NAME: name}),
+        automount_service_account_token=False,
+        image_pull_secrets=[{"name": s} for s in module.image_pull_secrets],
+        opts=scope.resource(scope.parent),
+    )

@@ -16,6 +16,7 @@ PART_OF = "app.kubernetes.io/part-of"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OWNER = "rollout.formance.com/owner"
 MODULE = "rollout.formance.com/module"
+REVISION = "rollout.formance.com/revision"
 MODULE_VERSION = "rollout.formance.com/version"
 JOB = "rollout.formance.com/job"
 NO_DATABASE = "rollout.formance.com/no-database"
@@ -40,9 +41,9 @@ class Owner:
         return {MANAGED_BY: "pulumi", PART_OF: self.stack[:63], OWNER: self.label}
 
 
-def pod_labels(module: str, version: Version) -> dict[str, str]:
-    """What a Deployment and the Service select: one module at one version."""
-    return {NAME: module, VERSION: version.label}
+def pod_labels(module: str, version: Version, revision: str = "") -> dict[str, str]:
+    """What a Deployment and the Service select: one module at one version, and with one configuration where it has such."""
+    return {NAME: module, VERSION: version.label} | ({REVISION: revision} if revision else {})
 
 
 def job_labels(module: str, kind: str, version: Version | None = None) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -19,11 +20,30 @@ from .scope import Scope
 AWAIT_SLACK_SECONDS = 30
 
 
+@dataclass(frozen=True)
+class Mount:
+    """A volume of a pod and where its container has it."""
+
+    name: str
+    path: str
+    source: Mapping[str, Any]
+    read_only: bool = True
+
+    @property
+    def volume(self) -> dict[str, Any]:
+        return {"name": self.name, **self.source}
+
+    @property
+    def mount(self) -> dict[str, Any]:
+        return {"name": self.name, "mountPath": self.path, **({"readOnly": True} if self.read_only else {})}
+
+
 class Release(pulumi.ComponentResource):
     """The versioned Deployment with its PodDisruptionBudget, behind the module's one Service.
 
     The version is in the Deployment's logical name: a new version is a new resource, made first; the old one is deleted at
-    the end of an update in which everything has succeeded.
+    the end of an update in which everything has succeeded. So it is with a new revision, the hash of a configuration that is
+    versioned like a version.
     """
 
     def __init__(
@@ -35,10 +55,15 @@ class Release(pulumi.ComponentResource):
         service_account: k8s.core.v1.ServiceAccount,
         gate: Sequence[pulumi.Resource],
         scope: Scope,
+        *,
+        revision: str = "",
+        mounts: Sequence[Mount] = (),
+        ports: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__("rollout:index:Release", module, None, scope.component())
-        labels = pod_labels(module, version)
-        name = f"{module}-{version.slug}"
+        labels = pod_labels(module, version, revision)
+        suffix = f"-{revision}" if revision else ""
+        name = f"{module}-{version.slug}{suffix}"
         await_seconds = (
             max(settings.progress_deadline_seconds, settings.termination_grace_period_seconds) + AWAIT_SLACK_SECONDS
         )
@@ -47,7 +72,7 @@ class Release(pulumi.ComponentResource):
             # Said aloud, so that the policy pack can tell a module without a migration from a forgotten one.
             annotations[NO_DATABASE] = "true"
         self.deployment = k8s.apps.v1.Deployment(
-            f"{module}-{version}",
+            f"{module}-{version}{suffix}",
             metadata=scope.metadata(name, labels, annotations),
             spec={
                 "replicas": settings.replicas,
@@ -57,13 +82,13 @@ class Release(pulumi.ComponentResource):
                 "revisionHistoryLimit": 2,
                 "template": {
                     "metadata": {"labels": {**scope.owner.labels, **labels}},
-                    "spec": _pod(module, version, settings, env),
+                    "spec": _pod(module, version, settings, env, mounts, ports or {}),
                 },
             },
             opts=scope.serving(self, depends_on=[service_account, *gate]),
         )
         self.budget = k8s.policy.v1.PodDisruptionBudget(
-            f"{module}-{version}",
+            f"{module}-{version}{suffix}",
             metadata=scope.metadata(name, labels),
             spec={"maxUnavailable": 1, "selector": {"matchLabels": labels}},
             opts=scope.serving(self, depends_on=[*gate]),
@@ -81,7 +106,14 @@ class Release(pulumi.ComponentResource):
         self.register_outputs({"version": str(version)})
 
 
-def _pod(module: str, version: Version, settings: ModuleSettings, env: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _pod(
+    module: str,
+    version: Version,
+    settings: ModuleSettings,
+    env: Sequence[dict[str, Any]],
+    mounts: Sequence[Mount],
+    ports: Mapping[str, int],
+) -> dict[str, Any]:
     probe = settings.probe
     http = {
         "httpGet": {"path": probe.path, "port": "http"},
@@ -94,7 +126,10 @@ def _pod(module: str, version: Version, settings: ModuleSettings, env: Sequence[
         "imagePullPolicy": "IfNotPresent",
         "args": list(settings.args),
         "env": list(env),
-        "ports": [{"name": "http", "containerPort": settings.port, "protocol": "TCP"}],
+        "ports": [
+            {"name": each, "containerPort": port, "protocol": "TCP"}
+            for each, port in {"http": settings.port, **ports}.items()
+        ],
         "readinessProbe": {**http, "failureThreshold": probe.readiness_failures},
         "livenessProbe": {**http, "failureThreshold": probe.liveness_failures},
         "resources": settings.resources.model_dump(),
@@ -105,7 +140,7 @@ def _pod(module: str, version: Version, settings: ModuleSettings, env: Sequence[
         # Kubernetes' own sleep: an image need not have a shell. The pod has left the Service by then, but not every
         # kube-proxy knows it yet.
         container["lifecycle"] = {"preStop": {"sleep": {"seconds": settings.drain_seconds}}}
-    return {
+    pod: dict[str, Any] = {
         "serviceAccountName": module,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -113,3 +148,7 @@ def _pod(module: str, version: Version, settings: ModuleSettings, env: Sequence[
         "securityContext": pod_security(settings.run_as_user),
         "containers": [container],
     }
+    if mounts:
+        container["volumeMounts"] = [mount.mount for mount in mounts]
+        pod["volumes"] = [mount.volume for mount in mounts]
+    return pod

@@ -66,5 +66,8 @@ class Scope:
     def serving(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         return self._options(parent, depends_on, self.guards.serving)
 
+    def mounted(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+        return self._options(parent, depends_on, self.guards.mounted)
+
     def secret(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         return self._options(parent, depends_on, self.guards.secret)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -9,6 +11,7 @@ from settings import StackSettings, Version
 
 from .cluster import Cluster
 from .errors import Downgrade
+from .gateway import Gateway
 from .guards import Guards
 from .module import Module
 from .names import Owner
@@ -29,7 +32,8 @@ class Stack(pulumi.ComponentResource):
     """
 
     def __init__(self, settings: StackSettings, cluster: Cluster, owner: Owner) -> None:
-        refuse_downgrades(settings, cluster)
+        serving = cluster.serving()
+        refuse_downgrades(settings, serving)
         super().__init__("rollout:index:Stack", settings.stack, None)
         provider = k8s.Provider(
             "kubernetes",
@@ -41,11 +45,17 @@ class Stack(pulumi.ComponentResource):
         scope = Scope(settings.namespace_name, owner, provider, Guards.register(cluster, owner), self)
         if settings.namespace.create:
             scope = scope.under(self, [_namespace(settings.namespace_name, scope)])
-        self.modules: dict[str, Module] = {}
-        for name in settings.in_order():
-            self.modules[name] = Module(
-                name, settings, scope, [self.modules[d] for d in settings.modules[name].depends_on]
-            )
+        gateway = settings.gateway_module
+        modules: dict[str, Module] = {}
+        for name in (n for n in settings.in_order() if n != gateway):
+            modules[name] = Module(name, settings, scope, [modules[d] for d in settings.modules[name].depends_on])
+        self.modules: dict[str, Module | Gateway] = {**modules}
+        if gateway:
+            # Last, behind what it leads to. But a module that serves goes on to do so, whatever becomes of its upgrade, and
+            # a failure of one module must not keep the others, the gateway among them, from theirs.
+            told = settings.modules[gateway].depends_on
+            awaited = [m.release.service for n, m in modules.items() if n not in serving or n in told]
+            self.modules[gateway] = Gateway(gateway, settings, scope, awaited)
         self.register_outputs({"namespace": settings.namespace_name})
 
 
@@ -57,12 +67,12 @@ def _namespace(name: str, scope: Scope) -> k8s.core.v1.Namespace:
     )
 
 
-def refuse_downgrades(settings: StackSettings, cluster: Cluster) -> None:
+def refuse_downgrades(settings: StackSettings, serving: Mapping[str, str]) -> None:
     """Compares what is wanted with what serves; versions that cannot be ordered pass."""
-    for name, label in cluster.serving().items():
+    for name, label in serving.items():
         module = settings.modules.get(name)
         if module is None or module.allow_downgrade:
             continue
-        wanted, serving = settings.version(name), Version(label)
-        if wanted.is_older_than(serving):
-            raise Downgrade(name, str(serving), str(wanted))
+        wanted, serves = settings.version(name), Version(label)
+        if wanted.is_older_than(serves):
+            raise Downgrade(name, str(serves), str(wanted))

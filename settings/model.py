@@ -6,37 +6,14 @@ Names in the configuration are written as in Kubernetes (``activeDeadlineSeconds
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, field_validator, model_validator
 
-from .errors import SettingsError
+from .base import EnvironmentName, Label, ModuleName, Quantity, Settings, VersionText
+from .gateway import GatewaySettings, Route
 from .postgres import PostgresServer
 from .versions import Version
-
-
-def _version(text: str) -> str:
-    try:
-        Version.parse(text)
-    except SettingsError as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-VersionText = Annotated[str, AfterValidator(_version)]
-# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names. Room is left for what follows a
-# module's name in its objects' names: "<module>-<version>-migrate-<hash>" must stay a DNS label.
-ModuleName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,22}[a-z0-9])?$")]
-Label = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Quantity = Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
-
-
-class Settings(BaseModel):
-    """Frozen, strict about names: a setting nobody reads is a slip."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class PostgresSettings(Settings):
@@ -142,6 +119,7 @@ class StackSettings(Settings):
     postgres: PostgresSettings | None = None
     versions: str | None = Field(None, description="file with the versions of the modules, relative to Pulumi.yaml")
     namespace: NamespaceSettings = NamespaceSettings()
+    gateway: GatewaySettings = GatewaySettings()
     migrator_image: str = Field("localhost/rollout/migrator:1", description="image that creates databases")
     context: str | None = Field(None, description="kubeconfig context; default: the current one")
     debug: bool = False
@@ -162,6 +140,18 @@ class StackSettings(Settings):
             for other in module.depends_on:
                 if other not in self.modules:
                     raise ValueError(f"modules.{name}.dependsOn names {other!r}, which is not a module of this stack")
+        if self.gateway.ingress and not self.gateway_module:
+            raise ValueError("gateway.ingress leads to the gateway, but the stack has no module named gateway")
+        if self.gateway_module:
+            grace = self.modules[self.gateway_module].termination_grace_period_seconds
+            if self.gateway.shutdown_seconds >= grace:
+                raise ValueError(
+                    f"gateway.shutdownSeconds ({self.gateway.shutdown_seconds}) must be less than "
+                    f"modules.{self.gateway_module}.terminationGracePeriodSeconds ({grace})"
+                )
+        for name, module in self.modules.items():
+            if name != self.gateway_module and self.gateway_module in module.depends_on:
+                raise ValueError(f"modules.{name}.dependsOn names the gateway, which goes last")
         self.in_order()
         return self
 
@@ -186,6 +176,16 @@ class StackSettings(Settings):
         for name in self.modules:
             visit(name, ())
         return done
+
+    @property
+    def gateway_module(self) -> str | None:
+        """The module that is the stack's gateway."""
+        return "gateway" if "gateway" in self.modules else None
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The modules that the gateway leads to."""
+        return tuple(Route(name, m.probe.path) for name, m in self.modules.items() if name != self.gateway_module)
 
     def server(self, module: str) -> PostgresServer:
         """The PostgreSQL server of a module that has a database."""

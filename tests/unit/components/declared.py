@@ -43,8 +43,8 @@ class FakeCluster:
     def is_active(self, job: str) -> bool:
         return job in self.jobs
 
-    def users(self, secret: str) -> list[str]:
-        return self.secrets.get(secret, [])
+    def users(self, kind: str, name: str) -> list[str]:
+        return self.secrets.get(name, [])
 
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
         return ((kind, name) in self.owners, self.owners.get((kind, name)))

@@ -178,10 +178,10 @@ def test_a_modules_own_value_of_a_variable_wins_and_no_name_is_there_twice() -> 
 
 
 def test_a_module_without_a_database_has_no_migration() -> None:
-    stack = declare({"gateway": {"image": "example.org/gateway", "version": "1.0.0", "database": False}}, postgres=None)
+    stack = declare({"wallets": {"image": "example.org/wallets", "version": "1.0.0", "database": False}}, postgres=None)
     assert not [k for k in stack if k.startswith(("Job/", "Secret/"))]
     assert (
-        stack["Deployment/gateway-1.0.0"].inputs["metadata"]["annotations"]["rollout.formance.com/no-database"]
+        stack["Deployment/wallets-1.0.0"].inputs["metadata"]["annotations"]["rollout.formance.com/no-database"]
         == "true"
     )
 

@@ -61,8 +61,8 @@ def test_a_deployment_nothing_selects_may_go(services: dict[str, dict[str, str]]
 def test_a_secret_that_a_deployment_uses_is_not_deleted() -> None:
     rules = Rules(FakeCluster(secrets={"ledger-postgres-1": ["ledger-1-0-0"]}), OWNER)
     with pytest.raises(StillUsed, match="ledger-1-0-0"):
-        rules.keep_used(args(metadata={"name": "ledger-postgres-1"}))
-    rules.keep_used(args(metadata={"name": "ledger-postgres-2"}))
+        rules.keep_used(args(kind="Secret", metadata={"name": "ledger-postgres-1"}))
+    rules.keep_used(args(kind="Secret", metadata={"name": "ledger-postgres-2"}))
 
 
 def test_an_object_of_this_stack_is_taken_over() -> None:

@@ -1,0 +1,127 @@
+"""The gateway: Caddy before every module of the stack, behind a gate of its own.
+
+Its configuration is part of what is versioned: a ConfigMap that never changes, named by its content, and a Deployment for
+each pair of version and configuration. So a configuration that Caddy rejects halts the update, like a migration that fails,
+and the gateway that serves keeps the file it was started with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from settings import StackSettings
+
+from .caddyfile import METRICS_PORT, caddyfile
+from .job import gate_job
+from .module import service_account
+from .names import MODULE, NAME, digest, job_labels
+from .release import Mount, Release
+from .scope import Scope
+
+_DIRECTORY = "/gateway"
+_DATA = "/data"
+_CONFIG = ["--config", f"{_DIRECTORY}/Caddyfile", "--adapter", "caddyfile"]
+_VALIDATION_SECONDS = 60
+
+
+class Gateway(pulumi.ComponentResource):
+    """The gateway at the version and with the configuration that the settings ask for.
+
+    Args:
+        name: of the gateway's module, its Service and its service account.
+        settings: of the whole stack.
+        scope: where to declare its resources.
+        after: what must be there before it: the modules that do not serve yet, and those it is told to wait for.
+    """
+
+    release: Release
+
+    def __init__(self, name: str, settings: StackSettings, scope: Scope, after: Sequence[pulumi.Resource] = ()) -> None:
+        # A module like the others for whoever looks at the stack.
+        super().__init__("rollout:index:Module", name, None, scope.component())
+        module, version, gateway = settings.modules[name], settings.version(name), settings.gateway
+        scope = scope.under(self)
+        account = service_account(name, module, scope)
+        debug = settings.debug if module.debug is None else module.debug
+        # The gateway drains by itself, and better than a pause before it is told to stop: it asks its clients to leave.
+        grace = module.termination_grace_period_seconds - gateway.shutdown_seconds
+        content = {"Caddyfile": caddyfile(settings.routes, gateway, grace_seconds=max(1, grace - 2), debug=debug)}
+        revision = digest(content)
+        config = k8s.core.v1.ConfigMap(
+            f"{name}-{revision}",
+            metadata=scope.metadata(f"{name}-{revision}", {NAME: name, MODULE: name}),
+            immutable=True,
+            data=content,
+            opts=scope.mounted(self),
+        )
+        mounts = [
+            Mount("gateway", _DIRECTORY, {"configMap": {"name": f"{name}-{revision}"}}),
+            Mount("data", _DATA, {"emptyDir": {"sizeLimit": "64Mi"}}, read_only=False),
+        ]
+        env = [
+            # Where Caddy may write: it has no home.
+            {"name": "XDG_CONFIG_HOME", "value": _DATA},
+            {"name": "XDG_DATA_HOME", "value": _DATA},
+            {"name": "STACK", "value": settings.stack},
+            *({"name": k, "value": v} for k, v in sorted(module.env.items())),
+        ]
+        validation = gate_job(
+            f"{name}-{version}-{revision}-validate",
+            f"{name}-{version.slug}-validate",
+            container={
+                "name": "validate",
+                "image": version.image(module.image),
+                "args": ["validate", *_CONFIG],
+                "env": env,
+                "volumeMounts": [mount.mount for mount in mounts],
+            },
+            volumes=[mount.volume for mount in mounts],
+            labels=job_labels(name, "validate", version),
+            active_deadline_seconds=_VALIDATION_SECONDS,
+            backoff_limit=0,
+            run_as_user=module.run_as_user,
+            service_account=name,
+            scope=scope,
+            opts=scope.job(self, depends_on=[account, config, *after]),
+        )
+        self.release = Release(
+            name,
+            version,
+            module.model_copy(update={"args": ("run", *_CONFIG), "database": False, "drain_seconds": 0}),
+            env,
+            account,
+            [validation, config, *after],
+            scope,
+            revision=revision,
+            mounts=mounts,
+            ports={"metrics": METRICS_PORT},
+        )
+        if gateway.ingress:
+            _ingress(self, name, settings, scope, self.release.service)
+        self.register_outputs({"version": str(version)})
+
+
+def _ingress(
+    gateway: Gateway, name: str, settings: StackSettings, scope: Scope, service: pulumi.Resource
+) -> k8s.networking.v1.Ingress:
+    ingress = settings.gateway.ingress
+    assert ingress is not None
+    backend = {"service": {"name": name, "port": {"name": "http"}}}
+    path = {"path": "/", "pathType": "Prefix", "backend": backend}
+    spec: dict[str, object] = {"rules": [{"host": host, "http": {"paths": [path]}} for host in ingress.hosts]}
+    if ingress.class_name:
+        spec["ingressClassName"] = ingress.class_name
+    if ingress.tls_secret:
+        spec["tls"] = [{"hosts": list(ingress.hosts), "secretName": ingress.tls_secret}]
+    return k8s.networking.v1.Ingress(
+        name,
+        # An address comes from the Ingress controller when it likes; nothing here waits for it.
+        metadata=scope.metadata(
+            name, {NAME: name, MODULE: name}, {**ingress.annotations, "pulumi.com/skipAwait": "true"}
+        ),
+        spec=spec,
+        opts=scope.resource(gateway, depends_on=[service]),
+    )
