@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
-from migrator import database
+from migrator import compatibility, database, fingerprint
 from migrator.errors import InvalidMigration
 from migrator.job import Words, attempt, install_signals
 from migrator.runner import plan, run
+from migrator.sessions import connect
 from migrator.settings import Settings
 
 
@@ -44,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         "migrate": "apply what is pending",
         "status": "show what is applied and what is pending; changes nothing",
         "plan": "show the statements that `migrate` would run; changes nothing",
+        "fingerprint": "take a snapshot of the schema; changes nothing",
+        "compare": "tell what a change of the schema means for the version that serves meanwhile",
         "create-database": "create the database POSTGRES_DATABASE unless it exists",
         "drop-database": "drop the database POSTGRES_DATABASE, with all its data",
     }
@@ -53,6 +59,16 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("migrate", "status", "plan"):
             command.add_argument(
                 "--directory", action="append", required=True, metavar="DIR", help="directory of SQL files; repeatable"
+            )
+        if name == "fingerprint":
+            command.add_argument(
+                "--out", metavar="FILE", help="write the snapshot here; without --json it goes to stdout"
+            )
+        if name == "compare":
+            command.add_argument("before", metavar="BEFORE", help="snapshot of the schema before")
+            command.add_argument("after", metavar="AFTER", help="snapshot of the schema afterwards")
+            command.add_argument(
+                "--contract", action="store_true", help="no version runs any more that uses what is removed"
             )
     return parser
 
@@ -115,6 +131,45 @@ def _plan(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     return {"outcome": "pending" if steps else "unchanged", "steps": steps, "ahead": list(todo.ahead)}
 
 
+def _fingerprint(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+    log = _say("fingerprint")
+    settings = _settings(environment)
+    started = time.monotonic()
+    with contextlib.closing(connect(_uri(environment), settings, log)) as connection:
+        snapshot = fingerprint.take(connection, lock_timeout=settings.lock_timeout)
+    log(f"{len(snapshot.objects)} objects, {snapshot.digest} ({time.monotonic() - started:.2f} s)")
+    if parsed.out:
+        try:
+            Path(parsed.out).write_text(snapshot.to_json())
+        except OSError as error:
+            raise InvalidMigration(f"{parsed.out}: {error.strerror}", hint="Give --out a path to write to.") from None
+    elif not parsed.json:
+        print(snapshot.to_json(), end="", flush=True)
+    return {"outcome": "taken", "digest": snapshot.digest, "objects": len(snapshot.objects)}
+
+
+def _compare(parsed: argparse.Namespace, _environment: Mapping[str, str]) -> Words:
+    log = _say("compare")
+    before, after = _snapshot(parsed.before), _snapshot(parsed.after)
+    findings = compatibility.classify(before, after, contract=parsed.contract)
+    for each in findings:
+        log(str(each))
+    if not findings:
+        log("no difference")
+    return {
+        "outcome": compatibility.worst(findings) if findings else "unchanged",
+        "findings": [asdict(each) for each in findings],
+        "changes": [each.as_json() for each in fingerprint.difference(before, after)],
+    }
+
+
+def _snapshot(path: str) -> fingerprint.Snapshot:
+    try:
+        return fingerprint.Snapshot.from_json(Path(path).read_bytes())
+    except OSError as error:
+        raise InvalidMigration(f"{path}: {error.strerror}", hint="Give the file of a fingerprint.") from None
+
+
 def _create_database(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     wanted = database.target(environment)
     created = database.create(wanted, _settings(environment), _say("create-database"))
@@ -131,6 +186,8 @@ _COMMANDS = {
     "migrate": _migrate,
     "status": _status,
     "plan": _plan,
+    "fingerprint": _fingerprint,
+    "compare": _compare,
     "create-database": _create_database,
     "drop-database": _drop_database,
 }

@@ -1,0 +1,136 @@
+"""From a difference to the cases that rules judge: each change once, where it matters, and one attribute at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from migrator.compatibility.renames import Rename, find, same
+from migrator.compatibility.rule import Case
+from migrator.fingerprint import RELATIONS, Change, Object, Snapshot, Value, difference
+
+# Where the first of these changes, the others say the same in other words.
+_SAME_IN_OTHER_WORDS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("constraint", "definition"): ("type", "columns", "references", "on delete"),
+    ("index", "definition"): ("columns", "unique", "partial"),
+    ("column", "identity"): ("identity sequence", "default"),
+    ("column", "generated"): ("default",),
+}
+_CONTAINERS = ("schema", *RELATIONS)
+
+
+def cases(before: Snapshot, after: Snapshot) -> list[Case]:
+    """Gives what rules are to judge.
+
+    Left out is what follows from another change: the parts of a dropped or created table, a dropped column's indexes, a
+    constraint's own index, the definitions in which a renamed object appears, what partitions inherit.
+    """
+    changes = difference(before, after)
+    return list(_Cases(before, after, changes).all())
+
+
+class _Cases:
+    def __init__(self, before: Snapshot, after: Snapshot, changes: Sequence[Change]) -> None:
+        self._before, self._after, self._changes = before, after, changes
+        self._renames = find(before, after, changes)
+        gone, new = (
+            {each.name for each in changes if each.object in _CONTAINERS and each.kind == kind}
+            for kind in ("removed", "added")
+        )
+        # A table that gave way to a view of its name: its columns are still there, its constraints are the view's no more.
+        self._replaced = gone & new
+        self._gone, self._new = gone - self._replaced, new - self._replaced
+        self._gone_columns = {each.name for each in changes if each.object == "column" and each.kind == "removed"}
+
+    def all(self) -> Iterator[Case]:
+        renamed_from = {(each.old.kind, each.old.name): each for each in self._renames}
+        renamed_to = {(each.new.kind, each.new.name) for each in self._renames}
+        for change in self._changes:
+            key = (change.object, change.name)
+            old, new = self._before.by_key.get(key), self._after.by_key.get(key)
+            if self._follows(change, old, new):
+                continue
+            if change.kind == "removed" and key in renamed_from and change.name not in self._replaced:
+                yield self._renamed(renamed_from[key])
+            elif change.kind == "added" and key in renamed_to:
+                continue
+            elif change.kind == "changed":
+                for attribute in self._telling(change):
+                    yield Case("changed", old, new, self._before, self._after, attribute)
+            else:
+                yield Case(change.kind, old, new, self._before, self._after)
+
+    def _renamed(self, rename: Rename) -> Case:
+        return Case("renamed", rename.old, rename.new, self._before, self._after)
+
+    def _telling(self, change: Change) -> Iterator[str]:
+        """The attributes that say something of their own."""
+        others = {each for name in change.after for each in _SAME_IN_OTHER_WORDS.get((change.object, name), ())}
+        for name, now in change.after.items():
+            if name in others or (change.parent in self._replaced and name != "type"):
+                continue
+            if not same(change.before.get(name), now, self._renames, change.parent):
+                yield name
+
+    def _follows(self, change: Change, old: Object | None, new: Object | None) -> bool:
+        """Whether the change follows from another one."""
+        either = new or old
+        assert either is not None, "a change has an object on one side at least"
+        if old is not None and old.parent in self._gone:
+            return True
+        if old is None and either.parent in self._new:
+            return not self._reaches_out(either)
+        if either.parent in self._replaced and (change.object != "column" or change.kind == "added"):
+            return True
+        if _is_index_of_constraint(old) or _is_index_of_constraint(new):
+            return True
+        if change.kind == "removed" and (
+            self._columns_of(either) & self._gone_columns
+            or self._owner(either) in self._gone_columns | self._gone
+            or _table_of(self._owner(either)) in self._gone
+        ):
+            return True
+        if change.object == "column" and "nullable" in change.after and change.after["nullable"] is False:
+            return list(change.after) == ["nullable"] and self._gets_primary_key(either)
+        return self._inherited(either)
+
+    def _reaches_out(self, new: Object) -> bool:
+        """Whether a part of something new bears on something that was there before."""
+        if new.kind == "constraint":
+            references = new.attributes.get("references")
+            return references is not None and references not in self._new
+        return new.kind in RELATIONS and "partition of" in new.attributes
+
+    def _columns_of(self, each: Object) -> set[str]:
+        names = each.attributes.get("columns")
+        if each.kind not in ("constraint", "index") or not isinstance(names, list):
+            return set()
+        return {f"{each.parent}.{name}" for name in names}
+
+    def _owner(self, each: Object) -> Value:
+        return each.attributes.get("owned by") if each.kind == "sequence" else None
+
+    def _gets_primary_key(self, column: Object) -> bool:
+        return any(
+            key.attributes["type"] == "primary key" and column.name in self._columns_of(key)
+            for key in self._after.of(column.parent, "constraint")
+            if ("constraint", key.name) not in self._before.by_key
+        )
+
+    def _inherited(self, each: Object) -> bool:
+        """Whether a table of its own kind has it from its parent, where it is judged."""
+        if each.kind == "index":
+            return "partition of" in each.attributes
+        return each.kind in ("column", "constraint") and "inherited" in each.attributes and self._inherits_still(each)
+
+    def _inherits_still(self, each: Object) -> bool:
+        tables = [self._before.by_key.get(("table", each.parent)), self._after.by_key.get(("table", each.parent))]
+        links = [(table.attributes.get("partition of"), table.attributes.get("inherits")) for table in tables if table]
+        return len(links) == 2 and links[0] == links[1]
+
+
+def _is_index_of_constraint(each: Object | None) -> bool:
+    return each is not None and each.kind == "index" and "constraint" in each.attributes
+
+
+def _table_of(column: Value) -> str:
+    return str(column or "").rpartition(".")[0]

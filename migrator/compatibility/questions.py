@@ -1,0 +1,161 @@
+"""What several rules ask about a case."""
+
+from __future__ import annotations
+
+import re
+
+from migrator.compatibility.rule import Case
+from migrator.fingerprint import Object, Snapshot
+
+TABLES = ("table", "foreign table")
+VIEWS = ("view", "materialized view")
+TYPES = ("enum", "domain", "composite type", "range type", "type")
+ROUTINES = ("function", "procedure", "aggregate")
+# Functions of the server itself whose value differs from row to row: a column with such a default is filled row by row.
+_VOLATILE = re.compile(
+    r"\b(?:nextval|random|gen_random_uuid|uuidv4|uuidv7|clock_timestamp|timeofday|setval|pg_sleep|txid_current_if_assigned)\("
+)
+
+
+def is_column_of_table(case: Case) -> bool:
+    """Whether the column is one of a table, not of a view."""
+    relation = case.relation(after=case.kind != "removed")
+    return case.object == "column" and relation is not None and relation.kind in TABLES
+
+
+def is_required(case: Case) -> bool:
+    """Whether an INSERT that does not know the column fails."""
+    values = (case.given("nullable"), case.given("default"), case.given("generated"), case.given("identity"))
+    return values == (False, None, None, None) and not _domain_has_default(case)
+
+
+def _domain_has_default(case: Case) -> bool:
+    domain = case.after.by_key.get(("domain", str(case.given("type"))))
+    return domain is not None and domain.attributes.get("default") is not None
+
+
+def fills_row_by_row(case: Case) -> bool:
+    """Whether adding the column writes the table anew."""
+    default = str(case.given("default") or "")
+    names = {each.name.partition("(")[0] for each in case.after.objects if each.kind == "function"
+             and each.attributes.get("volatility") == "volatile"}  # fmt: skip
+    own = any(f"{name}(" in default for name in names)
+    return (
+        case.given("generated") is not None
+        or case.given("identity") is not None
+        or own
+        or _VOLATILE.search(default) is not None
+    )
+
+
+def key_columns(each: Object | None) -> frozenset[str]:
+    """Gives the columns of a constraint or an index."""
+    names = each.attributes.get("columns") if each else None
+    return frozenset(names) if isinstance(names, list) else frozenset()
+
+
+def is_unique(each: Object) -> bool:
+    """Whether it is a constraint or an index that admits no duplicates in the whole table."""
+    if each.kind == "constraint":
+        return each.attributes["type"] in ("primary key", "unique") and "DEFERRABLE" not in str(
+            each.attributes["definition"]
+        ).replace("NOT DEFERRABLE", "")
+    whole = "partial" not in each.attributes and "(expression)" not in key_columns(each)
+    return each.kind == "index" and each.attributes.get("unique") is True and each.attributes["valid"] is True and whole
+
+
+def uniques(schema: Snapshot, table: str) -> list[Object]:
+    """Gives a table's unique constraints and indexes."""
+    return [each for kind in ("constraint", "index") for each in schema.of(table, kind) if is_unique(each)]
+
+
+def unique_before(case: Case) -> bool:
+    """Whether what a new constraint or index demands followed from one that was there."""
+    wanted = key_columns(case.new)
+    return bool(wanted) and any(key_columns(each) <= wanted for each in uniques(case.before, case.parent))
+
+
+def unique_still(case: Case) -> bool:
+    """Whether the same columns are unique by another constraint or index."""
+    return any(
+        key_columns(each) == key_columns(case.old) and each.name != case.name
+        for each in uniques(case.after, case.parent)
+    )
+
+
+def not_null_before(case: Case) -> bool:
+    """Whether all columns of a new key were NOT NULL before."""
+    columns = {each.short: each.attributes["nullable"] for each in case.before.of(case.parent, "column")}
+    return all(columns.get(name) is False for name in key_columns(case.new))
+
+
+def row_security(case: Case) -> bool:
+    """Whether the policy's table has row security switched on."""
+    table = case.relation(after=case.kind != "removed")
+    return table is not None and table.attributes.get("row security") in ("enabled", "forced")
+
+
+def is_constraint(case: Case, kind: str, *types: str) -> bool:
+    """Whether a constraint of such a type was added, removed or changed in its definition."""
+    attribute = "definition" if kind == "changed" else ""
+    return case.is_(kind, "constraint", attribute=attribute) and case.given("type") in types
+
+
+def same_name_routines(case: Case, *, after: bool) -> list[Object]:
+    """Gives the other routines of the same name."""
+    schema, name = (case.after if after else case.before), case.name.partition("(")[0]
+    return [
+        each
+        for each in schema.objects
+        if each.kind in ROUTINES and each.name != case.name and each.name.partition("(")[0] == name
+    ]
+
+
+def arguments(routine: Object) -> list[str]:
+    """Gives the types of a routine's input arguments."""
+    inside = routine.name.partition("(")[2].removesuffix(")")
+    return re.split(r", (?![^(]*\))", inside) if inside else []
+
+
+def extensions(case: Case) -> list[Object]:
+    """Gives the routines that take a dropped one's calls: its arguments first, the others by default, same result."""
+    assert case.old is not None, "asked about a routine that was dropped"
+    old = arguments(case.old)
+    return [
+        each
+        for each in same_name_routines(case, after=True)
+        if arguments(each)[: len(old)] == old
+        and int(str(each.attributes["required arguments"])) <= len(old)
+        and each.attributes.get("returns") == case.old.attributes.get("returns")
+    ]
+
+
+def replaces(case: Case) -> bool:
+    """Whether a new routine comes in place of one of its name that was dropped, which is judged there."""
+    return any((each.kind, each.name) not in case.after.by_key for each in same_name_routines(case, after=False))
+
+
+def replaced_in_place(case: Case) -> bool:
+    """Whether a list's entries changed without any moving: what RENAME VALUE does."""
+    if not isinstance(case.was, list) or not isinstance(case.now, list) or len(case.was) != len(case.now):
+        return False
+    return not {old for old, new in zip(case.was, case.now, strict=True) if old != new} & set(case.now)
+
+
+def old_columns(case: Case) -> frozenset[str]:
+    """Gives the columns that the table had before."""
+    return frozenset(each.short for each in case.before.of(case.parent, "column"))
+
+
+_TIMING = re.compile(
+    r" (?:NOT DEFERRABLE|DEFERRABLE|INITIALLY DEFERRED|INITIALLY IMMEDIATE)"
+    r"| ON (?:DELETE|UPDATE) (?:CASCADE|RESTRICT|NO ACTION|SET NULL|SET DEFAULT)(?: \([^)]*\))?"
+)
+
+
+def same_but_for_timing(case: Case) -> bool:
+    """Whether a constraint demands the same of the rows."""
+    assert case.old is not None, "asked about a constraint that was changed"
+    assert case.new is not None, "and is still there"
+    old, new = (_TIMING.sub("", str(each.attributes["definition"])) for each in (case.old, case.new))
+    return old == new
