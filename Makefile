@@ -8,7 +8,7 @@ PYTHON := $(ROLLOUT_CACHE)/venv/bin/python
 JSON ?=
 K ?=
 
-.PHONY: help venv cluster images up down demo test test-fast test-unit test-cluster test-kit check
+.PHONY: help venv cluster images up down demo test test-fast test-unit test-cluster test-kit crash check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -50,5 +50,9 @@ endif
 
 test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards
 	@TEST_KIT=1 $(PYTHON) -m pytest tests/cluster_kit -q
+
+ROUNDS ?= 500
+crash: venv ## kill -9 of the engine at random moments, ROUNDS=500 times (SEED=1): the state stays whole and the next update converges
+	@ROUNDS=$(ROUNDS) $(PYTHON) -m pytest tests/unit/engine_cli/test_crash.py -q -s
 
 test: check test-unit test-cluster ## everything

@@ -246,11 +246,20 @@ class Backend:
         try:
             # Two that start at once both see the other's file now, and both step back.
             self._refuse_locked(stack, path)
-            for left in self.path(stack).parent.glob(f".{stack.name}.json.*.tmp"):  # by a write that was killed
-                left.unlink(missing_ok=True)
+            self._clear(stack)
             yield
         finally:
             _delete(path)
+
+    def _clear(self, stack: StackRef) -> None:
+        """Removes what writes that were killed have left; of locks only what is old, as others may be writing theirs."""
+        left = list(self.path(stack).parent.glob(f".{stack.name}.json*.tmp"))
+        for kind in ("history", "backups"):
+            left += self._folder(kind, stack).glob(".*.tmp")
+        old = time.time() - 60
+        left += (p for p in self._locks(stack).glob(".*.tmp") if p.stat().st_mtime < old)
+        for path in left:
+            path.unlink(missing_ok=True)
 
     def release(self, stack: StackRef) -> None:
         """Gives up this process's own lock before its time."""
