@@ -1,7 +1,8 @@
 """Runs whole updates in children that it forks and kills: a child has everything imported, so a round takes a fraction of a second.
 
-Reads one JSON object a line: ``{"version": n, "kill_after": seconds or null, "once_locked": bool, "expect_no_changes": bool}``;
-answers with one: ``{"status": exit code or -9, "seconds": s, "said": text}``. ``once_locked`` counts from when the stack is locked.
+Reads one JSON object a line: ``{"version": n, "kill_after": seconds or null, "since": "start", "lock" or "write", "expect_no_changes": bool}``;
+answers with one: ``{"status": exit code or -9, "seconds": s, "said": text}``. It is killed so long after it
+was started, has locked the stack, or has written the state for the first time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import grpc
 import pulumi
@@ -33,7 +35,7 @@ from offline.engine.secrets import _key
 
 from .conftest import SALT
 
-RESOURCES = 5
+RESOURCES = 8
 
 
 def program(version: int) -> Callable[[], None]:
@@ -44,12 +46,20 @@ def program(version: int) -> Callable[[], None]:
         before: pulumi.Resource = stays
         for i in range(RESOURCES):
             before = local.Command(
-                f"v{version}-{i}", create="true", delete="true", opts=pulumi.ResourceOptions(depends_on=before)
+                f"v{version}-{i}", create="sleep 0.01", delete="sleep 0.01", opts=pulumi.ResourceOptions(depends_on=before)
             )
         pulumi.export("version", version)
         pulumi.export("hidden", pulumi.Output.secret(f"canary {version}"))
 
     return run
+
+
+# What changes when an update has got so far.
+SIGNS: Final[dict[str, Callable[[Path], object]]] = {
+    "start": lambda state: time.monotonic(),
+    "lock": lambda state: set((state / "locks/organization/test/dev").glob("*.json")),
+    "write": lambda state: (state / "stacks/test/dev.json").stat().st_ino,
+}
 
 
 def update(version: int, expect_no_changes: bool) -> int:
@@ -72,17 +82,17 @@ def child(version: int, expect_no_changes: bool, output: Path) -> None:
 
 
 def serve(output: Path) -> None:
-    locks = Path(os.environ["PULUMI_BACKEND_URL"].removeprefix("file://")) / ".pulumi/locks/organization/test/dev"
+    state = Path(os.environ["PULUMI_BACKEND_URL"].removeprefix("file://")) / ".pulumi"
     _key(os.environ["PULUMI_CONFIG_PASSPHRASE"], base64.b64decode(SALT.split(":")[1]))  # derived once
     for line in sys.stdin:
         asked = json.loads(line)
         began = time.monotonic()
-        before = set(locks.glob("*.json"))
+        before = {since: sign(state) for since, sign in SIGNS.items()}
         pid = os.fork()
         if pid == 0:
             child(asked["version"], asked["expect_no_changes"], output)
         if asked["kill_after"] is not None:
-            while asked["once_locked"] and set(locks.glob("*.json")) == before and not _ended(pid):
+            while SIGNS[asked["since"]](state) == before[asked["since"]] and not _ended(pid):
                 time.sleep(0.001)
             time.sleep(asked["kill_after"])
             os.kill(pid, signal.SIGKILL)  # it has not been waited for, so the id is still its own

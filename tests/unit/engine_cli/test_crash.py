@@ -42,7 +42,7 @@ class Nursery:
     def run(self, version: int, **more: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        asked = {"version": version, "kill_after": None, "once_locked": False, "expect_no_changes": False, **more}
+        asked = {"version": version, "kill_after": None, "since": "start", "expect_no_changes": False, **more}
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
@@ -106,7 +106,8 @@ def test_killed_at_any_moment_of_an_update(dev: Shell, nursery: Nursery) -> None
     phases: Counter[str] = Counter()
     dead_locks = 0
     for n in range(ROUNDS):
-        ran = nursery.run(n, kill_after=chance.uniform(0, typical), once_locked=chance.random() < 0.7)
+        since = chance.choices(("start", "lock", "write"), (1, 1, 3))[0]
+        ran = nursery.run(n, since=since, kill_after=chance.uniform(0, typical if since == "start" else typical / 2))
         assert ran["status"] in (-9, 0), ran["said"]
         statuses[ran["status"]] += 1
         phases[phase_of(dev.checkpoint(), f"v{n}-")] += 1
