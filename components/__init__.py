@@ -7,6 +7,7 @@ database   Database: the credentials' Secret and the Job that makes the database
 migration  Migration: the Job that gates a version
 release    Release: Deployment, PodDisruptionBudget and Service
 gateway    Gateway: Caddyfile, its validation, the release behind it, Ingress
+objects    Kubernetes objects as Pulumi resources
 guards     hooks that refuse what would break what serves
 cluster    what the guards ask the live cluster
 kubeconfig which cluster that is

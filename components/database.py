@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from settings import PostgresServer
 
 from .job import gate_job
 from .names import job_labels
+from .objects import Secret
 from .scope import Scope
 
 
@@ -51,11 +51,11 @@ class Database(pulumi.ComponentResource):
             # The name changes with the content, in Pulumi's state too: pods keep the Secret they were started with until
             # others have taken over, and Deployments depend on the very Secret they use.
             name = f"{module}-postgres-{fingerprint(uri, scope.owner.label)}"
-            secret = k8s.core.v1.Secret(
+            secret = Secret(
                 name,
                 metadata=scope.metadata(name),
                 immutable=True,
-                string_data={
+                stringData={
                     "username": pulumi.Output.secret(server.username),
                     "password": pulumi.Output.secret(server.password),
                     "uri": pulumi.Output.secret(uri),

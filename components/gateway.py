@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from settings import StackSettings
 
@@ -18,6 +17,7 @@ from .caddyfile import METRICS_PORT, caddyfile
 from .job import gate_job
 from .module import service_account
 from .names import MODULE, NAME, digest, job_labels
+from .objects import ConfigMap, Ingress
 from .release import Mount, Release
 from .scope import Scope
 
@@ -50,7 +50,7 @@ class Gateway(pulumi.ComponentResource):
         grace = module.termination_grace_period_seconds - gateway.shutdown_seconds
         content = {"Caddyfile": caddyfile(settings.routes, gateway, grace_seconds=max(1, grace - 2), debug=debug)}
         revision = digest(content)
-        config = k8s.core.v1.ConfigMap(
+        config = ConfigMap(
             f"{name}-{revision}",
             metadata=scope.metadata(f"{name}-{revision}", {NAME: name, MODULE: name}),
             immutable=True,
@@ -104,9 +104,7 @@ class Gateway(pulumi.ComponentResource):
         self.register_outputs({"version": str(version)})
 
 
-def _ingress(
-    gateway: Gateway, name: str, settings: StackSettings, scope: Scope, service: pulumi.Resource
-) -> k8s.networking.v1.Ingress:
+def _ingress(gateway: Gateway, name: str, settings: StackSettings, scope: Scope, service: pulumi.Resource) -> Ingress:
     ingress = settings.gateway.ingress
     assert ingress is not None
     backend = {"service": {"name": name, "port": {"name": "http"}}}
@@ -116,7 +114,7 @@ def _ingress(
         spec["ingressClassName"] = ingress.class_name
     if ingress.tls_secret:
         spec["tls"] = [{"hosts": list(ingress.hosts), "secretName": ingress.tls_secret}]
-    return k8s.networking.v1.Ingress(
+    return Ingress(
         name,
         # An address comes from the Ingress controller when it likes; nothing here waits for it.
         metadata=scope.metadata(

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from .names import digest
+from .objects import Job
 from .pod import container_security, pod_security
 from .scope import Scope
 
@@ -29,7 +29,7 @@ def gate_job(
     scope: Scope,
     opts: pulumi.ResourceOptions,
     volumes: Sequence[Mapping[str, Any]] = (),
-) -> k8s.batch.v1.Job:
+) -> Job:
     """Declares a Job named ``<name>-<hash of its pod>``.
 
     The name is known before the update and changes with what the Job runs, so that after a killed update the next one finds
@@ -69,7 +69,7 @@ def gate_job(
     }
     if volumes:
         pod["volumes"] = list(volumes)
-    return k8s.batch.v1.Job(
+    return Job(
         logical_name,
         metadata=scope.metadata(
             f"{name}-{digest(pod)}",

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from settings import ModuleSettings, StackSettings
 
 from .database import Database
 from .migration import Migration
 from .names import NAME
+from .objects import ServiceAccount
 from .release import Release
 from .scope import Scope
 
@@ -63,12 +63,12 @@ class Module(pulumi.ComponentResource):
         self.register_outputs({"version": str(version)})
 
 
-def service_account(name: str, module: ModuleSettings, scope: Scope) -> k8s.core.v1.ServiceAccount:
+def service_account(name: str, module: ModuleSettings, scope: Scope) -> ServiceAccount:
     """The account of a module's pods and Jobs: without a token, for its image pull secrets."""
-    return k8s.core.v1.ServiceAccount(
+    return ServiceAccount(
         name,
         metadata=scope.metadata(name, {NAME: name}),
-        automount_service_account_token=False,
-        image_pull_secrets=[{"name": s} for s in module.image_pull_secrets],
+        automountServiceAccountToken=False,
+        imagePullSecrets=[{"name": s} for s in module.image_pull_secrets],
         opts=scope.resource(scope.parent),
     )

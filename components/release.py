@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from settings import ModuleSettings, Version
 
 from .names import MODULE, NAME, NO_DATABASE, pod_labels
+from .objects import Deployment, PodDisruptionBudget, Service, ServiceAccount
 from .pod import container_security, pod_security
 from .scope import Scope
 
@@ -52,7 +52,7 @@ class Release(pulumi.ComponentResource):
         version: Version,
         settings: ModuleSettings,
         env: Sequence[dict[str, Any]],
-        service_account: k8s.core.v1.ServiceAccount,
+        service_account: ServiceAccount,
         gate: Sequence[pulumi.Resource],
         scope: Scope,
         *,
@@ -71,7 +71,7 @@ class Release(pulumi.ComponentResource):
         if not settings.database:
             # Said aloud, so that the policy pack can tell a module without a migration from a forgotten one.
             annotations[NO_DATABASE] = "true"
-        self.deployment = k8s.apps.v1.Deployment(
+        self.deployment = Deployment(
             f"{module}-{version}{suffix}",
             metadata=scope.metadata(name, labels, annotations),
             spec={
@@ -87,13 +87,13 @@ class Release(pulumi.ComponentResource):
             },
             opts=scope.serving(self, depends_on=[service_account, *gate]),
         )
-        self.budget = k8s.policy.v1.PodDisruptionBudget(
+        self.budget = PodDisruptionBudget(
             f"{module}-{version}{suffix}",
             metadata=scope.metadata(name, labels),
             spec={"maxUnavailable": 1, "selector": {"matchLabels": labels}},
             opts=scope.serving(self, depends_on=[*gate]),
         )
-        self.service = k8s.core.v1.Service(
+        self.service = Service(
             module,
             # The Deployment was waited for; the provider's own wait for endpoints would cost 10 s and show nothing new.
             metadata=scope.metadata(module, {NAME: module, MODULE: module}, {"pulumi.com/skipAwait": "true"}),

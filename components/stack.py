@@ -15,6 +15,7 @@ from .gateway import Gateway
 from .guards import Guards
 from .module import Module
 from .names import Owner
+from .objects import Namespace
 from .scope import Scope
 
 
@@ -59,8 +60,8 @@ class Stack(pulumi.ComponentResource):
         self.register_outputs({"namespace": settings.namespace_name})
 
 
-def _namespace(name: str, scope: Scope) -> k8s.core.v1.Namespace:
-    return k8s.core.v1.Namespace(
+def _namespace(name: str, scope: Scope) -> Namespace:
+    return Namespace(
         name,
         metadata={"name": name, "labels": {**scope.owner.labels, "pod-security.kubernetes.io/enforce": "restricted"}},
         opts=scope.resource(scope.parent),

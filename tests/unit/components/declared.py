@@ -72,7 +72,7 @@ class _Echo(pulumi.runtime.Mocks):
         return {}, None
 
 
-class _Recorder(mocks.MockMonitor):
+class Recorder(mocks.MockMonitor):
     """Pulumi's mock monitor with the requests kept: plain mocks show neither dependencies nor hooks."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ def declare(modules: dict[str, Any], cluster: FakeCluster | None = None, **more:
         root=Path(),
         secret_keys=["rollout:postgres", "rollout:modules"],
     )
-    monitor = _Recorder()
+    monitor = Recorder()
 
     async def main() -> None:
         mocks.set_mocks(
