@@ -33,7 +33,8 @@ class _Stream:
 
     def __init__(self, address: str) -> None:
         import grpc
-        from pulumi.runtime.proto import events_pb2, events_pb2_grpc
+
+        from .protocol import events_pb2, events_pb2_grpc
 
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._channel = grpc.insecure_channel(address, options=[("grpc.max_send_message_length", -1)])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from pulumi.runtime.proto import alias_pb2, callback_pb2, callback_pb2_grpc, resource_pb2
 
 from .events import Events
 from .model import ResourceState
+from .protocol import alias_pb2, callback_pb2, callback_pb2_grpc, resource_pb2
 from .values import Properties, to_wire
 
 _POLL = 0.1  # seconds until a running hook notices Ctrl-C

@@ -11,7 +11,6 @@ from urllib.parse import urlparse
 
 import grpc
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 
 from .errors import NotCovered
 from .events import Events
@@ -19,6 +18,7 @@ from .hooks import HookError, Hooks
 from .model import UpdateRequest, Urn
 from .paths import is_provider, split_reference
 from .planner import Alias, Goal
+from .protocol import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 from .providers.base import ProviderError
 from .registry import INTERNAL
 from .steps import Registered

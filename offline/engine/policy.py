@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import yaml
 from google.protobuf import empty_pb2, json_format, struct_pb2
-from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from .errors import EngineError, NotCovered
 from .events import Events, masked
 from .model import STACK_TYPE, PolicyPackRef, ResourceState, UpdateRequest
 from .paths import make_urn, split_reference
 from .program import python_of
+from .protocol import analyzer_pb2, analyzer_pb2_grpc
 from .values import Properties, from_wire, to_wire
 
 if TYPE_CHECKING:

@@ -152,7 +152,8 @@ class InlineProgram:
 
     def connect(self, address: str) -> None:
         import grpc
-        from pulumi.runtime.proto import language_pb2, language_pb2_grpc
+
+        from .protocol import language_pb2, language_pb2_grpc
 
         request, paths = self._request, _paths(self._request.project)
         message = language_pb2.RunRequest(

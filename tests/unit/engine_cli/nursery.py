@@ -46,7 +46,10 @@ def program(version: int) -> Callable[[], None]:
         before: pulumi.Resource = stays
         for i in range(RESOURCES):
             before = local.Command(
-                f"v{version}-{i}", create="sleep 0.01", delete="sleep 0.01", opts=pulumi.ResourceOptions(depends_on=before)
+                f"v{version}-{i}",
+                create="sleep 0.01",
+                delete="sleep 0.01",
+                opts=pulumi.ResourceOptions(depends_on=before),
             )
         pulumi.export("version", version)
         pulumi.export("hidden", pulumi.Output.secret(f"canary {version}"))

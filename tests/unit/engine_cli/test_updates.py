@@ -20,7 +20,7 @@ UP = ("up", "--yes", "--skip-preview", "--non-interactive")
 
 
 def test_from_preview_to_destroy(dev: Shell) -> None:
-    shown = dev("preview").out
+    shown = dev("preview", "--suppress-progress").out
     assert shown.startswith("Previewing update (dev):\n\n +  pulumi:pulumi:Stack test-dev create \n")
     assert shown.endswith("Resources:\n    + 3 to create\n\n")
     assert "resources" not in json.loads(dev.checkpoint().read_text())["checkpoint"]["latest"]
