@@ -262,10 +262,11 @@ def _changes(before: Snapshot, after: Snapshot, key: tuple[str, str]) -> Iterato
 
 def _keep_order_only(first: dict[str, Value], second: dict[str, Value]) -> None:
     """Columns that came or went are changes of their own; of a table's list only the order of the others matters."""
-    one, other = first.get("columns"), second.get("columns")
-    if isinstance(one, list) and isinstance(other, list):
-        first["columns"] = [each for each in one if each in other]
-        second["columns"] = [each for each in other if each in one]
+    one, other = first.get("columns") or [], second.get("columns") or []
+    assert isinstance(one, list), "the query makes it a list"
+    assert isinstance(other, list), "the query makes it a list"
+    first["columns"] = [each for each in one if each in other]
+    second["columns"] = [each for each in other if each in one]
 
 
 def _turned(name: str, before: Value, after: Value) -> str:

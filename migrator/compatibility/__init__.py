@@ -36,14 +36,17 @@ def classify(before: Snapshot, after: Snapshot, *, contract: bool = False) -> tu
     Raises:
         InvalidMigration: the snapshots are of different major versions of PostgreSQL.
     """
-    findings = []
+    found: dict[tuple[str, str, str], Finding] = {}
     for case in cases(before, after):
         rule = next(each for each in RULES if each.applies(case))
-        level, why = rule.level, rule.why
+        level, why, what = rule.level, rule.why, case.text
         if contract and rule.contraction and level != "safe":
             level, why = "safe", f"It is declared that no version runs that it would hurt. {why}"
-        findings.append(Finding(level, rule.id, case.name, case.text, why, rule.instead))
-    return tuple(sorted(findings, key=lambda each: (-LEVELS.index(each.level), each.object, each.rule)))
+        key = rule.id, case.object, case.name
+        if key in found:  # another attribute of the same object
+            what = f"{found[key].what}; {what.removeprefix(f'{case.object} {case.name}: ')}"
+        found[key] = Finding(level, rule.id, case.name, what, why, rule.instead)
+    return tuple(sorted(found.values(), key=lambda each: (-LEVELS.index(each.level), each.object, each.rule)))
 
 
 def worst(findings: Iterable[Finding]) -> Level:

@@ -66,6 +66,8 @@ class _Cases:
         """The attributes that say something of their own."""
         others = {each for name in change.after for each in _SAME_IN_OTHER_WORDS.get((change.object, name), ())}
         for name, now in change.after.items():
+            if name == "inherited" and not self._inherits_still(change.parent):
+                continue
             if name in others or (change.parent in self._replaced and name != "type"):
                 continue
             if not same(change.before.get(name), now, self._renames, change.parent):
@@ -120,10 +122,10 @@ class _Cases:
         """Whether a table of its own kind has it from its parent, where it is judged."""
         if each.kind == "index":
             return "partition of" in each.attributes
-        return each.kind in ("column", "constraint") and "inherited" in each.attributes and self._inherits_still(each)
+        return each.kind in ("column", "constraint") and "inherited" in each.attributes and self._inherits_still(each.parent)
 
-    def _inherits_still(self, each: Object) -> bool:
-        tables = [self._before.by_key.get(("table", each.parent)), self._after.by_key.get(("table", each.parent))]
+    def _inherits_still(self, table_name: str) -> bool:
+        tables = [each.by_key.get(("table", table_name)) for each in (self._before, self._after)]
         links = [(table.attributes.get("partition of"), table.attributes.get("inherits")) for table in tables if table]
         return len(links) == 2 and links[0] == links[1]
 

@@ -142,6 +142,11 @@ def replaced_in_place(case: Case) -> bool:
     return not {old for old, new in zip(case.was, case.now, strict=True) if old != new} & set(case.now)
 
 
+def is_new_foreign_key(case: Case) -> bool:
+    """Whether a foreign key was added to columns that nobody writes yet."""
+    return is_constraint(case, "added", "foreign key") and not key_columns(case.new) & old_columns(case)
+
+
 def old_columns(case: Case) -> frozenset[str]:
     """Gives the columns that the table had before."""
     return frozenset(each.short for each in case.before.of(case.parent, "column"))

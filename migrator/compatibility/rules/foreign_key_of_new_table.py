@@ -1,21 +1,19 @@
-"""A new table refers to an existing one."""
+"""A new table or column refers to existing rows, which then cannot be deleted."""
 
 from __future__ import annotations
 
-from migrator.compatibility.questions import is_constraint, key_columns, old_columns
+from migrator.compatibility.questions import is_new_foreign_key
 from migrator.compatibility.rule import Case, Rule
 
 
 def _applies(case: Case) -> bool:
-    return is_constraint(case, "added", "foreign key") and (
-        ("table", case.parent) not in case.before.by_key or not key_columns(case.new) & old_columns(case)
-    )
+    return is_new_foreign_key(case)
 
 
 RULE = Rule(
     id="foreign-key-of-new-table",
     level="risky",
-    title="A new table refers to an existing one",
+    title="A new table or column refers to existing rows, which then cannot be deleted",
     why=(
         "Where its rows refer to one that the previous version deletes, or whose key it changes, that fails with 23503."
     ),

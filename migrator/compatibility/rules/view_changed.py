@@ -7,7 +7,7 @@ from migrator.compatibility.rule import Case, Rule
 
 
 def _applies(case: Case) -> bool:
-    return case.is_("changed", *VIEWS, attribute="definition")
+    return case.kind == "changed" and case.object in VIEWS and case.attribute in ("definition", "options")
 
 
 RULE = Rule(

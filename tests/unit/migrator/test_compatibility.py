@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from migrator.compatibility import LEVELS, RULES, types
+from migrator.compatibility import LEVELS, RULES, reference, types
 
 
 def test_every_rule_has_an_id_of_its_own_and_says_why_what_instead_and_after_whom() -> None:
@@ -16,6 +18,11 @@ def test_every_rule_has_an_id_of_its_own_and_says_why_what_instead_and_after_who
         assert rule.source
         assert bool(rule.instead) == (rule.level != "safe"), rule.id
         assert rule.level == "breaks" or not rule.contraction or rule.level == "risky"
+
+
+def test_the_documentation_lists_the_rules_as_they_are() -> None:
+    documented = Path("docs/compatibility.md").read_text()
+    assert documented == reference.text(), "python -m migrator.compatibility.reference > docs/compatibility.md"
 
 
 @pytest.mark.parametrize(
