@@ -1,31 +1,46 @@
 """The configuration of a stack as typed values. Pure: no Pulumi, no I/O but reading files.
 
-load        configuration texts -> StackSettings, or one error that names everything wrong
-model       the settings, their limits and their defaults
-versions    versions and the names made of them
-gateway     what a gateway has beyond other modules
-postgres    a database server from its URI
+load            configuration texts -> StackSettings, or one error that names everything wrong
+model           the stack's settings, and what its modules are to each other
+module          the settings that every module has
+infrastructure  those of databases, broker, Temporal, telemetry, registries
+catalog         the kinds of module: what each makes of its settings
+environment     variables that know where they come from
+credentials     credentials as settings
+gateway         what a gateway has beyond other modules
+versions        versions and the names made of them
+postgres        a database server from its URI
+reference       the documentation page and the JSON Schema
 """
 
+from .catalog import File, Plan, Port, Role
+from .environment import MadeSecret, Variable
 from .errors import InvalidSettings, InvalidVersion, MissingVersion, SettingsError, UnknownModule
 from .gateway import GatewaySettings, Route
 from .load import NAMESPACE, load, set_versions
-from .model import ModuleSettings, StackSettings
+from .model import StackSettings
+from .module import ModuleSettings
 from .postgres import PostgresServer
 from .versions import Version
 
 __all__ = [
     "NAMESPACE",
+    "File",
     "GatewaySettings",
     "InvalidSettings",
     "InvalidVersion",
+    "MadeSecret",
     "MissingVersion",
     "ModuleSettings",
+    "Plan",
+    "Port",
     "PostgresServer",
+    "Role",
     "Route",
     "SettingsError",
     "StackSettings",
     "UnknownModule",
+    "Variable",
     "Version",
     "load",
     "set_versions",

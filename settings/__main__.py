@@ -1,5 +1,12 @@
-"""Prints the reference page of all settings: ``python -m settings > docs/settings.md``."""
+"""Prints what is made of the settings' models.
 
-from .reference import page
+python -m settings > docs/settings.md
+python -m settings schema > settings/schema.json
+"""
 
-print(page(), end="")
+import json
+import sys
+
+from .reference import page, schema
+
+print(json.dumps(schema(), indent=1, ensure_ascii=False) if sys.argv[1:] == ["schema"] else page().rstrip("\n"))

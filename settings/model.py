@@ -1,107 +1,28 @@
-"""The settings of a stack as typed values. Every default is here and nowhere else.
-
-Names in the configuration are written as in Kubernetes (``activeDeadlineSeconds``), here as in Python.
-"""
+"""The settings of a stack as typed values."""
 
 from __future__ import annotations
 
-import re
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, InstanceOf, model_validator
 
-from .base import EnvironmentName, Label, ModuleName, Quantity, Settings, VersionText
+from .base import Label, ModuleName, Settings
+from .catalog import Context, Plan, find
 from .gateway import GatewaySettings, Route
+from .infrastructure import (
+    BrokerSettings,
+    LicenceSettings,
+    OpenTelemetrySettings,
+    PostgresSettings,
+    RegistrySettings,
+    TemporalSettings,
+)
+from .module import CommonSettings, ModuleSettings
 from .postgres import PostgresServer
 from .versions import Version
 
-
-class PostgresSettings(Settings):
-    """The server that holds the modules' databases."""
-
-    uri: str = Field(description="postgresql://[user:password@]host[:port][?secret=NAME&sslmode=require]", repr=False)
-
-    @field_validator("uri")
-    @classmethod
-    def _readable(cls, uri: str) -> str:
-        PostgresServer.parse(uri)
-        return uri
-
-    @property
-    def server(self) -> PostgresServer:
-        return PostgresServer.parse(self.uri)
-
-
-class Resources(Settings):
-    """Requests and limits of a container."""
-
-    requests: dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = {"cpu": "25m", "memory": "64Mi"}
-    limits: dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = {"memory": "256Mi"}
-
-
-class MigrationSettings(Settings):
-    """The Job that migrates a module's database before the new version is deployed."""
-
-    args: tuple[str, ...] = ("migrate",)
-    active_deadline_seconds: int = Field(600, ge=5, le=86_400, description="the Job is ended after this many seconds")
-    backoff_limit: int = Field(0, ge=0, le=2, description="how often a failed pod is tried again")
-    env: dict[EnvironmentName, str] = Field({}, description="environment of the Job alone")
-
-
-class ProbeSettings(Settings):
-    """HTTP probes of a module; liveness and readiness ask the same path."""
-
-    path: str = Field("/_healthcheck", pattern=r"^/")
-    period_seconds: int = Field(1, ge=1, le=60)
-    timeout_seconds: int = Field(5, ge=1, le=60)
-    readiness_failures: int = Field(3, ge=1, le=60)
-    liveness_failures: int = Field(20, ge=1, le=120)
-
-
-class ModuleSettings(Settings):
-    """One module: a service with its own database."""
-
-    image: str = Field(description="image repository, without a tag: the version is the tag", min_length=1)
-    version: VersionText | None = None
-    replicas: int = Field(2, ge=1, le=100)
-    args: tuple[str, ...] = ("serve",)
-    port: int = Field(8080, ge=1, le=65_535)
-    database: bool = Field(True, description="whether the module has a database of its own, and so a migration")
-    postgres: PostgresSettings | None = Field(None, description="a server of its own; default: rollout:postgres")
-    migration: MigrationSettings = MigrationSettings()
-    probe: ProbeSettings = ProbeSettings()
-    env: dict[EnvironmentName, str] = {}
-    resources: Resources = Resources()
-    debug: bool | None = Field(None, description="default: rollout:debug")
-    depends_on: tuple[ModuleName, ...] = Field((), description="modules that must serve their new version first")
-    drain_seconds: int = Field(
-        3, ge=0, le=600, description="preStop: how long a pod goes on as before after it left the Service"
-    )
-    termination_grace_period_seconds: int = Field(30, ge=1, le=3600)
-    progress_deadline_seconds: int = Field(
-        120, ge=5, le=3600, description="a Deployment that is not ready by then has failed"
-    )
-    run_as_user: int = Field(65_532, ge=1, description="the pods' numeric user and group")
-    image_pull_secrets: tuple[Label, ...] = ()
-    allow_downgrade: bool = Field(False, description="accept a version older than the one that serves")
-
-    @field_validator("image")
-    @classmethod
-    def _no_tag(cls, image: str) -> str:
-        if "@" in image or ":" in image.rpartition("/")[2]:
-            raise ValueError("must not have a tag or digest; write those in the module's version")
-        if not re.fullmatch(r"[a-z0-9][A-Za-z0-9._:/-]*", image):
-            raise ValueError("is not an image repository, for example ghcr.io/formancehq/ledger")
-        return image
-
-    @model_validator(mode="after")
-    def _drains_within_grace(self) -> ModuleSettings:
-        if self.drain_seconds >= self.termination_grace_period_seconds:
-            raise ValueError(
-                f"drainSeconds ({self.drain_seconds}) must be less than terminationGracePeriodSeconds "
-                f"({self.termination_grace_period_seconds}): the grace period includes the drain"
-            )
-        return self
+if TYPE_CHECKING:
+    from .catalog.auth import ClientSettings
 
 
 class NamespaceSettings(Settings):
@@ -109,20 +30,37 @@ class NamespaceSettings(Settings):
 
     name: Label | None = Field(None, description="default: the stack's name")
     create: bool = Field(True, description="make it, and remove it on destroy; false where it exists already")
+    labels: dict[str, str] = Field({}, description="of the namespace, where it is made")
+    annotations: dict[str, str] = Field({}, description="the same")
 
 
 class StackSettings(Settings):
     """Everything under ``rollout:`` in ``Pulumi.<stack>.yaml``."""
 
     stack: Label
-    modules: dict[ModuleName, ModuleSettings] = Field(min_length=1)
+    # Each of the model of its kind: see load.py.
+    modules: dict[ModuleName, InstanceOf[ModuleSettings]] = Field(min_length=1)
+    defaults: CommonSettings = Field(
+        CommonSettings(), description="for every module; its kind and itself say otherwise"
+    )
     postgres: PostgresSettings | None = None
+    broker: BrokerSettings | None = None
+    temporal: TemporalSettings | None = None
+    open_telemetry: OpenTelemetrySettings = OpenTelemetrySettings()
+    registries: dict[str, RegistrySettings] = Field({}, description="registry -> where its images really come from")
+    licence: LicenceSettings | None = None
     versions: str | None = Field(None, description="file with the versions of the modules, relative to Pulumi.yaml")
     namespace: NamespaceSettings = NamespaceSettings()
     gateway: GatewaySettings = GatewaySettings()
+    network_policies: bool = Field(
+        False, description="pods accept connections from the gateway and each other alone; the gateway from everywhere"
+    )
     migrator_image: str = Field("localhost/rollout/migrator:1", description="image that creates databases")
     context: str | None = Field(None, description="kubeconfig context; default: the current one")
     debug: bool = False
+    dev: bool = Field(False, description="modules relax what is only for production, such as TLS of their issuers")
+    disabled: bool = Field(False, description="every module is disabled")
+    freeze: str | None = Field(None, min_length=1, description="a reason for which every change is refused")
 
     @property
     def namespace_name(self) -> str:
@@ -131,29 +69,61 @@ class StackSettings(Settings):
     @model_validator(mode="after")
     def _whole(self) -> StackSettings:
         for name, module in self.modules.items():
-            if module.database and not (module.postgres or self.postgres):
-                raise ValueError(
-                    f"modules.{name} has a database but no server is set. Set rollout:postgres: "
-                    "pulumi config set --secret --path 'rollout:postgres.uri' 'postgresql://user:password@host:5432', "
-                    "or with a Kubernetes Secret 'postgresql://host:5432?secret=NAME'"
-                )
+            self._has_what_it_needs(name, module)
             for other in module.depends_on:
                 if other not in self.modules:
                     raise ValueError(f"modules.{name}.dependsOn names {other!r}, which is not a module of this stack")
-        if self.gateway.ingress and not self.gateway_module:
+        self._gateway_fits()
+        self._told_apart()
+        self.in_order()
+        return self
+
+    def _has_what_it_needs(self, name: str, module: ModuleSettings) -> None:
+        kind = find(module.kind)
+        if module.database and not (module.postgres or self.postgres):
+            raise ValueError(
+                f"modules.{name} has a database but no server is set. Set rollout:postgres: "
+                "pulumi config set --secret --path 'rollout:postgres.uri' 'postgresql://user:password@host:5432', "
+                "or with a Kubernetes Secret 'postgresql://host:5432?secret=NAME'"
+            )
+        if kind.needs_broker and self.broker is None:
+            raise ValueError(f"modules.{name} needs a message broker: set rollout:broker.uri, such as nats://nats:4222")
+        if kind.needs_temporal and self.temporal is None:
+            raise ValueError(
+                f"modules.{name} needs Temporal: set rollout:temporal.address and rollout:temporal.namespace"
+            )
+        if module.version is not None:
+            version = Version.parse(module.version)
+            if kind.oldest and version.is_older_than(Version(kind.oldest)):
+                raise ValueError(
+                    f"modules.{name}.version: {version} is not supported: {kind.name} before {kind.oldest} is built differently"
+                )
+            for problem in kind.problems(self.of(name)):
+                raise ValueError(f"modules.{name} {problem}")
+
+    def _gateway_fits(self) -> None:
+        gateway = self.gateway_module
+        if self.gateway.ingress and not gateway:
             raise ValueError("gateway.ingress leads to the gateway, but the stack has no module named gateway")
-        if self.gateway_module:
-            grace = self.modules[self.gateway_module].termination_grace_period_seconds
+        if gateway:
+            grace = self.modules[gateway].termination_grace_period_seconds
             if self.gateway.shutdown_seconds >= grace:
                 raise ValueError(
                     f"gateway.shutdownSeconds ({self.gateway.shutdown_seconds}) must be less than "
-                    f"modules.{self.gateway_module}.terminationGracePeriodSeconds ({grace})"
+                    f"modules.{gateway}.terminationGracePeriodSeconds ({grace})"
                 )
         for name, module in self.modules.items():
-            if name != self.gateway_module and self.gateway_module in module.depends_on:
+            if name != gateway and gateway in module.depends_on:
                 raise ValueError(f"modules.{name}.dependsOn names the gateway, which goes last")
-        self.in_order()
-        return self
+
+    def _told_apart(self) -> None:
+        """One module of each kind, and no module of the name of another's worker."""
+        kinds: dict[str, str] = {}
+        for name, module in self.modules.items():
+            if module.kind != "custom" and kinds.setdefault(module.kind, name) != name:
+                raise ValueError(f"modules.{name}: the stack has a {module.kind} already, {kinds[module.kind]}")
+            if name.endswith("-worker") and name.removesuffix("-worker") in self.modules:
+                raise ValueError(f"modules.{name} has the name of the worker of {name.removesuffix('-worker')}")
 
     def in_order(self) -> list[str]:
         """The modules' names, each after those it depends on.
@@ -185,14 +155,83 @@ class StackSettings(Settings):
     @property
     def routes(self) -> tuple[Route, ...]:
         """The modules that the gateway leads to."""
-        return tuple(Route(name, m.probe.path) for name, m in self.modules.items() if name != self.gateway_module)
+        return tuple(
+            Route(name, m.probe.path)
+            for name, m in self.modules.items()
+            if find(m.kind).routed and name != self.gateway_module and not self.is_disabled(name)
+        )
 
-    def server(self, module: str) -> PostgresServer:
-        """The PostgreSQL server of a module that has a database."""
+    # --- what the modules' kinds ask -------------------------------------------------------------------------------
+
+    def of(self, module: str) -> Context[Any]:
+        """A module with all that its kind looks at."""
+        return Context(module, self.modules[module], self, self.version(module))
+
+    def plan(self, module: str) -> Plan:
+        """Everything of a module's version that its kind decides."""
+        return find(self.modules[module].kind).plan(self.of(module))
+
+    def kind_of(self, module: str) -> str:
+        return self.modules[module].kind
+
+    def one_of(self, kind: str) -> str | None:
+        """The name of the stack's module of a kind of the catalogue."""
+        return next((name for name, m in self.modules.items() if m.kind == kind), None)
+
+    def is_disabled(self, module: str) -> bool:
+        return self.disabled or self.modules[module].disabled
+
+    def publishers(self, listener: str) -> list[str]:
+        """The modules whose events another one listens to, in alphabetical order."""
+        return sorted(m for m, s in self.modules.items() if m != listener and find(s.kind).publishes)
+
+    def listeners(self, publisher: str) -> list[str]:
+        """The modules that listen to the events of one."""
+        return sorted(m for m, s in self.modules.items() if m != publisher and find(s.kind).consumes)
+
+    @property
+    def public_url(self) -> str | None:
+        """Where the gateway is reached from outside; None without an Ingress."""
+        ingress = self.gateway.ingress
+        return f"{ingress.scheme}://{ingress.hosts[0]}" if ingress else None
+
+    @property
+    def auth_url(self) -> str:
+        """The issuer of the stack's tokens."""
+        name = self.one_of("auth") or "auth"
+        if self.public_url:
+            return f"{self.public_url}/api/{name}"
+        gateway = self.gateway_module
+        return f"http://{gateway}:8080/api/{name}" if gateway else f"http://{name}:8080"
+
+    @property
+    def client_names(self) -> list[str]:
+        """The clients of the stack's auth module: those that are set, and the modules that call others."""
+        name = self.one_of("auth")
+        named = set(getattr(self.modules[name], "clients", ())) if name else set()
+        return sorted(named | {m for m, s in self.modules.items() if find(s.kind).scopes})
+
+    def client(self, name: str) -> ClientSettings:
+        """A client of the stack's auth module, complete."""
+        from .catalog.auth import ClientSettings, completed
+
+        auth = self.one_of("auth")
+        clients = getattr(self.modules[auth], "clients", {}) if auth else {}
+        scopes = find(self.modules[name].kind).scopes if name in self.modules else ()
+        return completed(name, clients.get(name) or ClientSettings(), scopes)
+
+    # --- infrastructure --------------------------------------------------------------------------------------------
+
+    def postgres_of(self, module: str) -> PostgresSettings:
+        """The PostgreSQL settings of a module that has a database."""
         settings = self.modules[module].postgres or self.postgres
         if settings is None:
             raise ValueError(f"module {module} has no PostgreSQL server")
-        return settings.server
+        return settings
+
+    def server(self, module: str) -> PostgresServer:
+        """The PostgreSQL server of a module that has a database."""
+        return self.postgres_of(module).server
 
     def database(self, module: str) -> str:
         """The name of a module's database, as the Formance operator names it."""
@@ -204,3 +243,33 @@ class StackSettings(Settings):
         if text is None:
             raise ValueError(f"module {module} has no version")
         return Version.parse(text)
+
+    def image(self, module: str) -> str:
+        """The image of a module at its version, from where the registries' settings say."""
+        return self.version(module).image(self.rewritten(find(self.modules[module].kind).image(self.of(module))))
+
+    def rewritten(self, repository: str) -> str:
+        """An image's repository, as it is called where it is really pulled from."""
+        host, path = registry_of(repository)
+        settings = self.registries.get(host)
+        if settings is None:
+            return repository
+        return f"{settings.endpoint or host}/{settings.images.get(path, path)}"
+
+    def pull_secrets(self, module: str) -> list[str]:
+        """The Secrets to pull a module's image with."""
+        host, _ = registry_of(self.modules[module].image)
+        settings = self.registries.get(host)
+        registry = [settings.pull_secret] if settings and settings.pull_secret else []
+        return [*self.modules[module].image_pull_secrets, *registry]
+
+
+def registry_of(repository: str) -> tuple[str, str]:
+    """The registry of an image and the image's path there.
+
+    https://github.com/distribution/reference: the first part is a host if it looks like one, else the image is on Docker Hub.
+    """
+    first, slash, rest = repository.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return first, rest
+    return "docker.io", repository

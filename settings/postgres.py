@@ -33,7 +33,7 @@ class PostgresServer:
         return f"PostgresServer({self.host}:{self.port}, {login})"
 
     @classmethod
-    def parse(cls, uri: str) -> PostgresServer:
+    def parse(cls, uri: str, *, needs_password: bool = True) -> PostgresServer:
         """Reads ``postgresql://[user:password@]host[:port][?secret=NAME&sslmode=require&...]``.
 
         ``disableSSLMode=true`` (the Formance operator's spelling) is ``sslmode=disable``.
@@ -63,7 +63,7 @@ class PostgresServer:
         password = unquote(parts.password) if parts.password is not None else None
         if secret and username:
             raise ValueError("has both a user and ?secret=: give the credentials once")
-        if not secret and (not username or password is None):
+        if needs_password and not secret and (not username or password is None):
             raise ValueError(
                 "has no credentials: add ?secret=NAME of a Kubernetes Secret with the keys username and password, or user:password@ as a Pulumi secret"
             )
@@ -80,8 +80,17 @@ class PostgresServer:
         Raises:
             ValueError: the credentials are in a Kubernetes Secret and not known here.
         """
+        return f"{self.no_database_uri}/{quote(database)}?{self.query}"
+
+    @property
+    def no_database_uri(self) -> str:
+        """The connection URI up to the database, password included.
+
+        Raises:
+            ValueError: the credentials are in a Kubernetes Secret and not known here.
+        """
         if self.username is None or self.password is None:
             raise ValueError("the credentials are in a Kubernetes Secret")
         login = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"postgresql://{login}@{host}:{self.port}/{quote(database)}?{self.query}"
+        return f"postgresql://{login}@{host}:{self.port}"

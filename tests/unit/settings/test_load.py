@@ -44,7 +44,7 @@ def test_a_module_from_configuration_alone() -> None:
         ),
         ({"modules": {"ledger": LEDGER | {"version": "1.1"}}}, "rollout:modules.ledger.version", "three numbers"),
         ({"modules": {"ledger": LEDGER | {"image": "x:1"}}}, "rollout:modules.ledger.image", "must not have a tag"),
-        ({"modules": {"ledger": {"version": "1.0.0"}}}, "rollout:modules.ledger.image", "required"),
+        ({"modules": {"shop": {"version": "1.0.0"}}}, "rollout:modules.shop.image", "required"),
         ({"modules": {"Ledger": LEDGER}}, "rollout:modules.Ledger", "pattern"),
         (
             {"modules": {"ledger": LEDGER | {"migration": {"backofLimit": 1}}}},
@@ -58,7 +58,7 @@ def test_a_module_from_configuration_alone() -> None:
         ),
         ({"modules": {"ledger": LEDGER | {"dependsOn": ["auth"]}}}, "ledger.dependsOn", "not a module of this stack"),
         ({"postgres": None}, "modules.ledger", "no server is set"),
-        ({"postgres": {"uri": "postgresql://h"}}, "rollout:postgres.uri", "no credentials"),
+        ({"postgres": {"uri": "postgresql://h"}}, "rollout:postgres", "no credentials"),
     ],
 )
 def test_a_mistake_is_named_with_its_path(values: dict[str, Any], path: str, what: str) -> None:

@@ -1,0 +1,185 @@
+"""What a kind of module is: how its settings become the workloads, variables and files of one version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from ..environment import Variable, combined
+from ..module import ModuleSettings, Resources, WorkerSettings
+from ..versions import Version
+
+if TYPE_CHECKING:
+    from ..model import StackSettings
+
+S = TypeVar("S", bound=ModuleSettings, covariant=True)
+
+
+@dataclass(frozen=True)
+class Context(Generic[S]):
+    """A module in its stack.
+
+    Args:
+        name: of the module, its Service and its database's last part.
+        module: its own settings.
+        stack: those of the whole stack.
+        version: to run.
+    """
+
+    name: str
+    module: S
+    stack: StackSettings
+    version: Version
+
+    def setting(self, path: str) -> str:
+        """The full name of one of the module's settings."""
+        return f"rollout:modules.{self.name}.{path}"
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of a container."""
+
+    name: str
+    number: int
+
+
+@dataclass(frozen=True)
+class File:
+    """A configuration file in a ConfigMap of its own, made anew when its content changes.
+
+    Args:
+        folder: it is mounted at.
+        name: in that folder.
+        content: of the file.
+    """
+
+    folder: str
+    name: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Role:
+    """One workload of a module: its API, or the worker beside it.
+
+    Args:
+        name: "api" or "worker".
+        args: of the container.
+        env: of the container, without a name that is there twice.
+        ports: of the container; the Service sends to the one named ``http``.
+        probed: whether it answers HTTP probes; of one that does not, the first port must take connections.
+        singleton: one unversioned Deployment that is stopped before its next version starts.
+        replicas: of it.
+        resources: of its container.
+        files: configuration it mounts.
+    """
+
+    name: str
+    args: tuple[str, ...]
+    env: tuple[Variable, ...]
+    ports: tuple[Port, ...]
+    replicas: int
+    resources: Resources
+    probed: bool = True
+    singleton: bool = False
+    files: tuple[File, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything of one version of a module that its kind decides.
+
+    Args:
+        api: the workload behind the module's Service.
+        worker: the one beside it, which is deployed first; None for most kinds.
+        database: variables that tell how to connect to the module's database; empty without one.
+        migration: variables of the migration Job; empty without a database.
+    """
+
+    api: Role
+    worker: Role | None
+    database: tuple[Variable, ...]
+    migration: tuple[Variable, ...]
+
+
+class Kind(Generic[S]):
+    """A kind of module. One instance serves all stacks; what differs is in the context.
+
+    Attributes:
+        name: in the settings, and of the image below ``ghcr.io/formancehq/``.
+        settings: the model of its modules' settings.
+        defaults: settings under those of the module, over ``rollout:defaults``.
+        oldest: semantic version before which another shape was needed; None if every version works.
+        publishes: whether it tells the broker what happened.
+        consumes: whether it listens to what the others publish.
+        routed: whether the gateway sends it ``/api/<name>``.
+        enterprise: whether it asks for a licence.
+        needs_broker, needs_temporal: what it cannot run without.
+        scopes: of the client with which it calls other modules; empty if it calls none.
+    """
+
+    name: ClassVar[str] = "custom"
+    settings: ClassVar[type[ModuleSettings]] = ModuleSettings
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    oldest: ClassVar[str | None] = None
+    publishes: ClassVar[bool] = False
+    consumes: ClassVar[bool] = False
+    routed: ClassVar[bool] = True
+    enterprise: ClassVar[bool] = False
+    needs_broker: ClassVar[bool] = False
+    needs_temporal: ClassVar[bool] = False
+    scopes: ClassVar[tuple[str, ...]] = ()
+
+    def variables(self, c: Context[S]) -> Iterable[Variable]:
+        """The environment of every role of the module, in order."""
+        raise NotImplementedError
+
+    def api_variables(self, c: Context[S]) -> Iterable[Variable]:
+        """What the API has besides; nothing, if the kind does not say otherwise."""
+        return ()
+
+    def worker(self, c: Context[S]) -> Role | None:
+        """The workload beside the API; none, if the kind does not say otherwise."""
+        return None
+
+    def migration_variables(self, c: Context[S]) -> Iterable[Variable]:
+        """What the migration needs besides the database."""
+        return ()
+
+    def api(self, c: Context[S]) -> Role:
+        module = c.module
+        env = combined([*self.variables(c), *self.api_variables(c)], module.env, c.setting("env"))
+        return Role(
+            "api",
+            module.args,
+            env,
+            (Port("http", module.port),),
+            module.replicas,
+            module.resources,
+        )
+
+    def plan(self, c: Context[S]) -> Plan:
+        """Everything of one version of a module."""
+        from .variables import postgres
+
+        worker = self.worker(c)
+        if worker:
+            own = getattr(c.module, "worker", WorkerSettings()).env
+            env = combined(worker.env, c.module.env, c.setting("env"))
+            worker = replace(worker, env=combined(env, own, c.setting("worker.env")))
+        database = tuple(postgres(c)) if c.module.database else ()
+        migration: tuple[Variable, ...] = ()
+        if c.module.database:
+            own = c.module.migration.env
+            migration = combined([*database, *self.migration_variables(c)], own, c.setting("migration.env"))
+        return Plan(self.api(c), worker, database, migration)
+
+    def image(self, c: Context[S]) -> str:
+        """The image's repository, before the registries' settings."""
+        return c.module.image
+
+    def problems(self, c: Context[S]) -> Iterator[str]:
+        """What is missing in the stack for a module of this kind, besides what holds for all."""
+        yield from ()

@@ -1,0 +1,99 @@
+"""Payments: connectors to banks and processors, an API and a worker that runs Temporal's workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from ..credentials import Credential
+from ..environment import Variable, credential
+from ..module import ModuleSettings, WorkerSettings
+from ..versions import Version
+from .kind import Context, Kind, Port, Role
+from .protection import AuthenticationSettings
+from .variables import common, licence, pool, postgres, protected, publisher, temporal
+
+# The operator's rule: from here on there is an image of its own for those with a licence.
+_ENTERPRISE_IMAGE = Version("3.2.0-beta.0")
+
+
+class PaymentsWorkerSettings(WorkerSettings):
+    """The worker of payments, and how much it takes from Temporal at once."""
+
+    temporal_max_concurrent_workflow_task_pollers: int = Field(4, ge=1)
+    temporal_max_concurrent_activity_task_pollers: int = Field(4, ge=1)
+    temporal_max_slots_per_poller: int = Field(10, ge=1)
+    temporal_max_local_activity_slots: int = Field(50, ge=1)
+
+
+class PaymentsSettings(ModuleSettings):
+    """Settings of payments."""
+
+    auth: AuthenticationSettings = AuthenticationSettings()
+    encryption_key: Credential = Field(description="encrypts the connectors' configuration in the database")
+    worker: PaymentsWorkerSettings = PaymentsWorkerSettings()
+
+
+C = Context[PaymentsSettings]
+
+
+class Payments(Kind[PaymentsSettings]):
+    name = "payments"
+    settings = PaymentsSettings
+    defaults = {"image": "ghcr.io/formancehq/payments", "args": ["server"]}
+    # Before, it had a read API, connectors and a proxy between them.
+    oldest = "3.1.0"
+    publishes = True
+    needs_temporal = True
+
+    def image(self, c: C) -> str:
+        enterprise = c.version.semantic is None or not c.version.is_older_than(_ENTERPRISE_IMAGE)
+        ours = c.module.image == self.defaults["image"]
+        return f"{c.module.image}-ee" if ours and c.stack.licence and enterprise else c.module.image
+
+    def variables(self, c: C) -> Iterator[Variable]:
+        yield from common(c)
+        yield from postgres(c)
+        yield from pool(c)
+        yield from self.migration_variables(c)
+        yield Variable("BIND", c.setting("port"), f":{c.module.port}")
+        yield from protected(c)
+        yield from publisher(c)
+        yield from temporal(c)
+        settings = c.stack.temporal
+        if settings and settings.encryption_key is not None:
+            place = "rollout:temporal.encryptionKey"
+            yield Variable("TEMPORAL_ENCRYPTION_ENABLED", place, "true")
+            yield credential("TEMPORAL_ENCRYPTION_KEY", "temporal-encryption", settings.encryption_key, place)
+        w = c.module.worker
+        for name, value in (
+            ("WORKFLOW_TASK_POLLERS", w.temporal_max_concurrent_workflow_task_pollers),
+            ("ACTIVITY_TASK_POLLERS", w.temporal_max_concurrent_activity_task_pollers),
+        ):
+            yield Variable(f"TEMPORAL_MAX_CONCURRENT_{name}", c.setting("worker"), str(value))
+        yield Variable("TEMPORAL_MAX_SLOTS_PER_POLLER", c.setting("worker"), str(w.temporal_max_slots_per_poller))
+        yield Variable(
+            "TEMPORAL_MAX_LOCAL_ACTIVITY_SLOTS", c.setting("worker"), str(w.temporal_max_local_activity_slots)
+        )
+        yield from licence(c)
+
+    def migration_variables(self, c: C) -> Iterator[Variable]:
+        yield Variable("POSTGRES_DATABASE_NAME", "the catalogue", "$(POSTGRES_DATABASE)")
+        yield credential("CONFIG_ENCRYPTION_KEY", "encryption", c.module.encryption_key, c.setting("encryptionKey"))
+
+    def worker(self, c: C) -> Role:
+        # Workflows that new code started fail in old workers, so the worker is replaced whole and before the API.
+        settings, port = c.module.worker, Port("http", c.module.port)
+        return Role(
+            "worker",
+            ("worker",),
+            tuple(self.variables(c)),
+            (port,),
+            settings.replicas,
+            settings.resources,
+            singleton=True,
+        )
+
+
+KIND = Payments()

@@ -1,0 +1,66 @@
+"""TransactionPlane: carries transactions from one module to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from ..environment import Variable
+from ..module import ModuleSettings, WorkerSettings
+from .kind import Context, Kind, Port, Role
+from .protection import AuthenticationSettings
+from .variables import broker, client, common, pool, postgres, protected, topic_mapping, topics
+
+
+class TransactionPlaneSettings(ModuleSettings):
+    """Settings of transactionplane."""
+
+    auth: AuthenticationSettings = AuthenticationSettings()
+    worker: WorkerSettings = WorkerSettings()
+    worker_within: bool = Field(False, description="work in the API's pods instead of a Deployment beside it")
+
+
+C = Context[TransactionPlaneSettings]
+
+
+class TransactionPlane(Kind[TransactionPlaneSettings]):
+    name = "transactionplane"
+    settings = TransactionPlaneSettings
+    defaults = {"image": "ghcr.io/formancehq/transactionplane"}
+    publishes = True
+    consumes = True
+    needs_broker = True
+    scopes = ("ledger:read", "ledger:write", "payments:read", "payments:write")
+
+    def variables(self, c: C) -> Iterator[Variable]:
+        yield from common(c)
+        yield from postgres(c)
+        yield from pool(c)
+        yield Variable("BIND", c.setting("port"), f":{c.module.port}")
+        yield from protected(c)
+        yield from client(c)
+        yield from topics(c, "TOPICS")
+        yield from broker(c)
+        yield topic_mapping(c)
+
+    def api_variables(self, c: C) -> Iterator[Variable]:
+        if c.module.worker_within:
+            yield Variable("WORKER_ENABLED", c.setting("workerWithin"), "true")
+
+    def worker(self, c: C) -> Role | None:
+        if c.module.worker_within:
+            return None
+        settings, port = c.module.worker, Port("http", c.module.port)
+        return Role(
+            "worker",
+            ("worker",),
+            tuple(self.variables(c)),
+            (port,),
+            settings.replicas,
+            settings.resources,
+            singleton=True,
+        )
+
+
+KIND = TransactionPlane()

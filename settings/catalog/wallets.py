@@ -1,0 +1,38 @@
+"""Wallets: an API over the ledger, without a database of its own, and so without a migration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..environment import Variable
+from ..module import ModuleSettings
+from .kind import Context, Kind
+from .protection import AuthenticationSettings
+from .variables import client, common, licence, protected
+
+
+class WalletsSettings(ModuleSettings):
+    """Settings of wallets."""
+
+    auth: AuthenticationSettings = AuthenticationSettings()
+
+
+C = Context[WalletsSettings]
+
+
+class Wallets(Kind[WalletsSettings]):
+    name = "wallets"
+    settings = WalletsSettings
+    defaults = {"image": "ghcr.io/formancehq/wallets", "database": False}
+    enterprise = True
+    scopes = ("ledger:read", "ledger:write")
+
+    def variables(self, c: C) -> Iterator[Variable]:
+        yield from common(c)
+        yield Variable("BIND", c.setting("port"), f":{c.module.port}")
+        yield from client(c)
+        yield from protected(c)
+        yield from licence(c)
+
+
+KIND = Wallets()

@@ -1,0 +1,183 @@
+"""The settings that every module has, whatever its kind. Every default is here or in the kind's file, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from .base import EnvironmentName, Label, ModuleName, Quantity, Settings, VersionText
+from .infrastructure import Duration, PostgresSettings
+
+Annotations = dict[str, str]
+Amount = Annotated[int, Field(ge=0)] | Annotated[str, StringConstraints(pattern=r"^\d{1,3}%$")]
+
+
+class Resources(Settings):
+    """Requests and limits of a container."""
+
+    requests: dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = {"cpu": "25m", "memory": "64Mi"}
+    limits: dict[Literal["cpu", "memory", "ephemeral-storage"], Quantity] = {"memory": "256Mi"}
+
+
+class MigrationSettings(Settings):
+    """The Job that migrates a module's database before the new version is deployed."""
+
+    args: tuple[str, ...] = ("migrate",)
+    active_deadline_seconds: int = Field(600, ge=5, le=86_400, description="the Job is ended after this many seconds")
+    backoff_limit: int = Field(0, ge=0, le=2, description="how often a failed pod is tried again")
+    env: dict[EnvironmentName, str] = Field({}, description="environment of the Job alone")
+    annotations: Annotations = Field({}, description="of the Job's pods, such as those that keep a sidecar out")
+
+
+class ProbeSettings(Settings):
+    """HTTP probes of a module; liveness and readiness ask the same path."""
+
+    path: str = Field("/_healthcheck", pattern=r"^/")
+    period_seconds: int = Field(1, ge=1, le=60)
+    timeout_seconds: int = Field(5, ge=1, le=60)
+    readiness_failures: int = Field(3, ge=1, le=60)
+    liveness_failures: int = Field(20, ge=1, le=120)
+
+
+class AutoscalingSettings(Settings):
+    """A HorizontalPodAutoscaler; the Deployment's replicas are then its alone."""
+
+    min_replicas: int = Field(2, ge=1, le=100)
+    max_replicas: int = Field(ge=1, le=1000)
+    cpu_percent: int | None = Field(None, ge=1, le=1000, description="average use of the requested CPU to keep")
+    memory_percent: int | None = Field(None, ge=1, le=1000, description="the same of memory")
+
+    @model_validator(mode="after")
+    def _whole(self) -> AutoscalingSettings:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"maxReplicas ({self.max_replicas}) is less than minReplicas ({self.min_replicas})")
+        if self.cpu_percent is None and self.memory_percent is None:
+            raise ValueError("needs something to go by: set cpuPercent or memoryPercent")
+        return self
+
+
+class DisruptionBudgetSettings(Settings):
+    """How many pods a drained node may take at once."""
+
+    max_unavailable: Amount | None = Field(None, description="default: 1")
+    min_available: Amount | None = Field(None, description="instead of maxUnavailable")
+
+    @model_validator(mode="after")
+    def _one(self) -> DisruptionBudgetSettings:
+        if self.max_unavailable is not None and self.min_available is not None:
+            raise ValueError("Kubernetes takes maxUnavailable or minAvailable, not both")
+        return self
+
+
+class ServiceSettings(Settings):
+    """The module's Service."""
+
+    annotations: Annotations = {}
+    traffic_distribution: Literal["PreferClose", "PreferSameZone", "PreferSameNode"] | None = None
+
+
+class ServiceAccountSettings(Settings):
+    """The account of a module's pods and Jobs."""
+
+    annotations: Annotations = Field({}, description="such as eks.amazonaws.com/role-arn, the AWS identity")
+
+
+class Toleration(Settings):
+    """Lets pods onto nodes that keep others away."""
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = None
+
+
+class WorkerSettings(Settings):
+    """A module's worker, beside its API: one Deployment that is stopped before the next version of it starts."""
+
+    replicas: int = Field(1, ge=1, le=100)
+    resources: Resources = Resources()
+    env: dict[EnvironmentName, str] = Field({}, description="of the worker alone, after the module's")
+
+
+class CommonSettings(Settings):
+    """What may be set for all modules at once, at rollout:defaults, and for each of them."""
+
+    replicas: int = Field(2, ge=1, le=100)
+    autoscaling: AutoscalingSettings | None = Field(None, description="instead of replicas")
+    resources: Resources = Resources()
+    probe: ProbeSettings = ProbeSettings()
+    migration: MigrationSettings = MigrationSettings()
+    env: dict[EnvironmentName, str] = Field({}, description="takes the place of a variable of the same name")
+    debug: bool | None = Field(None, description="default: rollout:debug")
+    dev: bool | None = Field(None, description="default: rollout:dev")
+    json_logging: bool = Field(False, description="JSON_FORMATTING_LOGGER")
+    semconv_metrics_names: bool = Field(False, description="SEMCONV_METRICS_NAME")
+    grace_period: Duration | None = Field(None, description="GRACE_PERIOD: how long the process ends its requests")
+    drain_seconds: int = Field(
+        3, ge=0, le=600, description="preStop: how long a pod goes on as before after it left the Service"
+    )
+    termination_grace_period_seconds: int = Field(30, ge=1, le=3600)
+    progress_deadline_seconds: int = Field(
+        120, ge=5, le=3600, description="a Deployment that is not ready by then has failed"
+    )
+    run_as_user: int = Field(65_532, ge=1, description="the pods' numeric user")
+    run_as_group: int | None = Field(None, ge=1, description="default: runAsUser")
+    image_pull_secrets: tuple[Label, ...] = ()
+    annotations: Annotations = Field({}, description="of the pods")
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    topology_spread: bool = Field(False, description="spread over zones where possible, and over nodes always")
+    disruption_budget: DisruptionBudgetSettings = DisruptionBudgetSettings()
+    service: ServiceSettings = ServiceSettings()
+    service_account: ServiceAccountSettings = ServiceAccountSettings()
+
+    @model_validator(mode="after")
+    def _drains_within_grace(self) -> CommonSettings:
+        if self.drain_seconds >= self.termination_grace_period_seconds:
+            raise ValueError(
+                f"drainSeconds ({self.drain_seconds}) must be less than terminationGracePeriodSeconds "
+                f"({self.termination_grace_period_seconds}): the grace period includes the drain"
+            )
+        return self
+
+
+class ModuleSettings(CommonSettings):
+    """One module: a service, normally with its own database."""
+
+    kind: str = Field(
+        "custom",
+        description="default: the module's name if that is in the catalogue and it sets no image, else custom",
+    )
+    image: str = Field(
+        description="image repository, without a tag: the version is the tag; default: the kind's", min_length=1
+    )
+    version: VersionText | None = Field(None, description="default: of the file rollout:versions")
+    args: tuple[str, ...] = ("serve",)
+    port: int = Field(8080, ge=1, le=65_535)
+    database: bool = Field(True, description="whether the module has a database of its own, and so a migration")
+    postgres: PostgresSettings | None = Field(None, description="a server of its own; default: rollout:postgres")
+    depends_on: tuple[ModuleName, ...] = Field((), description="modules that must serve their new version first")
+    allow_downgrade: bool = Field(False, description="accept a version older than the one that serves")
+    disabled: bool = Field(False, description="no workloads; the database and the record of its migration are kept")
+
+    @field_validator("image")
+    @classmethod
+    def _no_tag(cls, image: str) -> str:
+        if "@" in image or ":" in image.rpartition("/")[2]:
+            raise ValueError("must not have a tag or digest; write those in the module's version")
+        if not re.fullmatch(r"[a-z0-9][A-Za-z0-9._:/-]*", image):
+            raise ValueError("is not an image repository, for example ghcr.io/formancehq/ledger")
+        return image
+
+
+def merged(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Settings laid over each other, the last one on top; maps are merged key by key, everything else is replaced."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = result.get(key)
+            result[key] = merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result

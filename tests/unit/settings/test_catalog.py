@@ -1,0 +1,187 @@
+"""What the catalogue's kinds make of their settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from settings import InvalidSettings, SettingsError, StackSettings, Variable
+from settings.catalog import KINDS, find
+from settings.module import merged
+from tests.unit.full_stack import MODULES, STACK, load
+
+
+def stack(**changes: Any) -> StackSettings:
+    """The full stack with some settings of modules changed."""
+    modules = {name: merged(module, changes.pop(name, {})) for name, module in MODULES.items()}
+    return load({**STACK, "modules": modules, **changes})
+
+
+def values(variables: tuple[Variable, ...]) -> dict[str, str | None]:
+    return {v.name: v.value for v in variables}
+
+
+@pytest.fixture(scope="module")
+def full() -> StackSettings:
+    return stack()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_module_in_the_full_stack(kind: str, full: StackSettings) -> None:
+    assert any(full.kind_of(name) == kind for name in full.modules)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_variable_is_there_twice_and_each_refers_only_to_those_before_it(module: str, full: StackSettings) -> None:
+    plan = full.plan(module)
+    lists = [plan.api.env, plan.migration, plan.database, plan.worker.env if plan.worker else ()]
+    for variables in lists:
+        seen: set[str] = set()
+        for variable in variables:
+            assert variable.name not in seen
+            assert set(re.findall(r"\$\((\w+)\)", variable.value or "")) <= seen, variable.name
+            assert variable.source
+            seen.add(variable.name)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_migration_has_the_variables_of_its_database_that_the_service_has(module: str, full: StackSettings) -> None:
+    plan = full.plan(module)
+    api = {v.name: (v.value, v.secret) for v in plan.api.env}
+    assert {v.name: (v.value, v.secret) for v in plan.migration}.items() <= api.items()
+
+
+def test_a_module_of_a_catalogue_name_with_an_image_of_its_own_is_described_by_its_settings() -> None:
+    settings = load({"modules": {"ledger": {"image": "x/ledger", "version": "1.0.0"}}, "postgres": STACK["postgres"]})
+    assert settings.kind_of("ledger") == "custom"
+    assert settings.plan("ledger").worker is None
+
+
+def test_an_image_of_its_own_goes_with_a_kind_that_is_named() -> None:
+    ledger = {"kind": "ledger", "image": "localhost/sample", "version": "2.4.12"}
+    settings = load({"modules": {"books": ledger}, "postgres": STACK["postgres"]})
+    assert settings.image("books") == "localhost/sample:2.4.12"
+    assert settings.plan("books").worker
+
+
+@pytest.mark.parametrize(
+    ("version", "has"), [("2.3.0-alpha", False), ("v2.2.9", False), ("2.3.0", True), ("v2.4.12", True), ("main", True)]
+)
+def test_the_ledgers_worker_came_with_a_version(version: str, has: bool) -> None:
+    assert (stack(ledger={"version": version}).plan("ledger").worker is not None) is has
+
+
+def test_a_kinds_settings_are_over_the_stacks_defaults_and_under_its_own() -> None:
+    defaults = {"args": ["x"], "replicas": 3, "resources": {"limits": {"memory": "1Gi"}}, "env": {"A": "1", "B": "1"}}
+    del defaults["args"]
+    settings = stack(
+        defaults=defaults, wallets={"replicas": 4, "env": {"B": "2"}, "resources": {"limits": {"cpu": "1"}}}
+    )
+    assert (settings.modules["ledger"].replicas, settings.modules["wallets"].replicas) == (3, 4)
+    assert settings.modules["wallets"].env == {"A": "1", "B": "2"}
+    assert settings.modules["wallets"].resources.limits == {"memory": "1Gi", "cpu": "1"}
+
+
+def test_publishers_publish_only_where_somebody_listens() -> None:
+    alone = {k: v for k, v in MODULES.items() if k in ("ledger", "payments")}
+    assert "BROKER" not in values(load({**STACK, "modules": alone, "gateway": None}).plan("ledger").api.env)
+    assert values(stack().plan("ledger").api.env)["PUBLISHER_TOPIC_MAPPING"] == "*:dev-ledger"
+
+
+def test_a_listener_hears_every_other_publisher(full: StackSettings) -> None:
+    assert values(full.plan("orchestration").api.env)["TOPICS"] == "dev-ledger dev-payments dev-transactionplane"
+    topics = values(full.plan("webhooks").api.env)["KAFKA_TOPICS"]
+    assert topics == "dev-ledger dev-orchestration dev-payments dev-transactionplane"
+
+
+def test_streams_of_a_whole_stack_are_not_made_by_the_modules() -> None:
+    env = values(stack(broker={"uri": "nats://n:4222", "streams": "stack"}).plan("ledger").api.env)
+    assert env["PUBLISHER_TOPIC_MAPPING"] == "*:dev.ledger"
+    assert env["PUBLISHER_NATS_AUTO_PROVISION"] == "false"
+
+
+def test_kafka_with_a_password() -> None:
+    broker = {
+        "uri": "kafka://k1:9092,k2:9092",
+        "username": "u",
+        "password": "canary",
+        "tls": True,
+        "saslMechanism": "SCRAM",
+    }
+    plan = stack(broker=broker).plan("ledger").api
+    env = values(plan.env)
+    assert (env["BROKER"], env["PUBLISHER_KAFKA_BROKER"]) == ("kafka", "k1:9092,k2:9092")
+    assert env["PUBLISHER_KAFKA_SASL_SCRAM_SHA_SIZE"] == "512"
+    assert env["PUBLISHER_KAFKA_SASL_PASSWORD"] is None
+    assert "canary" not in repr(plan)
+
+
+def test_aws_identity_instead_of_a_password() -> None:
+    postgres = {"uri": "postgresql://formance@rds.example.org:5432", "awsIam": True}
+    plan = stack(postgres=postgres).plan("ledger")
+    for variables in (plan.migration, plan.api.env):
+        assert values(variables)["POSTGRES_AWS_ENABLE_IAM"] == "true"
+        assert not [v for v in variables if v.name == "POSTGRES_PASSWORD"]
+
+
+def test_images_come_from_where_the_registries_say() -> None:
+    registries = {
+        "ghcr.io": {"endpoint": "mirror.example.org/f", "pullSecret": "m", "images": {"formancehq/auth": "a"}}
+    }
+    settings = stack(registries=registries)
+    assert settings.image("wallets") == "mirror.example.org/f/formancehq/wallets:v2.2.0"
+    assert settings.image("auth") == "mirror.example.org/f/a:v2.5.0"
+    assert settings.pull_secrets("auth") == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("version", "licence", "image"),
+    [("v3.4.0", True, "payments-ee"), ("v3.1.0", True, "payments"), ("v3.4.0", False, "payments")],
+)
+def test_payments_has_an_image_for_those_with_a_licence(version: str, licence: bool, image: str) -> None:
+    changes: dict[str, Any] = {} if licence else {"licence": None}
+    assert stack(payments={"version": version}, **changes).image("payments") == f"ghcr.io/formancehq/{image}:{version}"
+
+
+def test_the_auth_file_names_every_client_and_holds_no_secret(full: StackSettings) -> None:
+    (file,) = full.plan("auth").api.files
+    for client in ("console", "orchestration", "reconciliation", "transactionplane", "wallets"):
+        assert f"id: {client}" in file.content
+    assert "$AUTH_CLIENT_SECRET_WALLETS" in file.content
+    assert "canary" not in file.content
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"broker": None}, "needs a message broker"),
+        ({"temporal": None}, "needs Temporal"),
+        ({"payments": {"version": "2.0.0"}}, "payments before 3.1.0 is built differently"),
+        ({"ledger": {"kind": "leger"}}, "did you mean ledger"),
+        ({"shop": {"kind": "ledger", "version": "2.4.12"}}, "the stack has a ledger already"),
+        ({"ledger": {"api": {"bulkMaxSise": 1}}}, "rollout:modules.ledger.api.bulkMaxSise: unknown setting; did you mean bulkMax"),
+        ({"wallets": {"autoscaling": {"maxReplicas": 4}}}, "set cpuPercent or memoryPercent"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_named(changes: dict[str, Any], what: str) -> None:
+    with pytest.raises(InvalidSettings, match=re.escape(what)):
+        stack(**changes)
+
+
+def test_a_credential_in_plain_text_is_refused_and_not_repeated() -> None:
+    import json
+    from pathlib import Path
+
+    import settings
+
+    config = {f"rollout:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in STACK.items()}
+    with pytest.raises(SettingsError, match="plain text") as error:
+        settings.load(config, stack="dev", root=Path(), secret_keys=[])
+    assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kinds_file_says_what_it_is(name: str) -> None:
+    assert find(name).name == name
