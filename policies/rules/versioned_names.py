@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from ..images import Image, images
-from ..kubernetes import kind, label, object_name, selector
-from ..migration import JOB, NAME, VERSION, is_migration, migrations_of, needs_gate
+from ..kubernetes import annotation, kind, label, object_name, selector
+from ..migration import JOB, NAME, SINGLETON, VERSION, is_migration, migrations_of, needs_gate
 from ..rule import Examples, Finding, Options, StackRule
 from ..values import Program, Resource, get
 from .gate import PASSES as _GATED
@@ -25,6 +25,8 @@ def _slug(text: str) -> str:
 
 def _ours(resource: Resource, program: Program) -> bool:
     if kind(resource) == "Deployment":
+        if annotation(resource, SINGLETON) == "true":
+            return False  # one for all versions: it is stopped before its next version starts
         return needs_gate(resource, program) and any(label(j, JOB) for j in migrations_of(resource, program))
     return is_migration(resource) and label(resource, JOB) is not None
 

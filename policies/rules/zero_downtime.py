@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..kubernetes import TIMEOUT, annotation, await_seconds, containers, kind, named, pod
-from ..migration import SINGLETON
+from ..migration import DRAINS, SINGLETON
 from ..rule import Examples, Finding, Options, ResourceRule
 from ..values import Resource, get
 
@@ -90,13 +90,16 @@ def _probes(resource: Resource, options: Options) -> Iterator[Finding]:
     if kind(resource) != "Deployment":
         return
     for container in _serving_containers(resource):
+        if _is_singleton(resource) and not get(container, "ports"):
+            continue  # a worker that nobody can ask: it runs or it has ended
         for probe in ("readinessProbe", "livenessProbe"):
             if get(container, probe) is None:
                 yield Finding(f"{named(container)} has no {probe}", f"Add {probe}, such as httpGet of /_healthcheck")
-        if get(container, "lifecycle", "preStop") is None and not _is_singleton(resource):
+        drains = _is_singleton(resource) or annotation(resource, DRAINS) == "itself"
+        if get(container, "lifecycle", "preStop") is None and not drains:
             yield Finding(
                 f"{named(container)} has no preStop, so it stops while kube-proxies still send it requests",
-                "Add lifecycle.preStop.sleep.seconds: 3",
+                f"Add lifecycle.preStop.sleep.seconds: 3; for a server that goes on when told to stop, annotate {DRAINS}: itself",
             )
 
 
