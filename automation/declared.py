@@ -6,6 +6,7 @@ The program runs against Pulumi's own mock monitor, which is kept from forgettin
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -14,7 +15,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
 from components import Owner, Stack
-from components.cluster import RunningJob
+from components.cluster import RunningJob, Size
 from policies.values import Program, Resource
 from settings import StackSettings
 
@@ -39,6 +40,18 @@ class _NoCluster:
 
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:  # noqa: ARG002
         return False, None
+
+    def contents(self, secrets: Sequence[str]) -> dict[str, str]:  # noqa: ARG002
+        return {}
+
+    def migrated(self, module: str) -> frozenset[str]:  # noqa: ARG002
+        return frozenset()
+
+    def size(self, labels: Mapping[str, str]) -> Size | None:  # noqa: ARG002
+        return None
+
+    def scale(self, deployment: str, replicas: int) -> None:
+        raise NotImplementedError(f"{deployment}: {replicas}")
 
 
 class _Nothing(pulumi.runtime.Mocks):

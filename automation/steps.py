@@ -11,7 +11,13 @@ CHANGING = frozenset({"create", "update", "delete", "replace", "create-replaceme
 _DELETING = frozenset({"delete", "delete-replaced"})
 # The components of components/ that are named after their module.
 _OF_A_MODULE = frozenset(
-    {"rollout:index:Module", "rollout:index:Database", "rollout:index:Migration", "rollout:index:Release"}
+    {
+        "rollout:index:Module",
+        "rollout:index:Database",
+        "rollout:index:Migration",
+        "rollout:index:Worker",
+        "rollout:index:Release",
+    }
 )
 
 
@@ -24,7 +30,7 @@ class Step:
         kind: the last part of its type: Job, Deployment, Service.
         name: its logical name.
         module: it belongs to, empty for what belongs to the whole stack.
-        part: "database", "migration", "release" or empty.
+        part: "database", "migration", "worker", "release" or empty.
         op: the engine's word: same, create, update, delete, replace, create-replacement, delete-replaced.
         phase: started, done or failed.
         object_name: the Kubernetes object's name.

@@ -2,15 +2,19 @@
 
 program    the whole program, as __main__.py and the Automation API run it
 stack      Stack: namespace, provider, modules
-module     Module: Database, Migration, Release
-database   Database: the credentials' Secret and the Job that makes the database
-migration  Migration: the Job that gates a version
-release    Release: Deployment, PodDisruptionBudget and Service
-gateway    Gateway: Caddyfile, its validation, the release behind it, Ingress
-objects    Kubernetes objects as Pulumi resources
-guards     hooks that refuse what would break what serves
-cluster    what the guards ask the live cluster
-kubeconfig which cluster that is
+module         Module: Database, Migration, Worker, Release
+database       Database: the Job that makes the database
+migration      Migration: the Job that gates a version
+worker         Worker: the one Deployment beside an API that must not run in two versions at once
+release        Release: Deployment, PodDisruptionBudget, autoscaler and Service
+gateway        Gateway: Caddyfile, its validation, the release behind it, Ingress
+configuration  Secrets and ConfigMaps named by their content, environment variables
+workload       the pods of Worker and Release
+objects        Kubernetes objects as Pulumi resources
+network        who may connect to the stack's pods
+guards         hooks that refuse what would break what serves
+cluster        what the guards ask the live cluster
+kubeconfig     which cluster that is
 """
 
 from .errors import ProgramError

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import kubeconfig
 from .errors import ClusterUnreachable
-from .names import JOB, MODULE, NAME, OWNER, VERSION, Owner
+from .names import JOB, MODULE, MODULE_VERSION, NAME, OWNER, VERSION, Owner
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -27,6 +27,23 @@ class RunningJob:
 
     name: str
     deadline: float  # seconds, its activeDeadlineSeconds
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many pods a Deployment has.
+
+    Args:
+        name: of the Deployment.
+        replicas: that it should have.
+        ready: that are ready.
+        least: that its autoscaler keeps, 1 without one.
+    """
+
+    name: str
+    replicas: int
+    ready: int
+    least: int = 1
 
 
 class Cluster(Protocol):
@@ -49,6 +66,18 @@ class Cluster(Protocol):
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
         """Whether the object exists, and the owner label it carries."""
 
+    def contents(self, secrets: Sequence[str]) -> dict[str, str]:
+        """What is in Secrets, as text that is the same while they are; those that cannot be read are left out."""
+
+    def migrated(self, module: str) -> frozenset[str]:
+        """The version labels of a module's migration Jobs that have succeeded."""
+
+    def size(self, labels: Mapping[str, str]) -> Size | None:
+        """How many pods the Deployment of a version has; None if there is none."""
+
+    def scale(self, deployment: str, replicas: int) -> None:
+        """Gives a Deployment so many pods."""
+
 
 _preparing = threading.Lock()
 _prepared = False
@@ -65,7 +94,7 @@ def prepare_types() -> None:
     import msgspec
     from lightkube import KubeConfig
     from lightkube.core import decoders
-    from lightkube.resources import apps_v1, batch_v1, core_v1, discovery_v1, networking_v1, policy_v1
+    from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1, discovery_v1, networking_v1, policy_v1
 
     kinds = (
         core_v1.Service,
@@ -79,6 +108,8 @@ def prepare_types() -> None:
         batch_v1.Job,
         discovery_v1.EndpointSlice,
         networking_v1.Ingress,
+        networking_v1.NetworkPolicy,
+        autoscaling_v2.HorizontalPodAutoscaler,
         policy_v1.PodDisruptionBudget,
     )
     with _preparing:
@@ -210,7 +241,7 @@ class LiveCluster:
         return [d.metadata.name for d in deployments if refers(d)]
 
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
-        from lightkube.resources import apps_v1, batch_v1, core_v1, networking_v1, policy_v1
+        from lightkube.resources import apps_v1, autoscaling_v2, batch_v1, core_v1, networking_v1, policy_v1
 
         kinds: dict[str, Any] = {
             "ConfigMap": core_v1.ConfigMap,
@@ -218,6 +249,8 @@ class LiveCluster:
             "Ingress": networking_v1.Ingress,
             "Job": batch_v1.Job,
             "Namespace": core_v1.Namespace,
+            "HorizontalPodAutoscaler": autoscaling_v2.HorizontalPodAutoscaler,
+            "NetworkPolicy": networking_v1.NetworkPolicy,
             "PodDisruptionBudget": policy_v1.PodDisruptionBudget,
             "Secret": core_v1.Secret,
             "Service": core_v1.Service,
@@ -226,3 +259,53 @@ class LiveCluster:
         where = {"namespace": namespace} if namespace else {}
         found = self._get(lambda: self._client.get(kinds[kind], name, **where))
         return (True, (found.metadata.labels or {}).get(OWNER)) if found else (False, None)
+
+    def contents(self, secrets: Sequence[str]) -> dict[str, str]:
+        from lightkube import ApiError
+        from lightkube.resources.core_v1 import Secret
+
+        found = {}
+        for name in secrets:
+            try:
+                secret = self._get(partial(self._client.get, Secret, name))
+            except ClusterUnreachable as error:
+                # Who may not read Secrets can still use them; only a change of theirs is then not seen.
+                if isinstance(error.__cause__, ApiError):
+                    continue
+                raise
+            if secret is not None:
+                found[name] = repr(sorted((secret.data or {}).items()))
+        return found
+
+    def migrated(self, module: str) -> frozenset[str]:
+        from lightkube.resources.batch_v1 import Job
+
+        labels = {OWNER: self._owner.label, MODULE: module, JOB: "migrate"}
+        with self._reachable():
+            jobs = list(self._client.list(Job, labels=labels))
+        return frozenset(
+            (j.metadata.labels or {}).get(MODULE_VERSION, "") for j in jobs if j.status and j.status.succeeded
+        )
+
+    def size(self, labels: Mapping[str, str]) -> Size | None:
+        from lightkube.resources.apps_v1 import Deployment
+        from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
+
+        ours = {**labels, OWNER: self._owner.label}
+        with self._reachable():
+            deployments = list(self._client.list(Deployment, labels=ours))
+            scalers = list(self._client.list(HorizontalPodAutoscaler, labels=ours))
+        for each in deployments:
+            least = max((s.spec.minReplicas or 1 for s in scalers), default=1)
+            ready = (each.status and each.status.readyReplicas) or 0
+            return Size(each.metadata.name, 1 if each.spec.replicas is None else each.spec.replicas, ready, least)
+        return None
+
+    def scale(self, deployment: str, replicas: int) -> None:
+        from lightkube.models.autoscaling_v1 import ScaleSpec
+        from lightkube.models.meta_v1 import ObjectMeta
+        from lightkube.resources.apps_v1 import Deployment
+
+        with self._reachable():
+            scale = Deployment.Scale(metadata=ObjectMeta(name=deployment), spec=ScaleSpec(replicas=replicas))
+            self._client.replace(scale, deployment)

@@ -5,6 +5,8 @@ ProgramError
 ├── Downgrade            an older version than the one that serves was asked for
 ├── ForeignObject        an object of the wanted name exists and is not this stack's
 ├── StillServing         a Deployment that its Service selects was about to be deleted
+├── TooFew               an autoscaled version did not get as many pods as the one that serves
+├── Frozen               the stack's settings refuse every change
 └── MigrationRunning     a migration that would be disturbed did not end in its time
 """
 
@@ -73,3 +75,19 @@ class MigrationRunning(ProgramError):
         super().__init__(
             f"migration Job {job} is still running after {seconds:.0f} s; it is not deleted. Look at it with: kubectl logs job/{job}"
         )
+
+
+class TooFew(ProgramError):
+    """The Service does not switch to a version with fewer pods than the one that serves."""
+
+    def __init__(self, deployment: str, ready: int, wanted: int) -> None:
+        super().__init__(
+            f"Deployment {deployment} has {ready} of the {wanted} pods that its Service needs; it still selects the version before"
+        )
+
+
+class Frozen(ProgramError):
+    """Somebody has frozen the stack."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the stack is frozen: {reason}. Nothing was changed; remove rollout:freeze to allow changes")

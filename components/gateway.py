@@ -8,18 +8,21 @@ and the gateway that serves keeps the file it was started with.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pulumi
 
-from settings import StackSettings
+from settings import Port, StackSettings
 
 from .caddyfile import METRICS_PORT, caddyfile
+from .configuration import Configuration, references
 from .job import gate_job
 from .module import service_account
-from .names import MODULE, NAME, digest, job_labels
+from .names import DRAINS, MODULE, NAME, digest, job_labels
 from .objects import ConfigMap, Ingress
-from .release import Mount, Release
+from .release import Release
 from .scope import Scope
+from .workload import Container, Mount
 
 _DIRECTORY = "/gateway"
 _DATA = "/data"
@@ -44,7 +47,7 @@ class Gateway(pulumi.ComponentResource):
         super().__init__("rollout:index:Module", name, None, scope.component())
         module, version, gateway = settings.modules[name], settings.version(name), settings.gateway
         scope = scope.under(self)
-        account = service_account(name, module, scope)
+        account = service_account(name, settings, scope)
         debug = settings.debug if module.debug is None else module.debug
         # The gateway drains by itself, and better than a pause before it is told to stop: it asks its clients to leave.
         grace = module.termination_grace_period_seconds - gateway.shutdown_seconds
@@ -61,19 +64,16 @@ class Gateway(pulumi.ComponentResource):
             Mount("gateway", _DIRECTORY, {"configMap": {"name": f"{name}-{revision}"}}),
             Mount("data", _DATA, {"emptyDir": {"sizeLimit": "64Mi"}}, read_only=False),
         ]
-        env = [
-            # Where Caddy may write: it has no home.
-            {"name": "XDG_CONFIG_HOME", "value": _DATA},
-            {"name": "XDG_DATA_HOME", "value": _DATA},
-            {"name": "STACK", "value": settings.stack},
-            *({"name": k, "value": v} for k, v in sorted(module.env.items())),
-        ]
+        configuration = Configuration(name, self, scope)
+        role = settings.plan(name).api
+        env = configuration.entries(role.env)
+        credentials = configuration.secrets(role.env)
         validation = gate_job(
             f"{name}-{version}-{revision}-validate",
             f"{name}-{version.slug}-validate",
             container={
                 "name": "validate",
-                "image": version.image(module.image),
+                "image": settings.image(name),
                 "args": ["validate", *_CONFIG],
                 "env": env,
                 "volumeMounts": [mount.mount for mount in mounts],
@@ -85,19 +85,27 @@ class Gateway(pulumi.ComponentResource):
             run_as_user=module.run_as_user,
             service_account=name,
             scope=scope,
-            opts=scope.job(self, depends_on=[account, config, *after]),
+            opts=scope.job(self, depends_on=[account, config, *credentials, *after]),
+        )
+        ports = (*role.ports, Port("metrics", METRICS_PORT))
+        container = Container(
+            name,
+            settings.image(name),
+            replace(role, args=("run", *_CONFIG), ports=ports),
+            env,
+            mounts,
+            sorted(references(role.env)),
         )
         self.release = Release(
             name,
             version,
-            module.model_copy(update={"args": ("run", *_CONFIG), "database": False, "drain_seconds": 0}),
-            env,
+            module.model_copy(update={"database": False, "drain_seconds": 0}),
+            container,
             account,
-            [validation, config, *after],
+            [validation, config, *credentials, *after],
             scope,
             revision=revision,
-            mounts=mounts,
-            ports={"metrics": METRICS_PORT},
+            annotations={DRAINS: "itself"},
         )
         if gateway.ingress:
             _ingress(self, name, settings, scope, self.release.service)

@@ -6,6 +6,7 @@
 - A running migration is never deleted. ``pulumi.com/replaceUnready`` makes a failed Job run again, but would also delete
   one that merely still runs after an interrupted update.
 - A module's database is migrated by one Job at a time, also after an update was killed and another version is wanted.
+- A version whose replicas are an autoscaler's begins with one pod; its Service switches when it has as many as serve.
 - An update killed between the API server's answer and Pulumi's checkpoint leaves an object Pulumi does not know. The
   provider takes existing objects over (``upsertExistingObjects``), so that the next update converges; the guard sees to
   it that this is only ever done to objects of this very stack.
@@ -25,12 +26,14 @@ from typing import Any
 import pulumi
 
 from .cluster import Cluster
-from .errors import ForeignObject, MigrationRunning, StillServing, StillUsed
+from .errors import ForeignObject, MigrationRunning, StillServing, StillUsed, TooFew
 from .names import JOB, MODULE, NAME, VERSION, Owner
 
 # A Job past its deadline is ended by the Job controller within a pod's termination; its end must also reach us.
 SLACK_SECONDS = 60.0
 POLL_SECONDS = 0.5
+# For the pods that an autoscaled version lacks: each is a copy of one that was ready within its progress deadline.
+SCALE_SECONDS = 180.0
 
 Args = pulumi.ResourceHookArgs
 
@@ -44,6 +47,7 @@ class Guards:
     keep_serving: pulumi.ResourceHook
     keep_used: pulumi.ResourceHook
     let_finish: pulumi.ResourceHook
+    as_many_as_before: pulumi.ResourceHook
 
     @classmethod
     def register(cls, cluster: Cluster, owner: Owner) -> Guards:
@@ -62,6 +66,7 @@ class Guards:
             hook("keep-serving", rules.keep_serving),
             hook("keep-used", rules.keep_used),
             hook("let-finish", rules.let_finish),
+            hook("as-many-as-before", rules.as_many_as_before),
         )
 
     @property
@@ -75,12 +80,14 @@ class Guards:
         )
 
     @property
-    def secret(self) -> pulumi.ResourceHookBinding:
+    def mounted(self) -> pulumi.ResourceHookBinding:
         return pulumi.ResourceHookBinding(before_create=[self.ours_or_new], before_delete=[self.keep_used])
 
     @property
-    def mounted(self) -> pulumi.ResourceHookBinding:
-        return self.secret
+    def switching(self) -> pulumi.ResourceHookBinding:
+        return pulumi.ResourceHookBinding(
+            before_create=[self.ours_or_new, self.as_many_as_before], before_update=[self.as_many_as_before]
+        )
 
     @property
     def serving(self) -> pulumi.ResourceHookBinding:
@@ -113,9 +120,9 @@ class Rules:
                 self._wait(job.name, job.deadline)
 
     def keep_serving(self, args: Args) -> None:
-        """Refuses to delete the Deployment, or its disruption budget, whose pods the module's Service selects."""
+        """Refuses to delete the Deployment, its disruption budget or autoscaler, whose pods the module's Service selects."""
         inputs = _plain(args.old_inputs)
-        labels = inputs["spec"]["selector"]["matchLabels"]
+        labels = inputs["metadata"]["labels"]
         selector = self.cluster.selected(labels[NAME])
         if selector and selector.items() <= labels.items():
             raise StillServing(inputs["kind"], inputs["metadata"]["name"], labels[NAME], labels[VERSION])
@@ -126,6 +133,28 @@ class Rules:
         kind, name = inputs["kind"], inputs["metadata"]["name"]
         if users := self.cluster.users(kind, name):
             raise StillUsed(kind, name, users)
+
+    def as_many_as_before(self, args: Args) -> None:
+        """Gives an autoscaled version as many pods as serve, and waits for them, before its Service switches to it.
+
+        The Deployment says nothing of replicas, which are the autoscaler's, and so begins with one.
+        """
+        inputs = _plain(args.new_inputs)
+        wanted = inputs["spec"]["selector"]
+        serving = self.cluster.selected(inputs["metadata"]["name"])
+        new = self.cluster.size(wanted)
+        if serving == wanted or new is None:
+            return
+        old = self.cluster.size(serving) if serving else None
+        pods = max(new.least, new.replicas, old.replicas if old else 1)
+        if new.replicas < pods:
+            self.cluster.scale(new.name, pods)
+        end = self.now() + SCALE_SECONDS
+        while new and new.ready < pods:
+            if self.now() > end:
+                raise TooFew(new.name, new.ready, pods)
+            self.sleep(POLL_SECONDS)
+            new = self.cluster.size(wanted)
 
     def let_finish(self, args: Args) -> None:
         """Waits for a running Job to end before it is deleted."""

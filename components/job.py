@@ -29,6 +29,8 @@ def gate_job(
     scope: Scope,
     opts: pulumi.ResourceOptions,
     volumes: Sequence[Mapping[str, Any]] = (),
+    annotations: Mapping[str, str] | None = None,
+    run_as_group: int | None = None,
 ) -> Job:
     """Declares a Job named ``<name>-<hash of its pod>``.
 
@@ -48,6 +50,8 @@ def gate_job(
         scope: namespace, owner, provider.
         opts: parent, dependencies and hooks.
         volumes: that the container mounts.
+        annotations: of its pods; a change of them runs no Job again.
+        run_as_group: group of the process, where it is another than the user.
     """
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -55,7 +59,7 @@ def gate_job(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 10,
-        "securityContext": pod_security(run_as_user),
+        "securityContext": pod_security(run_as_user, run_as_group),
         "containers": [
             {
                 **container,
@@ -69,6 +73,11 @@ def gate_job(
     }
     if volumes:
         pod["volumes"] = list(volumes)
+    template: dict[str, Any] = {"labels": {**scope.owner.labels, **labels}}
+    if annotations:
+        template["annotations"] = dict(annotations)
+    # A pod's template cannot be changed in a Job: without this, other annotations would mean another run.
+    opts.ignore_changes = ["spec.template.metadata.annotations"]
     return Job(
         logical_name,
         metadata=scope.metadata(
@@ -80,7 +89,7 @@ def gate_job(
         spec={
             "activeDeadlineSeconds": active_deadline_seconds,
             "backoffLimit": backoff_limit,
-            "template": {"metadata": {"labels": {**scope.owner.labels, **labels}}, "spec": pod},
+            "template": {"metadata": template, "spec": pod},
         },
         opts=opts,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pulumi
 
@@ -19,6 +20,16 @@ class Migration(pulumi.ComponentResource):
 
     The Job sees its image, its arguments, the database and its own environment, and nothing else of the module's settings:
     only a change of those runs it again.
+
+    Args:
+        module: name.
+        version: to migrate to.
+        settings: of the module.
+        image: of the version.
+        env: of the Job.
+        database: to migrate.
+        scope: where to declare it.
+        depends_on: what the Job waits for besides the database.
     """
 
     def __init__(
@@ -26,6 +37,8 @@ class Migration(pulumi.ComponentResource):
         module: str,
         version: Version,
         settings: ModuleSettings,
+        image: str,
+        env: list[dict[str, Any]],
         database: Database,
         scope: Scope,
         depends_on: Sequence[pulumi.Resource] = (),
@@ -36,9 +49,9 @@ class Migration(pulumi.ComponentResource):
             f"{module}-{version.slug}-migrate",
             container={
                 "name": "migrate",
-                "image": version.image(settings.image),
+                "image": image,
                 "args": list(settings.migration.args),
-                "env": [*database.env, *({"name": k, "value": v} for k, v in sorted(settings.migration.env.items()))],
+                "env": env,
             },
             labels=job_labels(module, "migrate", version),
             active_deadline_seconds=settings.migration.active_deadline_seconds,
@@ -46,6 +59,7 @@ class Migration(pulumi.ComponentResource):
             run_as_user=settings.run_as_user,
             service_account=module,
             scope=scope,
-            opts=scope.job(self, depends_on=[database.job, *depends_on]),
+            annotations=settings.migration.annotations,
+            opts=scope.job(self, depends_on=[*database.ready, *depends_on]),
         )
         self.register_outputs({})

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pulumi
 
-from settings import ModuleSettings, StackSettings
+from settings import Plan, Role, StackSettings
 
+from .configuration import Configuration, references
 from .database import Database
 from .migration import Migration
 from .names import NAME
 from .objects import ServiceAccount
 from .release import Release
 from .scope import Scope
+from .worker import Worker
+from .workload import Container, Mount
 
 
 class Module(pulumi.ComponentResource):
@@ -25,50 +27,103 @@ class Module(pulumi.ComponentResource):
         settings: of the whole stack.
         scope: where to declare its resources.
         after: modules that must serve their version before this one is migrated.
+        recorded: the versions a disabled module was migrated to: that of its settings keeps its Job, so that enabling it
+            runs none again. None for a module that is not disabled.
+
+    Attributes:
+        release: what serves; None for a disabled module.
     """
 
-    release: Release
-
-    def __init__(self, name: str, settings: StackSettings, scope: Scope, after: Sequence[Module] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: StackSettings,
+        scope: Scope,
+        after: Sequence[Module] = (),
+        recorded: frozenset[str] | None = None,
+    ) -> None:
         super().__init__("rollout:index:Module", name, None, scope.component())
-        module, version = settings.modules[name], settings.version(name)
-        earlier = [other.release.service for other in after]
-        scope = scope.under(self)
-        account = service_account(name, module, scope)
-        env: list[dict[str, Any]] = []
+        self._name, self._settings, self._scope = name, settings, scope.under(self)
+        self.release: Release | None = None
+        module, version, plan = settings.modules[name], settings.version(name), settings.plan(name)
+        earlier = [other.release.service for other in after if other.release]
+        self._account = service_account(name, settings, self._scope)
+        self._configuration = Configuration(name, self, self._scope)
         gate: list[pulumi.Resource] = list(earlier)
         if module.database:
-            database = Database(
-                name,
-                settings.database(name),
-                settings.server(name),
-                settings.migrator_image,
-                scope.under(self, [account]),
-            )
-            migration = Migration(name, version, module, database, scope, earlier)
-            env += database.env
-            gate += [migration.job, *database.credentials]
-        debug = settings.debug if module.debug is None else module.debug
-        own = {
-            "STACK": settings.stack,
-            "DEBUG": str(debug).lower(),
-            "BIND": f":{module.port}",
-            **dict(sorted(module.env.items())),
-        }
-        taken = {entry["name"] for entry in env}
-        # Server-side apply refuses a list with the same name twice; the module's own value wins.
-        env = [entry for entry in env if entry["name"] not in module.env] if taken & set(module.env) else env
-        env += [{"name": k, "value": v} for k, v in own.items()]
-        self.release = Release(name, version, module, env, account, gate, scope)
+            gate += self._migrated(plan, earlier, recorded)
+        if recorded is None:
+            if plan.worker:
+                gate.append(self._worker(plan.worker, gate).deployment)
+            container, mounted = self._container(name, plan.api, gate)
+            self.release = Release(name, version, module, container, self._account, [*gate, *mounted], self._scope)
         self.register_outputs({"version": str(version)})
 
+    def _migrated(
+        self, plan: Plan, earlier: Sequence[pulumi.Resource], recorded: frozenset[str] | None
+    ) -> list[pulumi.Resource]:
+        """Declares the database and the migration, and returns the gate."""
+        name, settings = self._name, self._settings
+        module, version = settings.modules[name], settings.version(name)
+        if recorded is not None and version.label not in recorded:
+            return []
+        credentials = self._configuration.secrets([*plan.database, *plan.migration])
+        server = settings.postgres_of(name)
+        creator = None if server.aws_iam or not server.create_database else settings.migrator_image
+        database = Database(
+            name,
+            settings.database(name),
+            self._configuration.entries(plan.database),
+            creator,
+            self._scope.under(self, [self._account]),
+            credentials,
+        )
+        migration = Migration(
+            name,
+            version,
+            module,
+            settings.image(name),
+            self._configuration.entries(plan.migration),
+            database,
+            self._scope.under(self, [self._account, *credentials]),
+            earlier,
+        )
+        return [migration.job, *credentials]
 
-def service_account(name: str, module: ModuleSettings, scope: Scope) -> ServiceAccount:
+    def _worker(self, role: Role, gate: Sequence[pulumi.Resource]) -> Worker:
+        name, settings = self._name, self._settings
+        container, mounted = self._container(f"{name}-worker", role, gate)
+        version, module = settings.version(name), settings.modules[name]
+        return Worker(name, version, module, container, self._account, [*gate, *mounted], self._scope)
+
+    def _container(
+        self, name: str, role: Role, gate: Sequence[pulumi.Resource]
+    ) -> tuple[Container, list[pulumi.Resource]]:
+        """A workload's container and the objects it is started with, which stand behind the gate."""
+        objects: list[pulumi.Resource] = self._configuration.secrets(role.env, gate)
+        mounts = []
+        for file in role.files:
+            config, made = self._configuration.file(file, gate)
+            mounts.append(Mount(file.folder.strip("/"), file.folder, {"configMap": {"name": config}}))
+            objects.append(made)
+        container = Container(
+            name,
+            self._settings.image(self._name),
+            role,
+            self._configuration.entries(role.env),
+            mounts,
+            sorted(references(role.env)),
+        )
+        return container, objects
+
+
+def service_account(name: str, settings: StackSettings, scope: Scope) -> ServiceAccount:
     """The account of a module's pods and Jobs: without a token, for its image pull secrets."""
+    annotations = settings.modules[name].service_account.annotations
     return ServiceAccount(
         name,
-        metadata=scope.metadata(name, {NAME: name}),
+        metadata=scope.metadata(name, {NAME: name}, annotations),
         automountServiceAccountToken=False,
-        imagePullSecrets=[{"name": s} for s in module.image_pull_secrets],
+        imagePullSecrets=[{"name": s} for s in settings.pull_secrets(name)],
         opts=scope.resource(scope.parent),
     )

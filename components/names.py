@@ -20,6 +20,9 @@ REVISION = "rollout.formance.com/revision"
 MODULE_VERSION = "rollout.formance.com/version"
 JOB = "rollout.formance.com/job"
 NO_DATABASE = "rollout.formance.com/no-database"
+SINGLETON = "rollout.formance.com/singleton"
+DRAINS = "rollout.formance.com/drains"
+CREDENTIALS = "rollout.formance.com/credentials"
 
 
 @dataclass(frozen=True)

@@ -64,3 +64,11 @@ class PodDisruptionBudget(_Object):
 
 class Ingress(_Object):
     api_version = "networking.k8s.io/v1"
+
+
+class NetworkPolicy(_Object):
+    api_version = "networking.k8s.io/v1"
+
+
+class HorizontalPodAutoscaler(_Object):
+    api_version = "autoscaling/v2"

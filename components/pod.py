@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 
-def pod_security(user: int) -> dict[str, Any]:
+def pod_security(user: int, group: int | None = None) -> dict[str, Any]:
     return {
         "runAsNonRoot": True,
         "runAsUser": user,
-        "runAsGroup": user,
-        "fsGroup": user,
+        "runAsGroup": group or user,
+        "fsGroup": group or user,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
 

@@ -10,7 +10,7 @@ from pulumi.runtime import config as runtime_config
 import settings
 
 from .cluster import LiveCluster
-from .errors import ProgramError
+from .errors import Frozen, ProgramError
 from .names import Owner
 from .stack import Stack
 
@@ -31,6 +31,8 @@ def program(root: Path | None = None) -> None:
             root=root or Path(pulumi.get_root_directory() or "."),
             secret_keys=runtime_config._SECRET_KEYS.get(),
         )
+        if wanted.freeze and not pulumi.runtime.is_dry_run():
+            raise Frozen(wanted.freeze)
         owner = Owner(pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack())
         stack = Stack(wanted, LiveCluster(wanted.namespace_name, wanted.context, owner), owner)
     except (settings.SettingsError, ProgramError) as error:

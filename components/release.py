@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -11,39 +10,28 @@ import pulumi
 from settings import ModuleSettings, Version
 
 from .names import MODULE, NAME, NO_DATABASE, pod_labels
-from .objects import Deployment, PodDisruptionBudget, Service, ServiceAccount
-from .pod import container_security, pod_security
+from .objects import Deployment, HorizontalPodAutoscaler, PodDisruptionBudget, Service, ServiceAccount
 from .scope import Scope
-
-# The await of a Deployment must outlast its progress deadline, so that the cluster's own verdict is what is reported; and
-# it bounds the deletion too, which takes the drain and the grace period.
-AWAIT_SLACK_SECONDS = 30
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A volume of a pod and where its container has it."""
-
-    name: str
-    path: str
-    source: Mapping[str, Any]
-    read_only: bool = True
-
-    @property
-    def volume(self) -> dict[str, Any]:
-        return {"name": self.name, **self.source}
-
-    @property
-    def mount(self) -> dict[str, Any]:
-        return {"name": self.name, "mountPath": self.path, **({"readOnly": True} if self.read_only else {})}
+from .workload import Container, await_seconds, template
 
 
 class Release(pulumi.ComponentResource):
-    """The versioned Deployment with its PodDisruptionBudget, behind the module's one Service.
+    """The versioned Deployment with its PodDisruptionBudget and autoscaler, behind the module's one Service.
 
     The version is in the Deployment's logical name: a new version is a new resource, made first; the old one is deleted at
     the end of an update in which everything has succeeded. So it is with a new revision, the hash of a configuration that is
     versioned like a version.
+
+    Args:
+        module: name.
+        version: of it.
+        settings: of it.
+        container: of its pods.
+        service_account: of the module.
+        gate: what must have succeeded first.
+        scope: where to declare it.
+        revision: of a configuration that is versioned too.
+        annotations: of the Deployment.
     """
 
     def __init__(
@@ -51,104 +39,90 @@ class Release(pulumi.ComponentResource):
         module: str,
         version: Version,
         settings: ModuleSettings,
-        env: Sequence[dict[str, Any]],
+        container: Container,
         service_account: ServiceAccount,
         gate: Sequence[pulumi.Resource],
         scope: Scope,
         *,
         revision: str = "",
-        mounts: Sequence[Mount] = (),
-        ports: Mapping[str, int] | None = None,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__("rollout:index:Release", module, None, scope.component())
         labels = pod_labels(module, version, revision)
         suffix = f"-{revision}" if revision else ""
-        name = f"{module}-{version.slug}{suffix}"
-        await_seconds = (
-            max(settings.progress_deadline_seconds, settings.termination_grace_period_seconds) + AWAIT_SLACK_SECONDS
-        )
-        annotations = {"pulumi.com/timeoutSeconds": str(await_seconds)}
+        name, logical = f"{module}-{version.slug}{suffix}", f"{module}-{version}{suffix}"
+        own = {"pulumi.com/timeoutSeconds": str(await_seconds(settings)), **(annotations or {})}
         if not settings.database:
             # Said aloud, so that the policy pack can tell a module without a migration from a forgotten one.
-            annotations[NO_DATABASE] = "true"
+            own[NO_DATABASE] = "true"
+        spec: dict[str, Any] = {
+            "selector": {"matchLabels": labels},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "progressDeadlineSeconds": settings.progress_deadline_seconds,
+            "revisionHistoryLimit": 2,
+            "template": template(module, settings, container, labels, scope),
+        }
+        if settings.autoscaling is None:
+            spec["replicas"] = container.role.replicas
         self.deployment = Deployment(
-            f"{module}-{version}{suffix}",
-            metadata=scope.metadata(name, labels, annotations),
-            spec={
-                "replicas": settings.replicas,
-                "selector": {"matchLabels": labels},
-                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-                "progressDeadlineSeconds": settings.progress_deadline_seconds,
-                "revisionHistoryLimit": 2,
-                "template": {
-                    "metadata": {"labels": {**scope.owner.labels, **labels}},
-                    "spec": _pod(module, version, settings, env, mounts, ports or {}),
-                },
-            },
+            logical,
+            metadata=scope.metadata(name, labels, own),
+            spec=spec,
             opts=scope.serving(self, depends_on=[service_account, *gate]),
         )
-        self.budget = PodDisruptionBudget(
-            f"{module}-{version}{suffix}",
-            metadata=scope.metadata(name, labels),
-            spec={"maxUnavailable": 1, "selector": {"matchLabels": labels}},
-            opts=scope.serving(self, depends_on=[*gate]),
+        budget = settings.disruption_budget
+        allowed = (
+            {"minAvailable": budget.min_available}
+            if budget.min_available is not None
+            else {"maxUnavailable": 1 if budget.max_unavailable is None else budget.max_unavailable}
         )
+        behind: list[pulumi.Resource] = [
+            PodDisruptionBudget(
+                logical,
+                metadata=scope.metadata(name, labels),
+                spec={**allowed, "selector": {"matchLabels": labels}},
+                opts=scope.serving(self, depends_on=[*gate]),
+            )
+        ]
+        if settings.autoscaling:
+            behind.append(self._autoscaler(logical, name, labels, settings, scope))
+        unawaited = {"pulumi.com/skipAwait": "true", **settings.service.annotations}
+        service: dict[str, Any] = {
+            "selector": labels,
+            "ports": [{"name": "http", "port": 8080, "targetPort": "http", "protocol": "TCP"}],
+        }
+        if settings.service.traffic_distribution:
+            service["trafficDistribution"] = settings.service.traffic_distribution
         self.service = Service(
             module,
             # The Deployment was waited for; the provider's own wait for endpoints would cost 10 s and show nothing new.
-            metadata=scope.metadata(module, {NAME: module, MODULE: module}, {"pulumi.com/skipAwait": "true"}),
-            spec={
-                "selector": labels,
-                "ports": [{"name": "http", "port": 8080, "targetPort": "http", "protocol": "TCP"}],
-            },
-            opts=scope.resource(self, depends_on=[self.deployment, self.budget]),
+            metadata=scope.metadata(module, {NAME: module, MODULE: module}, unawaited),
+            spec=service,
+            opts=scope.switching(self, settings.autoscaling is not None, depends_on=[self.deployment, *behind]),
         )
         self.register_outputs({"version": str(version)})
 
-
-def _pod(
-    module: str,
-    version: Version,
-    settings: ModuleSettings,
-    env: Sequence[dict[str, Any]],
-    mounts: Sequence[Mount],
-    ports: Mapping[str, int],
-) -> dict[str, Any]:
-    probe = settings.probe
-    http = {
-        "httpGet": {"path": probe.path, "port": "http"},
-        "periodSeconds": probe.period_seconds,
-        "timeoutSeconds": probe.timeout_seconds,
-    }
-    container: dict[str, Any] = {
-        "name": module,
-        "image": version.image(settings.image),
-        "imagePullPolicy": "IfNotPresent",
-        "args": list(settings.args),
-        "env": list(env),
-        "ports": [
-            {"name": each, "containerPort": port, "protocol": "TCP"}
-            for each, port in {"http": settings.port, **ports}.items()
-        ],
-        "readinessProbe": {**http, "failureThreshold": probe.readiness_failures},
-        "livenessProbe": {**http, "failureThreshold": probe.liveness_failures},
-        "resources": settings.resources.model_dump(),
-        "securityContext": container_security(),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
-    if settings.drain_seconds:
-        # Kubernetes' own sleep: an image need not have a shell. The pod has left the Service by then, but not every
-        # kube-proxy knows it yet.
-        container["lifecycle"] = {"preStop": {"sleep": {"seconds": settings.drain_seconds}}}
-    pod: dict[str, Any] = {
-        "serviceAccountName": module,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": settings.termination_grace_period_seconds,
-        "securityContext": pod_security(settings.run_as_user),
-        "containers": [container],
-    }
-    if mounts:
-        container["volumeMounts"] = [mount.mount for mount in mounts]
-        pod["volumes"] = [mount.volume for mount in mounts]
-    return pod
+    def _autoscaler(
+        self, logical: str, name: str, labels: dict[str, str], settings: ModuleSettings, scope: Scope
+    ) -> HorizontalPodAutoscaler:
+        wanted = settings.autoscaling
+        assert wanted
+        targets = {"cpu": wanted.cpu_percent, "memory": wanted.memory_percent}
+        return HorizontalPodAutoscaler(
+            logical,
+            metadata=scope.metadata(name, labels),
+            spec={
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+                "minReplicas": wanted.min_replicas,
+                "maxReplicas": wanted.max_replicas,
+                "metrics": [
+                    {
+                        "type": "Resource",
+                        "resource": {"name": each, "target": {"type": "Utilization", "averageUtilization": percent}},
+                    }
+                    for each, percent in targets.items()
+                    if percent is not None
+                ],
+            },
+            opts=scope.serving(self, depends_on=[self.deployment]),
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pulumi
@@ -23,6 +23,7 @@ class Scope:
         guards: hooks to bind.
         parent: the component that the next one is a child of.
         after: resources that everything here waits for, such as the namespace.
+        contents: Secret that the stack refers to -> digits that change with what is in it.
     """
 
     namespace: str
@@ -31,6 +32,7 @@ class Scope:
     guards: Guards
     parent: pulumi.Resource
     after: tuple[pulumi.Resource, ...] = ()
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     def under(self, parent: pulumi.Resource, after: Sequence[pulumi.Resource] = ()) -> Scope:
         return replace(self, parent=parent, after=(*self.after, *after))
@@ -69,5 +71,8 @@ class Scope:
     def mounted(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         return self._options(parent, depends_on, self.guards.mounted)
 
-    def secret(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
-        return self._options(parent, depends_on, self.guards.secret)
+    def switching(
+        self, parent: pulumi.Resource, autoscaled: bool, depends_on: Sequence[pulumi.Resource] = ()
+    ) -> pulumi.ResourceOptions:
+        """Of a Service: with the guard that an autoscaled version needs."""
+        return self._options(parent, depends_on, self.guards.switching if autoscaled else self.guards.plain)

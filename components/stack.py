@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -10,11 +11,13 @@ import pulumi_kubernetes as k8s
 from settings import StackSettings, Version
 
 from .cluster import Cluster
+from .configuration import fingerprint, references
 from .errors import Downgrade
 from .gateway import Gateway
 from .guards import Guards
 from .module import Module
 from .names import Owner
+from .network import declare_network_policies
 from .objects import Namespace
 from .scope import Scope
 
@@ -43,29 +46,48 @@ class Stack(pulumi.ComponentResource):
             upsert_existing_objects=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        scope = Scope(settings.namespace_name, owner, provider, Guards.register(cluster, owner), self)
+        contents = _contents(settings, cluster, owner)
+        scope = Scope(
+            settings.namespace_name, owner, provider, Guards.register(cluster, owner), self, contents=contents
+        )
         if settings.namespace.create:
-            scope = scope.under(self, [_namespace(settings.namespace_name, scope)])
+            scope = scope.under(self, [_namespace(settings, scope)])
+        if settings.network_policies:
+            declare_network_policies(settings, scope)
         gateway = settings.gateway_module
         modules: dict[str, Module] = {}
         for name in (n for n in settings.in_order() if n != gateway):
-            modules[name] = Module(name, settings, scope, [modules[d] for d in settings.modules[name].depends_on])
+            earlier = [modules[d] for d in settings.modules[name].depends_on]
+            recorded = cluster.migrated(name) if settings.is_disabled(name) else None
+            modules[name] = Module(name, settings, scope, earlier, recorded)
         self.modules: dict[str, Module | Gateway] = {**modules}
-        if gateway:
+        if gateway and not settings.is_disabled(gateway):
             # Last, behind what it leads to. But a module that serves goes on to do so, whatever becomes of its upgrade, and
             # a failure of one module must not keep the others, the gateway among them, from theirs.
             told = settings.modules[gateway].depends_on
-            awaited = [m.release.service for n, m in modules.items() if n not in serving or n in told]
+            ready = {n: m.release.service for n, m in modules.items() if m.release}
+            awaited = [service for n, service in ready.items() if n not in serving or n in told]
             self.modules[gateway] = Gateway(gateway, settings, scope, awaited)
         self.register_outputs({"namespace": settings.namespace_name})
 
 
-def _namespace(name: str, scope: Scope) -> Namespace:
-    return Namespace(
-        name,
-        metadata={"name": name, "labels": {**scope.owner.labels, "pod-security.kubernetes.io/enforce": "restricted"}},
-        opts=scope.resource(scope.parent),
-    )
+def _namespace(settings: StackSettings, scope: Scope) -> Namespace:
+    name, given = settings.namespace_name, settings.namespace
+    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata: dict[str, Any] = {"name": name, "labels": {**given.labels, **scope.owner.labels, **restricted}}
+    if given.annotations:
+        metadata["annotations"] = dict(given.annotations)
+    return Namespace(name, metadata=metadata, opts=scope.resource(scope.parent))
+
+
+def _contents(settings: StackSettings, cluster: Cluster, owner: Owner) -> dict[str, str]:
+    """Digits that change with what is in the Secrets that the stack refers to and others keep."""
+    names: set[str] = set()
+    for name in settings.modules:
+        plan = settings.plan(name)
+        for role in (plan.api, plan.worker):
+            names |= references(role.env) if role else set()
+    return {name: fingerprint(content, owner.label) for name, content in cluster.contents(sorted(names)).items()}
 
 
 def refuse_downgrades(settings: StackSettings, serving: Mapping[str, str]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pulumi.runtime.stack import run_pulumi_func
 
 import settings
 from components import Owner, Stack
-from components.cluster import RunningJob
+from components.cluster import RunningJob, Size
 
 OWNER = Owner("organization", "rollout", "dev")
 POSTGRES = {"uri": "postgresql://admin:p%40ss@10.0.0.1:5432?sslmode=require"}
@@ -30,6 +31,9 @@ class FakeCluster:
     jobs: dict[str, RunningJob] = field(default_factory=dict)
     secrets: dict[str, list[str]] = field(default_factory=dict)
     owners: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    contained: dict[str, str] = field(default_factory=dict)
+    records: dict[str, frozenset[str]] = field(default_factory=dict)
+    sizes: dict[str, Size] = field(default_factory=dict)
 
     def serving(self) -> dict[str, str]:
         return self.versions
@@ -48,6 +52,19 @@ class FakeCluster:
 
     def owner(self, kind: str, name: str, namespace: str | None) -> tuple[bool, str | None]:
         return ((kind, name) in self.owners, self.owners.get((kind, name)))
+
+    def contents(self, secrets: Sequence[str]) -> dict[str, str]:
+        return {name: self.contained[name] for name in secrets if name in self.contained}
+
+    def migrated(self, module: str) -> frozenset[str]:
+        return self.records.get(module, frozenset())
+
+    def size(self, labels: Mapping[str, str]) -> Size | None:
+        return self.sizes.get(labels.get("app.kubernetes.io/version", ""))
+
+    def scale(self, deployment: str, replicas: int) -> None:
+        version, size = next((v, s) for v, s in self.sizes.items() if s.name == deployment)
+        self.sizes[version] = replace(size, replicas=replicas, ready=replicas)
 
 
 @dataclass(frozen=True)

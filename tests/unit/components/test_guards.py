@@ -30,7 +30,7 @@ def job(name: str = "ledger-1-1-0-migrate-x") -> pulumi.ResourceHookArgs:
 def deployment(labels: dict[str, str]) -> pulumi.ResourceHookArgs:
     return args(
         kind="Deployment",
-        metadata={"name": "ledger-1-0-0", "namespace": "dev"},
+        metadata={"name": "ledger-1-0-0", "namespace": "dev", "labels": labels},
         spec={"selector": {"matchLabels": labels}},
     )
 

@@ -37,6 +37,11 @@ CASES: list[tuple[type, type, dict[str, Any], dict[str, Any]]] = [
     (objects.Deployment, k8s.apps.v1.Deployment, SPEC, {}),
     (objects.Job, k8s.batch.v1.Job, {"spec": {"activeDeadlineSeconds": 60, "template": POD}}, {}),
     (objects.PodDisruptionBudget, k8s.policy.v1.PodDisruptionBudget, {"spec": {"maxUnavailable": 1}}, {}),
+    (
+        objects.HorizontalPodAutoscaler, k8s.autoscaling.v2.HorizontalPodAutoscaler,
+        {"spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}, "maxReplicas": 3}}, {},
+    ),
+    (objects.NetworkPolicy, k8s.networking.v1.NetworkPolicy, {"spec": {"podSelector": {"matchLabels": {"app": "x"}}}}, {}),
     (objects.Ingress, k8s.networking.v1.Ingress, {"spec": {"rules": [{"host": "example.org"}]}}, {}),
 ]  # fmt: skip
 

@@ -1,0 +1,70 @@
+"""A module's worker: it must not run in two versions at once, so it is stopped before its next version starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+
+from settings import ModuleSettings, Version
+
+from .names import MODULE, NAME, SINGLETON, VERSION
+from .objects import Deployment, Service, ServiceAccount
+from .scope import Scope
+from .workload import Container, await_seconds, template
+
+
+class Worker(pulumi.ComponentResource):
+    """One unversioned Deployment behind the module's gate, and a Service where it has ports that others use.
+
+    Args:
+        module: it belongs to.
+        version: of it.
+        settings: of the module.
+        container: of its pods.
+        service_account: of the module.
+        gate: what must have succeeded first.
+        scope: where to declare it.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        version: Version,
+        settings: ModuleSettings,
+        container: Container,
+        service_account: ServiceAccount,
+        gate: Sequence[pulumi.Resource],
+        scope: Scope,
+    ) -> None:
+        super().__init__("rollout:index:Worker", module, None, scope.component())
+        name = container.name
+        labels = {NAME: name}
+        annotations = {"pulumi.com/timeoutSeconds": str(await_seconds(settings)), SINGLETON: "true"}
+        self.deployment = Deployment(
+            name,
+            metadata=scope.metadata(name, {**labels, MODULE: module, VERSION: version.label}, annotations),
+            spec={
+                "replicas": container.role.replicas,
+                "selector": {"matchLabels": labels},
+                "strategy": {"type": "Recreate"},
+                "progressDeadlineSeconds": settings.progress_deadline_seconds,
+                "revisionHistoryLimit": 2,
+                "template": template(module, settings, container, labels, scope),
+            },
+            opts=scope.resource(self, depends_on=[service_account, *gate]),
+        )
+        others = [p for p in container.role.ports if p.name != "http"]
+        if others:
+            Service(
+                name,
+                metadata=scope.metadata(name, {**labels, MODULE: module}, {"pulumi.com/skipAwait": "true"}),
+                spec={
+                    "selector": labels,
+                    "ports": [
+                        {"name": p.name, "port": p.number, "targetPort": p.name, "protocol": "TCP"} for p in others
+                    ],
+                },
+                opts=scope.resource(self, depends_on=[self.deployment]),
+            )
+        self.register_outputs({})
