@@ -122,7 +122,11 @@ class _Cases:
         """Whether a table of its own kind has it from its parent, where it is judged."""
         if each.kind == "index":
             return "partition of" in each.attributes
-        return each.kind in ("column", "constraint") and "inherited" in each.attributes and self._inherits_still(each.parent)
+        return (
+            each.kind in ("column", "constraint")
+            and "inherited" in each.attributes
+            and self._inherits_still(each.parent)
+        )
 
     def _inherits_still(self, table_name: str) -> bool:
         tables = [each.by_key.get(("table", table_name)) for each in (self._before, self._after)]
