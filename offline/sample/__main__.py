@@ -1,4 +1,4 @@
-"""`python -m offline.sample migrate|serve|traffic|verify`: the image's entry point.
+"""`python -m offline.sample migrate|serve|worker|traffic|verify`: the image's entry point.
 
 Imports happen in the subcommands: `serve` must be up in a moment, and `migrate` needs no HTTP server.
 """
@@ -9,10 +9,14 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-_USAGE = """usage: ledger migrate | serve | version | traffic ... | verify ...
+_USAGE = """usage: ledger migrate | serve | server | worker | version | traffic ... | verify ...
 
-environment: POSTGRES_URI (required), BIND (default :8080), DEBUG, STACK, DRAIN_SECONDS, LEDGER_VERSION"""
+environment: POSTGRES_URI (required), BIND (default :8080), DEBUG, STACK, DRAIN_SECONDS, LEDGER_VERSION, STRICT"""
+
+# Formance's payments calls what serves `server`. A worker of the sample has nothing to do, and answers its probes.
+_PROCESSES = {"migrate": "migrate", "serve": "serve", "server": "serve", "worker": "worker"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,18 +39,31 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     # As PID 1 a process has no default for SIGTERM; until a subcommand has its own there is nothing to finish.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
-    match command:
+    kind = "ledger"
+    if "STRICT" in os.environ and command in _PROCESSES:
+        from offline.sample import strict
+
+        try:
+            kind, _ = strict.kind_of(os.environ["STRICT"])
+            given = Path("/proc/self/environ").read_bytes()
+            wrong = strict.problems(os.environ["STRICT"], _PROCESSES[command], os.environ, given)
+        except ValueError as error:
+            wrong = [str(error)]
+        if wrong:
+            print("\n".join(f"{kind} {command}: {each}" for each in wrong), file=sys.stderr)
+            return 2
+    match _PROCESSES.get(command, command):
         case "migrate":
             from migrator import cli
 
             directories = [option for each in version.directories for option in ("--directory", str(each))]
             environment = {"MIGRATE_MODULE_VERSION": version.number} | os.environ
             return cli.main(["migrate", *directories, *rest], environment)
-        case "serve":
+        case "serve" | "worker":
             from offline.sample import serve
 
             try:
-                settings = serve.Settings.from_environment(os.environ)
+                settings = serve.Settings.from_environment(os.environ, kind)
             except ValueError as error:
                 print(f"ledger: {error}", file=sys.stderr)
                 return 2

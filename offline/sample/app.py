@@ -25,17 +25,19 @@ class Ledger:
     """The application.
 
     Args:
-        store: the database.
+        store: the database; None for a module that has none, and answers nothing but its health and its version.
         version: this program's version.
         stack: name of the stack, told in /_info.
+        name: of the module, told there too.
 
     Attributes:
         draining: set once the process is told to stop: every answer then asks its client to come back on a new
             connection, which the Service leads elsewhere.
     """
 
-    def __init__(self, store: Store, version: Version, stack: str = "") -> None:
+    def __init__(self, store: Store | None, version: Version, stack: str = "", name: str = "ledger") -> None:
         self._store = store
+        self._name = name
         self._version = version
         self._stack = stack
         self.draining = False
@@ -71,13 +73,13 @@ class Ledger:
                 return await self._health()
             case ["_info"] if method == "GET":
                 return await self._info()
-            case ["transactions"] if method == "POST":
-                return await self._book(scope, receive)
-            case ["transactions", number] if method == "GET":
+            case ["transactions"] if method == "POST" and self._store:
+                return await self._book(self._store, scope, receive)
+            case ["transactions", number] if method == "GET" and self._store:
                 if not number.isdecimal() or len(number) > 18:
                     raise NotFound("not_found", f"no transaction {number!r}")
                 return 200, await self._store.transaction(int(number))
-            case ["accounts", account, "balance"] if method == "GET":
+            case ["accounts", account, "balance"] if method == "GET" and self._store:
                 name = unquote(account)
                 if "\0" in name:
                     raise NotFound("not_found", "no such account")
@@ -86,7 +88,7 @@ class Ledger:
 
     async def _health(self) -> Answer:
         try:
-            found = await self._store.schema_version()
+            found = await self._store.schema_version() if self._store else self._version.needs
         except Unavailable as error:
             return 503, {"status": "unhealthy", "reason": error.message}
         if found < self._version.needs:
@@ -100,22 +102,22 @@ class Ledger:
 
     async def _info(self) -> Answer:
         try:
-            found: int | None = await self._store.schema_version()
+            found = await self._store.schema_version() if self._store else None
         except Unavailable:
             found = None
         return 200, {
-            "name": "ledger",
+            "name": self._name,
             "version": self._version.number,
             "schema_version": found,
             "stack": self._stack,
         }
 
-    async def _book(self, scope: Scope, receive: Receive) -> Answer:
+    async def _book(self, store: Store, scope: Scope, receive: Receive) -> Answer:
         key = next((value for name, value in scope["headers"] if name == b"idempotency-key"), b"").decode("latin-1")
         if not 0 < len(key) <= 200:
             raise Refused("idempotency_key_missing", "send an Idempotency-Key of 1 to 200 characters")
         transaction = Transaction.parse(await _body(receive), self._version)
-        number, fresh = await self._store.book(key, transaction)
+        number, fresh = await store.book(key, transaction)
         return (201 if fresh else 200), {"id": number, "replayed": not fresh}
 
 

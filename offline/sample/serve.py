@@ -33,6 +33,8 @@ from offline.sample.versions import Version
 
 # After the last connection opened during the drain: kube-proxy syncs once a second at most, and a sync takes a while.
 _QUIET_SECONDS = 2.0
+# What Formance's modules of these kinds have none of either.
+WITHOUT_DATABASE = ("wallets", "stargate")
 _log = logging.getLogger("ledger")
 
 
@@ -41,7 +43,8 @@ class Settings:
     """How to serve.
 
     Attributes:
-        uri: the database.
+        uri: the database; empty for a kind of module that has none.
+        name: of the module, told in /_info.
         host: address to listen on; all of them when empty.
         port: port to listen on.
         stack: name of the stack.
@@ -50,6 +53,7 @@ class Settings:
     """
 
     uri: str
+    name: str = "ledger"
     host: str = ""
     port: int = 8080
     stack: str = ""
@@ -57,13 +61,17 @@ class Settings:
     drain_seconds: float = 8.0
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str], kind: str = "ledger") -> Settings:
         """Reads POSTGRES_URI, BIND, STACK, DEBUG and DRAIN_SECONDS.
+
+        Args:
+            environment: the variables.
+            kind: of module that the sample stands in for.
 
         Raises:
             ValueError: a variable is missing or wrong; the text names it.
         """
-        if not environment.get("POSTGRES_URI"):
+        if not environment.get("POSTGRES_URI") and kind not in WITHOUT_DATABASE:
             raise ValueError("POSTGRES_URI is not set: postgresql://user:password@host:port/database")
         host, _, port = environment.get("BIND", ":8080").rpartition(":")
         if not port.isdecimal() or int(port) > 65535:
@@ -72,7 +80,8 @@ class Settings:
         if not drain.replace(".", "", 1).isdecimal():
             raise ValueError(f"DRAIN_SECONDS={drain!r} is not a number of seconds")
         debug = environment.get("DEBUG", "").lower() in ("1", "true", "yes")
-        return cls(environment["POSTGRES_URI"], host, int(port), environment.get("STACK", ""), debug, float(drain))
+        uri = environment.get("POSTGRES_URI", "")
+        return cls(uri, kind, host, int(port), environment.get("STACK", ""), debug, float(drain))
 
 
 class _Server(uvicorn.Server):
@@ -124,8 +133,8 @@ def serve(settings: Settings, version: Version) -> int:
 
 
 async def _serve(settings: Settings, version: Version) -> int:
-    store = Store(settings.uri, version)
-    ledger = Ledger(store, version, settings.stack)
+    store = Store(settings.uri, version) if settings.uri else None
+    ledger = Ledger(store, version, settings.stack, settings.name)
 
     async def logged(scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
@@ -150,12 +159,16 @@ async def _serve(settings: Settings, version: Version) -> int:
     )
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     server = _Server(config, ledger, settings.drain_seconds)
-    await store.open()
-    _log.info("ledger %s listening on %s:%d, PID %d", version.number, settings.host, settings.port, os.getpid())
+    if store:
+        await store.open()
+    _log.info(
+        "%s %s listening on %s:%d, PID %d", settings.name, version.number, settings.host, settings.port, os.getpid()
+    )
     gc.freeze()
     try:
         await server.serve()
     finally:
-        await store.close()
+        if store:
+            await store.close()
     _log.info("stopped")
     return 0 if server.started else 1
