@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "compare": "tell what a change of the schema means for the version that serves meanwhile",
         "create-database": "create the database POSTGRES_DATABASE unless it exists",
         "drop-database": "drop the database POSTGRES_DATABASE, with all its data",
+        "create-topics": "create a stack's stream and its consumers in NATS JetStream unless they exist",
     }
     for name, text in texts.items():
         command = commands.add_parser(name, help=text, description=text)
@@ -182,6 +183,14 @@ def _drop_database(_parsed: argparse.Namespace, environment: Mapping[str, str]) 
     return {"outcome": "dropped" if dropped else "unchanged", "database": wanted.name}
 
 
+def _create_topics(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+    # Imported late: a migration needs no network but PostgreSQL's.
+    from migrator import topics
+
+    made = topics.create(topics.Topics.from_environment(environment), _say("create-topics"))
+    return {"outcome": "created" if made else "unchanged", "made": made}
+
+
 _COMMANDS = {
     "migrate": _migrate,
     "status": _status,
@@ -190,6 +199,7 @@ _COMMANDS = {
     "compare": _compare,
     "create-database": _create_database,
     "drop-database": _drop_database,
+    "create-topics": _create_topics,
 }
 
 

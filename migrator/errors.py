@@ -6,7 +6,9 @@
     ├── DatabaseUnavailable     no connection: address, credentials, TLS, or it stayed away too long
     ├── StatementFailed         the server refused a statement; the transaction was rolled back
     ├── Blocked                 other sessions held a lock for the whole budget; rolled back
-    └── DatabaseCommandFailed   CREATE DATABASE or DROP DATABASE was refused
+    ├── DatabaseCommandFailed   CREATE DATABASE or DROP DATABASE was refused
+    ├── BrokerUnavailable       the message broker does not answer
+    └── BrokerCommandFailed     it refused to make a stream or a consumer
 
     Terminated                  (a KeyboardInterrupt) SIGTERM or SIGINT arrived; rolled back
 
@@ -117,6 +119,16 @@ class Blocked(MigratorError):
 
 class DatabaseCommandFailed(MigratorError):
     """The server refused to create or drop a database."""
+
+
+class BrokerUnavailable(MigratorError):
+    """The message broker could not be reached, or would not let us in."""
+
+    outcome = "unavailable"
+
+
+class BrokerCommandFailed(MigratorError):
+    """The message broker refused to make a stream or a consumer."""
 
 
 class Terminated(KeyboardInterrupt):
