@@ -106,7 +106,7 @@ def _site(routes: Sequence[Route], settings: GatewaySettings) -> str:
         for path in (f"/api/{route.module}", f"/api/{route.module}/*"):
             lines += _lines(f"handle {path}", [f"import to_module {route.module}"])
     lines += _versions_by_plugin(routes, settings) if "versions" in settings.plugins else _versions(routes, settings)
-    lines += _lines("handle /api/*", ['respond "Not Found" 404'])
+    lines += _lines("handle", ['respond "Not Found" 404'])
     return _block(f":{PORT}", lines)
 
 

@@ -98,7 +98,7 @@ class Client:
     """Sends requests to one address over kept-alive connections, the longest unused one first.
 
     Args:
-        url: such as http://ledger:8080.
+        url: such as http://ledger:8080 or http://gateway:8080/api/ledger.
         connections: how many to keep; more are opened while all are busy.
         timeout: seconds for one request, connecting included.
     """
@@ -107,7 +107,7 @@ class Client:
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
             raise ValueError(f"{url!r} is not a URL like http://ledger:8080")
-        self._host, self._port = parts.hostname, parts.port or 80
+        self._host, self._port, self._prefix = parts.hostname, parts.port or 80, parts.path.rstrip("/")
         self._wanted = connections
         self._timeout = timeout
         self._idle: deque[_Connection] = deque()
@@ -120,7 +120,7 @@ class Client:
         Raises:
             Lost: there was no answer.
         """
-        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n{headers}"
+        head = f"{method} {self._prefix}{path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n{headers}"
         content = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         connection: _Connection | None = None
         try:

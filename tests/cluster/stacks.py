@@ -145,6 +145,15 @@ class Stack:
     def events(self, reason: str) -> list[str]:
         return [e.message for e in self.api.list(Event, namespace=self.name) if e.reason == reason]
 
+    def ask(self, path: str, module: str = "gateway") -> tuple[int, Any]:
+        """Asks a module from outside the cluster, by the API server's proxy; status and body, parsed where it is JSON."""
+        base = f"/api/v1/namespaces/{self.name}/services/{module}:http/proxy"
+        answer = self.api._client._client.get(base + path)
+        try:
+            return answer.status_code, json.loads(answer.text)
+        except ValueError:
+            return answer.status_code, answer.text
+
     # --- what is in the database ---
 
     def sql(self, query: str, module: str = "ledger") -> list[tuple[Any, ...]]:

@@ -128,4 +128,4 @@ def test_the_administration_interface_is_off() -> None:
 def test_plugins_are_named_only_where_the_image_has_them() -> None:
     text = caddyfile(ROUTES, GatewaySettings(plugins=()), grace_seconds=10)
     assert "order versions" not in text
-    assert "httpInclude" in text
+    assert "httpInclude" in text, "/versions by Caddy alone"
