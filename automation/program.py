@@ -57,9 +57,20 @@ def load() -> None:
     """Loads what the program needs, so that it can run in several threads: the SDK loads its parts on first use, and a
     thread that comes second sees them half loaded."""
     with _loading:
+        import pulumi_kubernetes as k8s
+
         import components  # noqa: F401
         from components.cluster import prepare_types
 
+        for each in (
+            k8s.core.v1.Service,
+            k8s.apps.v1.Deployment,
+            k8s.batch.v1.Job,
+            k8s.policy.v1.PodDisruptionBudget,
+            k8s.networking.v1.NetworkPolicy,
+            k8s.autoscaling.v2.HorizontalPodAutoscaler,
+        ):
+            assert each
         prepare_types()
 
 

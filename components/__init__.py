@@ -10,7 +10,6 @@ release        Release: Deployment, PodDisruptionBudget, autoscaler and Service
 gateway        Gateway: Caddyfile, its validation, the release behind it, Ingress
 configuration  Secrets and ConfigMaps named by their content, environment variables
 workload       the pods of Worker and Release
-objects        Kubernetes objects as Pulumi resources
 network        who may connect to the stack's pods
 guards         hooks that refuse what would break what serves
 cluster        what the guards ask the live cluster

@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from settings import File, MadeSecret, Variable
 
 from .names import NAME, digest
-from .objects import ConfigMap, Secret
 from .scope import Scope
 
 
@@ -33,7 +33,7 @@ class Configuration:
         self._module = module
         self._parent = parent
         self._scope = scope
-        self._secrets: dict[MadeSecret, Secret] = {}
+        self._secrets: dict[MadeSecret, k8s.core.v1.Secret] = {}
 
     def secrets(
         self, variables: Iterable[Variable], depends_on: Sequence[pulumi.Resource] = ()
@@ -42,14 +42,14 @@ class Configuration:
         made = [v.secret.secret for v in variables if v.secret and isinstance(v.secret.secret, MadeSecret)]
         return [self._secret(secret, depends_on) for secret in dict.fromkeys(made)]
 
-    def _secret(self, secret: MadeSecret, depends_on: Sequence[pulumi.Resource]) -> Secret:
+    def _secret(self, secret: MadeSecret, depends_on: Sequence[pulumi.Resource]) -> k8s.core.v1.Secret:
         if secret not in self._secrets:
             name = self._name(secret)
-            self._secrets[secret] = Secret(
+            self._secrets[secret] = k8s.core.v1.Secret(
                 name,
                 metadata=self._scope.metadata(name, {NAME: self._module}),
                 immutable=True,
-                stringData={k: pulumi.Output.secret(v.get_secret_value()) for k, v in secret.data},
+                string_data={k: pulumi.Output.secret(v.get_secret_value()) for k, v in secret.data},
                 opts=self._scope.mounted(self._parent, depends_on),
             )
         return self._secrets[secret]
@@ -66,7 +66,7 @@ class Configuration:
         """
         data = {file.name: file.content}
         name = f"{self._module}-{file.folder.strip('/').replace('/', '-')}-{digest(data)}"
-        made = ConfigMap(
+        made = k8s.core.v1.ConfigMap(
             name,
             metadata=self._scope.metadata(name, {NAME: self._module}),
             immutable=True,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from settings import Port, StackSettings
 
@@ -19,7 +20,6 @@ from .configuration import Configuration, references
 from .job import gate_job
 from .module import service_account
 from .names import DRAINS, MODULE, NAME, digest, job_labels
-from .objects import ConfigMap, Ingress
 from .release import Release
 from .scope import Scope
 from .workload import Container, Mount
@@ -53,7 +53,7 @@ class Gateway(pulumi.ComponentResource):
         grace = module.termination_grace_period_seconds - gateway.shutdown_seconds
         content = {"Caddyfile": caddyfile(settings.routes, gateway, grace_seconds=max(1, grace - 2), debug=debug)}
         revision = digest(content)
-        config = ConfigMap(
+        config = k8s.core.v1.ConfigMap(
             f"{name}-{revision}",
             metadata=scope.metadata(f"{name}-{revision}", {NAME: name, MODULE: name}),
             immutable=True,
@@ -112,7 +112,9 @@ class Gateway(pulumi.ComponentResource):
         self.register_outputs({"version": str(version)})
 
 
-def _ingress(gateway: Gateway, name: str, settings: StackSettings, scope: Scope, service: pulumi.Resource) -> Ingress:
+def _ingress(
+    gateway: Gateway, name: str, settings: StackSettings, scope: Scope, service: pulumi.Resource
+) -> k8s.networking.v1.Ingress:
     ingress = settings.gateway.ingress
     assert ingress is not None
     backend = {"service": {"name": name, "port": {"name": "http"}}}
@@ -122,7 +124,7 @@ def _ingress(gateway: Gateway, name: str, settings: StackSettings, scope: Scope,
         spec["ingressClassName"] = ingress.class_name
     if ingress.tls_secret:
         spec["tls"] = [{"hosts": list(ingress.hosts), "secretName": ingress.tls_secret}]
-    return Ingress(
+    return k8s.networking.v1.Ingress(
         name,
         # An address comes from the Ingress controller when it likes; nothing here waits for it.
         metadata=scope.metadata(

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from .names import digest
-from .objects import Job
 from .pod import container_security, pod_security
 from .scope import Scope
 
@@ -31,7 +31,7 @@ def gate_job(
     volumes: Sequence[Mapping[str, Any]] = (),
     annotations: Mapping[str, str] | None = None,
     run_as_group: int | None = None,
-) -> Job:
+) -> k8s.batch.v1.Job:
     """Declares a Job named ``<name>-<hash of its pod>``.
 
     The name is known before the update and changes with what the Job runs, so that after a killed update the next one finds
@@ -78,7 +78,7 @@ def gate_job(
         template["annotations"] = dict(annotations)
     # A pod's template cannot be changed in a Job: without this, other annotations would mean another run.
     opts.ignore_changes = ["spec.template.metadata.annotations"]
-    return Job(
+    return k8s.batch.v1.Job(
         logical_name,
         metadata=scope.metadata(
             f"{name}-{digest(pod)}",

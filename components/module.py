@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from settings import Plan, Role, StackSettings
 
@@ -12,7 +13,6 @@ from .configuration import Configuration, references
 from .database import Database
 from .migration import Migration
 from .names import NAME
-from .objects import ServiceAccount
 from .release import Release
 from .scope import Scope
 from .worker import Worker
@@ -117,13 +117,13 @@ class Module(pulumi.ComponentResource):
         return container, objects
 
 
-def service_account(name: str, settings: StackSettings, scope: Scope) -> ServiceAccount:
+def service_account(name: str, settings: StackSettings, scope: Scope) -> k8s.core.v1.ServiceAccount:
     """The account of a module's pods and Jobs: without a token, for its image pull secrets."""
     annotations = settings.modules[name].service_account.annotations
-    return ServiceAccount(
+    return k8s.core.v1.ServiceAccount(
         name,
         metadata=scope.metadata(name, {NAME: name}, annotations),
-        automountServiceAccountToken=False,
-        imagePullSecrets=[{"name": s} for s in settings.pull_secrets(name)],
+        automount_service_account_token=False,
+        image_pull_secrets=[{"name": s} for s in settings.pull_secrets(name)],
         opts=scope.resource(scope.parent),
     )

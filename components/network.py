@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pulumi_kubernetes as k8s
+
 from settings import StackSettings
 
 from .names import NAME, OWNER
-from .objects import NetworkPolicy
 from .scope import Scope
 
 
@@ -22,7 +23,7 @@ def declare_network_policies(settings: StackSettings, scope: Scope) -> None:
 
 
 def _policy(name: str, pods: dict[str, str], ingress: list[dict[str, object]], scope: Scope) -> None:
-    NetworkPolicy(
+    k8s.networking.v1.NetworkPolicy(
         name,
         metadata=scope.metadata(name),
         spec={"podSelector": {"matchLabels": pods}, "policyTypes": ["Ingress"], "ingress": ingress},

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from settings import ModuleSettings, Version
 
 from .names import MODULE, NAME, NO_DATABASE, pod_labels
-from .objects import Deployment, HorizontalPodAutoscaler, PodDisruptionBudget, Service, ServiceAccount
 from .scope import Scope
 from .workload import Container, await_seconds, template
 
@@ -40,7 +40,7 @@ class Release(pulumi.ComponentResource):
         version: Version,
         settings: ModuleSettings,
         container: Container,
-        service_account: ServiceAccount,
+        service_account: k8s.core.v1.ServiceAccount,
         gate: Sequence[pulumi.Resource],
         scope: Scope,
         *,
@@ -64,7 +64,7 @@ class Release(pulumi.ComponentResource):
         }
         if settings.autoscaling is None:
             spec["replicas"] = container.role.replicas
-        self.deployment = Deployment(
+        self.deployment = k8s.apps.v1.Deployment(
             logical,
             metadata=scope.metadata(name, labels, own),
             spec=spec,
@@ -77,7 +77,7 @@ class Release(pulumi.ComponentResource):
             else {"maxUnavailable": 1 if budget.max_unavailable is None else budget.max_unavailable}
         )
         behind: list[pulumi.Resource] = [
-            PodDisruptionBudget(
+            k8s.policy.v1.PodDisruptionBudget(
                 logical,
                 metadata=scope.metadata(name, labels),
                 spec={**allowed, "selector": {"matchLabels": labels}},
@@ -93,7 +93,7 @@ class Release(pulumi.ComponentResource):
         }
         if settings.service.traffic_distribution:
             service["trafficDistribution"] = settings.service.traffic_distribution
-        self.service = Service(
+        self.service = k8s.core.v1.Service(
             module,
             # The Deployment was waited for; the provider's own wait for endpoints would cost 10 s and show nothing new.
             metadata=scope.metadata(module, {NAME: module, MODULE: module}, unawaited),
@@ -104,11 +104,11 @@ class Release(pulumi.ComponentResource):
 
     def _autoscaler(
         self, logical: str, name: str, labels: dict[str, str], settings: ModuleSettings, scope: Scope
-    ) -> HorizontalPodAutoscaler:
+    ) -> k8s.autoscaling.v2.HorizontalPodAutoscaler:
         wanted = settings.autoscaling
         assert wanted
         targets = {"cpu": wanted.cpu_percent, "memory": wanted.memory_percent}
-        return HorizontalPodAutoscaler(
+        return k8s.autoscaling.v2.HorizontalPodAutoscaler(
             logical,
             metadata=scope.metadata(name, labels),
             spec={

@@ -18,7 +18,6 @@ from .guards import Guards
 from .module import Module
 from .names import Owner
 from .network import declare_network_policies
-from .objects import Namespace
 from .scope import Scope
 
 
@@ -71,13 +70,13 @@ class Stack(pulumi.ComponentResource):
         self.register_outputs({"namespace": settings.namespace_name})
 
 
-def _namespace(settings: StackSettings, scope: Scope) -> Namespace:
+def _namespace(settings: StackSettings, scope: Scope) -> k8s.core.v1.Namespace:
     name, given = settings.namespace_name, settings.namespace
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     metadata: dict[str, Any] = {"name": name, "labels": {**given.labels, **scope.owner.labels, **restricted}}
     if given.annotations:
         metadata["annotations"] = dict(given.annotations)
-    return Namespace(name, metadata=metadata, opts=scope.resource(scope.parent))
+    return k8s.core.v1.Namespace(name, metadata=metadata, opts=scope.resource(scope.parent))
 
 
 def _contents(settings: StackSettings, cluster: Cluster, owner: Owner) -> dict[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pulumi
+import pulumi_kubernetes as k8s
 
 from settings import ModuleSettings, Version
 
 from .names import MODULE, NAME, SINGLETON, VERSION
-from .objects import Deployment, Service, ServiceAccount
 from .scope import Scope
 from .workload import Container, await_seconds, template
 
@@ -33,7 +33,7 @@ class Worker(pulumi.ComponentResource):
         version: Version,
         settings: ModuleSettings,
         container: Container,
-        service_account: ServiceAccount,
+        service_account: k8s.core.v1.ServiceAccount,
         gate: Sequence[pulumi.Resource],
         scope: Scope,
     ) -> None:
@@ -41,7 +41,7 @@ class Worker(pulumi.ComponentResource):
         name = container.name
         labels = {NAME: name}
         annotations = {"pulumi.com/timeoutSeconds": str(await_seconds(settings)), SINGLETON: "true"}
-        self.deployment = Deployment(
+        self.deployment = k8s.apps.v1.Deployment(
             name,
             metadata=scope.metadata(name, {**labels, MODULE: module, VERSION: version.label}, annotations),
             spec={
@@ -56,7 +56,7 @@ class Worker(pulumi.ComponentResource):
         )
         others = [p for p in container.role.ports if p.name != "http"]
         if others:
-            Service(
+            k8s.core.v1.Service(
                 name,
                 metadata=scope.metadata(name, {**labels, MODULE: module}, {"pulumi.com/skipAwait": "true"}),
                 spec={
