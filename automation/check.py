@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 import settings
+from migrator.errors import MigratorError
+from migrator.lint import lint
 from policies.judge import Judged, judge
 from policies.state import program as of_state
 
@@ -29,7 +31,7 @@ class Checked:
         stack: its name.
         versions: module -> version that would run; empty where the settings cannot be read.
         error: why the settings cannot be used, or empty.
-        findings: of the policies, those that forbid the update first.
+        findings: of the policies and of the SQL files, those that forbid the update first.
     """
 
     stack: str
@@ -91,7 +93,21 @@ def _check(folder: Path, stack: str) -> Checked:
     except yaml.YAMLError as error:
         return Checked(stack, {}, f"Pulumi.{stack}.yaml is not YAML: {error}", ())
     versions = {name: str(wanted.version(name)) for name in wanted.modules}
-    return Checked(stack, versions, "", tuple(judge(declared(wanted), stack)))
+    folders = {name: folder / module.migration.sql for name, module in wanted.modules.items() if module.migration.sql}
+    try:
+        findings = [*_lint(folders), *judge(declared(wanted), stack)]
+    except MigratorError as error:
+        return Checked(stack, versions, f"{error.message} {error.hint}".strip(), ())
+    return Checked(stack, versions, "", tuple(sorted(findings, key=lambda each: not each.mandatory)))
+
+
+def _lint(folders: Mapping[str, Path]) -> list[Judged]:
+    """What squawk and the runner's own rules say of the modules' SQL files; what cannot run refuses."""
+    return [
+        Judged(f.rule, f.level == "error", module, f"{f.file}:{f.line}: {f.message} {f.help}".strip())
+        for module, folder in folders.items()
+        for f in lint([folder])
+    ]
 
 
 def _has_secret(value: Any) -> bool:

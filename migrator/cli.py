@@ -15,6 +15,7 @@ from pathlib import Path
 from migrator import compatibility, database, fingerprint
 from migrator.errors import InvalidMigration
 from migrator.job import Words, attempt, install_signals
+from migrator.lint import lint
 from migrator.runner import plan, run
 from migrator.sessions import connect
 from migrator.settings import Settings
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         "migrate": "apply what is pending",
         "status": "show what is applied and what is pending; changes nothing",
         "plan": "show the statements that `migrate` would run; changes nothing",
+        "lint": "read the files for what is known to go wrong; needs squawk, and no database",
         "fingerprint": "take a snapshot of the schema; changes nothing",
         "compare": "tell what a change of the schema means for the version that serves meanwhile",
         "create-database": "create the database POSTGRES_DATABASE unless it exists",
@@ -57,9 +59,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in texts.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--json", action="store_true", help="print one JSON object to stdout")
-        if name in ("migrate", "status", "plan"):
+        if name in ("migrate", "status", "plan", "lint"):
             command.add_argument(
                 "--directory", action="append", required=True, metavar="DIR", help="directory of SQL files; repeatable"
+            )
+        if name == "lint":
+            command.add_argument(
+                "--after", type=int, default=0, metavar="NUMBER", help="only files with a higher number than this"
             )
         if name == "fingerprint":
             command.add_argument(
@@ -132,6 +138,20 @@ def _plan(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     return {"outcome": "pending" if steps else "unchanged", "steps": steps, "ahead": list(todo.ahead)}
 
 
+def _lint(parsed: argparse.Namespace, _environment: Mapping[str, str]) -> Words:
+    log = _say("lint")
+    found = lint(parsed.directory, after=parsed.after)
+    for each in found:
+        log(str(each))
+    if not found:
+        log("nothing found")
+    levels = {each.level for each in found}
+    return {
+        "outcome": "found" if levels & {"error", "warning"} else "advised" if found else "clean",
+        "findings": [asdict(each) for each in found],
+    }
+
+
 def _fingerprint(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     log = _say("fingerprint")
     settings = _settings(environment)
@@ -195,6 +215,7 @@ _COMMANDS = {
     "migrate": _migrate,
     "status": _status,
     "plan": _plan,
+    "lint": _lint,
     "fingerprint": _fingerprint,
     "compare": _compare,
     "create-database": _create_database,

@@ -23,8 +23,8 @@ from migrator.errors import MigratorError, Terminated
 TERMINATION_LOG = "/dev/termination-log"
 _LIMIT = 4000
 _LONG = ("statement", "message", "hint", "blockers", "findings", "changes")
-# A comparison that was made is no failure; that something breaks must be told from one that could not be made.
-_CODES = {"breaks": 3}
+# What was judged is no failure; a bad judgement must be told from one that could not be made.
+_CODES = {"breaks": 3, "found": 3}
 
 Words = dict[str, object]
 
@@ -52,8 +52,8 @@ def attempt(command: str, action: Callable[[], Words], environment: Mapping[str,
         as_json: print the words to stdout too.
 
     Returns:
-        The exit code: 0; 1 for a failure; 2 for files that cannot be used; 3 for a comparison in which something breaks;
-        128 + the signal's number.
+        The exit code: 0; 1 for a failure; 2 for files that cannot be used; 3 where `compare` or `lint` found
+        something that hurts; 128 + the signal's number.
     """
     started = time.monotonic()
     code = 0

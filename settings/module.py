@@ -29,6 +29,11 @@ class MigrationSettings(Settings):
     backoff_limit: int = Field(0, ge=0, le=2, description="how often a failed pod is tried again")
     env: dict[EnvironmentName, str] = Field({}, description="environment of the Job alone")
     annotations: Annotations = Field({}, description="of the Job's pods, such as those that keep a sidecar out")
+    sql: str | None = Field(
+        None,
+        min_length=1,
+        description="folder of the migration's SQL files, beside Pulumi.yaml; `rollout check` reads them",
+    )
 
 
 class ProbeSettings(Settings):
