@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from automation.check import check
-from migrator import lint as module
 from migrator.cli import main
 from migrator.errors import InvalidMigration
 from migrator.lint import LintFinding, lint
@@ -132,7 +132,7 @@ def test_the_command_s_exit_code_tells_what_hurts_from_advice(
 
 def test_without_squawk_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "0001_a.sql").write_text("DROP TABLE a")
-    monkeypatch.setattr(module.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InvalidMigration) as caught:
         lint([tmp_path])
