@@ -50,7 +50,7 @@ class Worker(pulumi.ComponentResource):
                 "strategy": {"type": "Recreate"},
                 "progressDeadlineSeconds": settings.progress_deadline_seconds,
                 "revisionHistoryLimit": 2,
-                "template": template(module, settings, container, labels, scope),
+                "template": template(module, settings, container, {**labels, VERSION: version.label}, scope),
             },
             opts=scope.resource(self, depends_on=[service_account, *gate]),
         )
