@@ -104,9 +104,19 @@ def _check(options: argparse.Namespace) -> int:
     return 0 if all(r.ok for r in results) else _USAGE
 
 
+def _import_operator(options: argparse.Namespace) -> int:
+    from .operator import write
+
+    written = write.import_files(options.files, options.cwd, options.stack, options.overwrite)
+    print(json.dumps(write.as_json(written), indent=2) if options.json else write.text(written), flush=True)
+    return _USAGE if written.problem else 0
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.command == "check":
         return _check(options)
+    if options.command == "import-operator":
+        return _import_operator(options)
     if options.command == "status":
         from .stack_status import status
         from .stack_status import text as status_text
@@ -233,6 +243,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     checking.add_argument("--json", action="store_true", help="one JSON document on stdout")
     checking.add_argument("--verbose", action="store_true", help="tracebacks too")
+    importing = commands.add_parser(
+        "import-operator", help="write the configuration of a Formance operator's stack as ours"
+    )
+    importing.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="YAML of its Stack, Settings, Versions and modules"
+    )
+    importing.add_argument("--stack", "-s", help="name of the Stack (default: the one there is)")
+    importing.add_argument(
+        "--cwd", type=Path, default=Path(), metavar="DIR", help="folder of Pulumi.yaml (default: the current one)"
+    )
+    importing.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    importing.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    importing.add_argument("--verbose", action="store_true", help="tracebacks too")
     commands.add_parser("status", parents=[common], help="wanted, deployed and migrated version of each module")
     destroy = commands.add_parser("destroy", parents=[common], help="delete what the stack made; databases are kept")
     destroy.add_argument("--yes", "-y", action="store_true", help="do not ask")
