@@ -262,7 +262,9 @@ class _Translation:
             known = {k: worker.pop(k) for k in ("replicas", "resources", "env") if k in worker}
             if known:
                 module["worker"] = known
-            for key in worker:
+            if name == "ledger":
+                module.get("worker", {}).pop("replicas", None)  # the operator never gave it more than one
+            for key in (k for k, v in worker.items() if module.get(k) != v):
                 self._without(f"Settings deployments.{name}-worker, {key}", "a worker has its module's")
         module |= self._job(name)
         module |= _filled(
