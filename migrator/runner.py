@@ -26,6 +26,7 @@ _CONCURRENT_INDEX = re.compile(
     re.IGNORECASE,
 )
 _NOT_IN_A_TRANSACTION = "25001"
+_LOOK = 0.05
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class _Run:
         self._applied: list[str] = []
         self._before: int | None = None
         self._blockers: tuple[Blocker, ...] = ()
+        self._waited = 0.0  # for locks, in the transaction that is open
         self._rolled_back = "nothing had begun; the database is as it was"
 
     def go(self) -> Result:
@@ -210,6 +212,7 @@ class _Run:
             # Not connection.info.backend_pid: a pooler makes that one up.
             row = connection.execute("SELECT pg_backend_pid()").fetchone()
             pid = int(row[0]) if row else 0
+            self._waited = 0.0
             record.create(connection)
             done = {each.number for each in record.read(connection)}
             if done & {each.number for each in batch}:
@@ -218,6 +221,7 @@ class _Run:
                 began = time.monotonic()
                 self._limits(connection, local=True)
                 for index in range(len(migration.statements)):
+                    self._wait_less(connection)
                     self._execute(connection, lock, pid, migration, index)
                 who = (self._settings.module_version, self._settings.runner)
                 record.write(connection, migration, len(migration.statements), time.monotonic() - began, who)
@@ -256,7 +260,7 @@ class _Run:
         statement = migration.statements[index]
         place = f"{migration.name} statement {index + 1}/{len(migration.statements)} line {statement.line}"
         self._log(f"{place}: {statement.shortened(120)}")
-        watcher = Watcher(lock.connection, pid, self._settings.lock_timeout / 5)
+        watcher = Watcher(lock.connection, pid, _LOOK)
         began = time.monotonic()
         try:
             with contextlib.ExitStack() as stack:
@@ -268,6 +272,7 @@ class _Run:
             if is_transient(error):
                 raise _Passing(error, migration, statement) from None
             raise _failed(error, migration, statement) from None
+        self._waited += watcher.waited
         seconds = time.monotonic() - began
         if seconds >= 1:
             self._log(f"{place}: {seconds:.1f} s")
@@ -295,6 +300,15 @@ class _Run:
         }
         commands = [f"SET {scope} {name} = {round(seconds * 1000)}" for name, seconds in milliseconds.items()]
         connection.execute("; ".join([*commands, f"SET {scope} search_path TO DEFAULT"]).encode())
+
+    def _wait_less(self, connection: psycopg.Connection) -> None:
+        """Lets the waits of one transaction together last no longer than `lock_timeout`.
+
+        What it has locked stays locked while it waits for the next lock, and others wait for that all the time.
+        """
+        if self._waited:
+            left = max(self._settings.lock_timeout - self._waited, _LOOK)
+            connection.execute(f"SET LOCAL lock_timeout = {round(left * 1000)}".encode())
 
     def _drop_invalid_index(self, connection: psycopg.Connection, statement: Statement) -> None:
         """Removes what an interrupted CREATE INDEX CONCURRENTLY has left, or IF NOT EXISTS would be content with it."""

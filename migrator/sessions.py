@@ -168,6 +168,10 @@ class Watcher:
         connection: the second connection, in autocommit mode.
         pid: the watched session's process.
         interval: seconds between two looks; the first comes after one of them.
+
+    Attributes:
+        seen: the sessions that were last seen to block it.
+        waited: seconds for which it was seen to wait.
     """
 
     def __init__(self, connection: psycopg.Connection, pid: int, interval: float) -> None:
@@ -177,6 +181,7 @@ class Watcher:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
         self.seen: tuple[Blocker, ...] = ()
+        self.waited = 0.0
 
     def __enter__(self) -> Watcher:
         self._thread.start()
@@ -194,4 +199,5 @@ class Watcher:
             while not self._done.wait(self._interval):
                 row = self._connection.execute(f"SELECT pg_blocking_pids({self._pid})".encode()).fetchone()
                 if row and row[0]:
+                    self.waited += self._interval
                     self.seen = describe(self._connection, row[0]) or self.seen

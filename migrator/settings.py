@@ -12,8 +12,9 @@ class Settings:
     """Limits of a run, all in seconds. Each can be set by the environment variable `MIGRATE_<NAME>`.
 
     Attributes:
-        lock_timeout: longest wait of one statement for a lock. It is also the longest time in which sessions that
-            queue behind our DDL are held up, so it is short, and a blocked run is tried again.
+        lock_timeout: longest wait for locks, of one statement and of all statements of a transaction together. It is
+            also the longest time in which sessions that queue behind our DDL are held up, so it is short, and a
+            blocked run is tried again.
         statement_timeout: longest time of one statement; 0 for no limit.
         retry_budget: how long to go on trying while others hold locks or the connection breaks.
         runner_budget: how long to wait for another runner at work on the same database.

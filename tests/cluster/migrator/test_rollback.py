@@ -16,6 +16,7 @@ from migrator import files
 from migrator.errors import Blocked, HistoryMismatch, StatementFailed
 from offline.sample.versions import VERSIONS, Version
 from tests.cluster.migrator.conftest import QUIET, Database, catalogue
+from tests.cluster.migrator.test_fingerprint import take
 
 pytestmark = pytest.mark.cluster
 
@@ -33,7 +34,8 @@ def test_failing_after_any_statement_of_a_sample_s_migration_leaves_the_catalogu
         (base.directory / path.name).write_text(_quick(path.read_text()))
     if before:
         migrator.run(base.uri, base.directory, QUIET)
-    untouched = catalogue(base.uri)
+    untouched, fingerprint = catalogue(base.uri), take(base.uri)
+    points = 0
     for path in sorted(own.iterdir()):
         statements = files.parse(path.name, path.read_bytes()).statements
         for count in range(len(statements) + 1):
@@ -42,6 +44,9 @@ def test_failing_after_any_statement_of_a_sample_s_migration_leaves_the_catalogu
             with pytest.raises(StatementFailed):
                 migrator.run(base.uri, base.directory, QUIET)
             assert catalogue(base.uri) == untouched, f"{path.name} left something after {count} statements"
+            assert take(base.uri).digest == fingerprint.digest
+            points += 1
+    assert points > 0
 
 
 def test_a_failure_in_a_later_file_takes_the_earlier_ones_back(base: Database) -> None:
