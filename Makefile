@@ -36,7 +36,7 @@ test-fast: venv ## everything that needs no cluster, under 30 s
 	@$(PYTHON) -m pytest tests/unit -q -m "not slow"
 
 test-unit: venv ## the same, with the engine and policy packs as processes of their own
-	@$(PYTHON) -m pytest tests/unit -q
+	@$(PYTHON) -m pytest tests/unit -q -n 2 --dist loadfile
 
 # Rollouts wait more than they work, so four run at once, each in a namespace of its own; everything else has the machine to itself.
 CLUSTER_TESTS := $(PYTHON) -m pytest tests/cluster -q

@@ -12,6 +12,8 @@ from offline.engine.model import PolicyPackRef
 
 from .fakes import StackUnderTest, Thing
 
+pytestmark = pytest.mark.slow  # starts the host of a pack as a process of its own
+
 PACK = """
 from pulumi_policy import *
 

@@ -141,6 +141,7 @@ Thing("a", size=pulumi.Config().get_int("size"))
 """
 
 
+@pytest.mark.slow
 def test_local_program_runs_in_its_own_process_with_its_configuration(stack: StackUnderTest) -> None:
     outcome = stack.up(LOCAL, config={"test:size": "3"})
     assert outcome.ok
@@ -149,6 +150,7 @@ def test_local_program_runs_in_its_own_process_with_its_configuration(stack: Sta
     assert stack.state("a").raw["sourcePosition"] == "project:///__main__.py#7"
 
 
+@pytest.mark.slow
 def test_local_program_that_raises_ends_the_update_with_its_own_traceback_only(stack: StackUnderTest) -> None:
     outcome = stack.up(LOCAL + "raise RuntimeError('settings are wrong')")
     assert not outcome.ok
@@ -158,11 +160,13 @@ def test_local_program_that_raises_ends_the_update_with_its_own_traceback_only(s
     assert "runpy" not in text
 
 
+@pytest.mark.slow
 def test_local_program_that_dies_is_told_by_its_exit_code(stack: StackUnderTest) -> None:
     outcome = stack.up("import os; os._exit(7)")
     assert outcome.diagnostics() == ["an unhandled error occurred: program exited with non-zero exit code: 7\n"]
 
 
+@pytest.mark.slow
 def test_missing_configuration_is_told_without_a_traceback(stack: StackUnderTest) -> None:
     outcome = stack.up("import pulumi; pulumi.Config().require('spec')")
     assert "Missing required configuration variable 'test:spec'" in outcome.diagnostics()[0]
@@ -278,6 +282,7 @@ def test_package_that_is_not_covered_is_named_together_with_the_pulumi_cli(stack
     assert "Pulumi CLI" in outcome.diagnostics()[0]
 
 
+@pytest.mark.slow
 def test_display_that_breaks_ends_the_update_and_does_not_hang_it(stack: StackUnderTest) -> None:
     def broken(event: dict[str, object]) -> None:
         if "resourcePreEvent" in event:

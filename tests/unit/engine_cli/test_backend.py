@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -54,29 +53,6 @@ def test_the_copy_before_the_last_write_is_kept(backend: Backend) -> None:
     sums = {json.loads((backend.root / f"stacks/test/dev.json{x}.attrs").read_text())["md5"] for x in ("", ".bak")}
     assert len(sums) == 2
     assert not [n for n in files(backend) if n.endswith(".tmp")]
-
-
-def test_killed_while_writing_leaves_a_whole_state(backend: Backend) -> None:
-    """A few kills at times spread over a writer's life; the hundreds of the chaos suite run the whole engine."""
-    backend.write(STACK, b'{"version":3}')
-    script = (
-        "import sys; from offline.engine.backend import Backend, StackRef\n"
-        "b = Backend(sys.argv[1]); print('ready', flush=True)\n"
-        "while True: b.write(StackRef('test', 'dev'), b'{\"version\":3,\"checkpoint\":{\"x\":\"' + b'y' * 300000 + b'\"}}')\n"
-    )
-    for i in range(12):
-        p = subprocess.Popen(
-            [sys.executable, "-c", script, backend.url], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
-        )
-        assert p.stdout is not None
-        with p, p.stdout:
-            p.stdout.readline()
-            time.sleep(i * 0.0017)
-            p.kill()
-        assert backend.read(STACK)["version"] == 3
-        assert json.loads((backend.root / "stacks/test/dev.json.bak").read_text())["version"] == 3
-    with backend.lock(STACK):
-        assert not [n for n in files(backend) if n.endswith(".tmp")]
 
 
 def lock_file(backend: Backend, **change: object) -> Path:

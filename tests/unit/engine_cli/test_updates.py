@@ -103,7 +103,7 @@ def test_two_at_once_are_told_who_holds_the_stack(dev: Shell) -> None:
 
 def test_second_signal_ends_at_once_and_releases_the_lock(dev: Shell) -> None:
     (dev.project / "__main__.py").write_text(
-        "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nopen('running', 'w').close()\ntime.sleep(4)\n"
+        "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nopen('running', 'w').close()\ntime.sleep(60)\n"
     )
     process = dev.start(*UP)
     _appears(dev.project / "running")
@@ -112,7 +112,7 @@ def test_second_signal_ends_at_once_and_releases_the_lock(dev: Shell) -> None:
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     assert not list((dev.state / ".pulumi/locks").rglob("*.json"))
     json.loads(dev.checkpoint().read_text())
 
