@@ -19,7 +19,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +34,7 @@ from .names import JOB, MODULE, NAME, VERSION, Owner
 # A Job past its deadline is ended by the Job controller within a pod's termination; its end must also reach us.
 SLACK_SECONDS = 60.0
 POLL_SECONDS = 0.5
+_THREADS = 64  # guards at work at once: four times what an engine does side by side unless told otherwise
 # For the pods that an autoscaled version lacks: each is a copy of one that was ready within its progress deadline.
 SCALE_SECONDS = 180.0
 
@@ -53,12 +56,10 @@ class Guards:
     def register(cls, cluster: Cluster, owner: Owner) -> Guards:
         rules = Rules(cluster, owner)
 
-        # The SDK runs a hook on the program's event loop; what waits must not hold up the other resources.
-        def hook(name: str, rule: Callable[[Args], None]) -> pulumi.ResourceHook:
-            async def run(args: Args) -> None:
-                await asyncio.to_thread(rule, args)
+        threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="guard")
 
-            return pulumi.ResourceHook(name, run)
+        def hook(name: str, rule: Callable[[Args], None]) -> pulumi.ResourceHook:
+            return pulumi.ResourceHook(name, aside(rule, threads))
 
         return cls(
             hook("ours-or-new", rules.ours_or_new),
@@ -92,6 +93,19 @@ class Guards:
     @property
     def serving(self) -> pulumi.ResourceHookBinding:
         return pulumi.ResourceHookBinding(before_create=[self.ours_or_new], before_delete=[self.keep_serving])
+
+
+def aside(rule: Callable[[Args], None], threads: Executor) -> Callable[[Args], Coroutine[Any, Any, None]]:
+    """Runs a rule in threads that are the guards' own.
+
+    The SDK calls hooks on the program's event loop, where what waits holds up every other resource. That loop's own threads may
+    all be waiting for registrations of resources whose hooks these are: the first install of a hundred modules never ended.
+    """
+
+    async def run(args: Args) -> None:
+        await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, rule, args)
+
+    return run
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pulumi
@@ -9,7 +12,7 @@ import pytest
 
 from components.cluster import RunningJob
 from components.errors import ForeignObject, MigrationRunning, StillServing, StillUsed
-from components.guards import Rules
+from components.guards import Rules, aside
 from tests.unit.components.declared import OWNER, FakeCluster
 
 V1 = {"app.kubernetes.io/name": "ledger", "app.kubernetes.io/version": "1.0.0"}
@@ -92,3 +95,30 @@ def test_another_versions_migration_is_waited_for_and_ones_own_is_not() -> None:
         Rules(
             FakeCluster(jobs={own.name: own, other.name: other}), OWNER, clock.now, clock.sleep
         ).one_migration_at_a_time(job())
+
+
+def test_a_guard_runs_while_every_thread_of_the_program_waits_for_a_registration() -> None:
+    registered = threading.Event()
+
+    async def main() -> list[object]:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1) as programs, ThreadPoolExecutor(1) as guards:
+            loop.set_default_executor(programs)
+            waiting = loop.run_in_executor(None, registered.wait)
+            try:
+                allowed = aside(lambda _: None, guards)(args())
+                found: list[object] = await asyncio.gather(
+                    allowed, aside(_refuse, guards)(args()), return_exceptions=True
+                )
+                return found
+            finally:
+                registered.set()
+                await waiting
+
+    allowed, refused = asyncio.run(asyncio.wait_for(main(), 20))
+    assert allowed is None
+    assert str(refused) == "no"
+
+
+def _refuse(_: pulumi.ResourceHookArgs) -> None:
+    raise ValueError("no")
