@@ -55,6 +55,10 @@ def _parser() -> argparse.ArgumentParser:
         "create-database": "create the database POSTGRES_DATABASE unless it exists",
         "drop-database": "drop the database POSTGRES_DATABASE, with all its data",
         "create-topics": "create a stack's stream and its consumers in NATS JetStream unless they exist",
+        "rehearse-prepare": "make the database SCRATCH_DATABASE beside the real one, with its schema",
+        "rehearse-judge": "compare the scratch database with before, and try the serving version on it",
+        "rehearse-hold": "at SIGTERM, drop the scratch database",
+        "witness": "look at the database now and again at SIGTERM, and tell the difference; changes nothing",
     }
     for name, text in texts.items():
         command = commands.add_parser(name, help=text, description=text)
@@ -77,6 +81,23 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--contract", action="store_true", help="no version runs any more that uses what is removed"
             )
+        if name in ("witness", "rehearse-prepare", "rehearse-judge"):
+            command.add_argument(
+                "--folder", type=Path, required=True, metavar="DIR", help="where the first look is kept"
+            )
+        if name == "rehearse-prepare":
+            command.add_argument("--mode", choices=("schema", "copy"), default="schema", help="with the rows too?")
+            command.add_argument("--limit", type=int, default=0, metavar="BYTES", help="no rows of a larger database")
+            command.add_argument(
+                "--table", action="append", default=[], metavar="NAME", help="its rows too, always; repeatable"
+            )
+        if name == "rehearse-judge":
+            command.add_argument("--previous", required=True, metavar="VERSION", help="the version that serves")
+            command.add_argument("--port", type=int, required=True, help="that it listens on")
+            command.add_argument("--health", default="", metavar="PATH", help="answers 200 once it is healthy")
+            command.add_argument("--probes", default="[]", metavar="JSON", help="requests that it must answer")
+            command.add_argument("--seconds", type=float, default=60, help="to become healthy")
+            command.add_argument("--contract", action="store_true", help="removing what it does not use is allowed")
     return parser
 
 
@@ -211,6 +232,42 @@ def _create_topics(_parsed: argparse.Namespace, environment: Mapping[str, str]) 
     return {"outcome": "created" if made else "unchanged", "made": made}
 
 
+def _witness(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+    from migrator import witness  # the others do not need what it loads
+
+    return witness.watch(environment, parsed.folder, _say("witness"))
+
+
+def _rehearse_prepare(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+    from migrator import rehearsal
+
+    return rehearsal.prepare(
+        environment, parsed.folder, parsed.mode, parsed.limit, parsed.table, _say("rehearse-prepare")
+    )
+
+
+def _rehearse_judge(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+    from migrator import rehearsal
+
+    return rehearsal.judge(
+        environment,
+        parsed.folder,
+        parsed.port,
+        parsed.health,
+        rehearsal.probes_from(parsed.probes),
+        seconds=parsed.seconds,
+        contract=parsed.contract,
+        previous=parsed.previous,
+        log=_say("rehearse-judge"),
+    )
+
+
+def _rehearse_hold(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+    from migrator import rehearsal
+
+    return rehearsal.hold(environment, _say("rehearse-hold"))
+
+
 _COMMANDS = {
     "migrate": _migrate,
     "status": _status,
@@ -221,6 +278,10 @@ _COMMANDS = {
     "create-database": _create_database,
     "drop-database": _drop_database,
     "create-topics": _create_topics,
+    "rehearse-prepare": _rehearse_prepare,
+    "rehearse-judge": _rehearse_judge,
+    "rehearse-hold": _rehearse_hold,
+    "witness": _witness,
 }
 
 

@@ -5,6 +5,7 @@
     ├── HistoryMismatch         the files and the database's record contradict each other; nothing was tried
     ├── DatabaseUnavailable     no connection: address, credentials, TLS, or it stayed away too long
     ├── StatementFailed         the server refused a statement; the transaction was rolled back
+    ├── Refused                 (`rehearsal`) the version that serves would not survive the migration
     ├── Blocked                 other sessions held a lock for the whole budget; rolled back
     ├── DatabaseCommandFailed   CREATE DATABASE or DROP DATABASE was refused
     ├── BrokerUnavailable       the message broker does not answer
@@ -61,6 +62,9 @@ class MigratorError(Exception):
         statement: the statement, shortened.
         sqlstate: the server's error code.
         blockers: sessions that stood in the way.
+
+    Attributes:
+        more: further last words.
     """
 
     outcome: ClassVar[str] = "failed"
@@ -85,6 +89,7 @@ class MigratorError(Exception):
         self.statement = statement
         self.sqlstate = sqlstate
         self.blockers = blockers
+        self.more: dict[str, object] = {}
 
 
 class InvalidMigration(MigratorError):

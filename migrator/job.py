@@ -22,7 +22,6 @@ from migrator.errors import MigratorError, Terminated
 
 TERMINATION_LOG = "/dev/termination-log"
 _LIMIT = 4000
-_LONG = ("statement", "message", "hint", "blockers", "findings", "changes")
 # What was judged is no failure; a bad judgement must be told from one that could not be made.
 _CODES = {"breaks": 3, "found": 3}
 
@@ -93,13 +92,18 @@ def attempt(command: str, action: Callable[[], Words], environment: Mapping[str,
 
 
 def fit(words: Words, limit: int = _LIMIT) -> bytes:
-    """Gives the words as JSON of at most `limit` bytes, shortening its longest texts where need be."""
+    """Gives the words as JSON of at most `limit` bytes, its longest texts and lists shortened where need be.
+
+    How many of the `changes` were left out is told in `more`.
+    """
     words = dict(words)
     while len(encoded := json.dumps(words, ensure_ascii=False).encode()) > limit:
-        name = max(_LONG, key=lambda each: len(json.dumps(words.get(each, ""))))
+        name = max(words, key=lambda each: len(json.dumps(words[each])))
         value = words[name]
         if isinstance(value, list):
             words[name] = value[:-1]
+            if name == "changes":
+                words["more"] = int(str(words.get("more", 0))) + 1
         else:
             text = str(value)
             words[name] = text[: len(text) // 2] + "…" if len(text) > 20 else ""
@@ -124,6 +128,7 @@ def _words_of(error: MigratorError) -> Words:
         "message": error.message,
         "hint": error.hint,
         "blockers": [asdict(each) for each in error.blockers],
+        **error.more,
     }
 
 

@@ -1,4 +1,4 @@
-"""The base of all images: Debian's Python and the libraries it needs, nothing else. No shell, no package manager.
+"""The base of all images: Debian's Python, PostgreSQL's client and the libraries they need, nothing else. No shell, no package manager.
 
 mmdebstrap unpacks the packages with this machine's own apt configuration, so it works wherever apt does.
 """
@@ -16,7 +16,8 @@ from offline.images.errors import BuildError
 
 SUITE = "bookworm"
 PYTHON = "3.11"  # the suite's
-_PACKAGES = ("python3", "libc-bin")
+# pg_dump and psql are for the migrator; on a public base its Dockerfile installs them.
+PACKAGES = ("python3", "libc-bin", "postgresql-client")
 _TRIMMED = (
     "dev/*",
     "etc/cron.daily",
@@ -37,7 +38,10 @@ _TRIMMED = (
     "usr/share/lintian",
     "usr/share/locale",
     "usr/share/man",
+    "usr/lib/*/perl",
+    "usr/share/perl",
     "usr/share/perl5",
+    "usr/share/postgresql-common",
     "var/cache/*",
     "var/lib/apt",
     "var/lib/dpkg",
@@ -53,7 +57,7 @@ _COMPILE = ("python3", "-m", "compileall", "-q", "--invalidation-mode", "uncheck
 
 def key() -> str:
     """Gives what the base depends on, as a short text: the recipe, not the day's state of the archive."""
-    recipe = repr((1, SUITE, _PACKAGES, _TRIMMED, sorted(_FILES.items()), _COMPILE))
+    recipe = repr((1, SUITE, PACKAGES, _TRIMMED, sorted(_FILES.items()), _COMPILE))
     return hashlib.sha256(recipe.encode()).hexdigest()[:16]
 
 
@@ -75,7 +79,7 @@ def make(blobs: Path) -> layers.Layer:
             "--quiet",
             "--variant=extract",
             "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-            f"--include={','.join(_PACKAGES)}",
+            f"--include={','.join(PACKAGES)}",
             SUITE,
             str(root),
             *_sources(),

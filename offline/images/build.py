@@ -241,6 +241,9 @@ class Builder:
             if command[: len(_PIP)] == _PIP:
                 _pip(command[len(_PIP) :], root)
                 continue
+            if command[0] == "apt-get":
+                _apt(command[1:])
+                continue
             done = subprocess.run(
                 ["chroot", str(root), *command], env=environment, capture_output=True, text=True, check=False
             )
@@ -257,6 +260,13 @@ def _copy(files: list[tuple[Path, str]], root: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(source.read_bytes())
         path.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+
+
+def _apt(words: list[str]) -> None:
+    """Packages are in the base, which has no package manager; one that is not would be missed at run time only."""
+    missing = [word for word in words[1:] if not word.startswith("-") and word not in base.PACKAGES]
+    if words[0] == "install" and missing:
+        raise BuildError(f"apt-get install: {', '.join(missing)} is not in the base (offline/images/base.py)")
 
 
 def _pip(options: list[str], root: Path) -> None:

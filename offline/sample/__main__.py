@@ -1,4 +1,4 @@
-"""`python -m offline.sample migrate|serve|worker|traffic|verify`: the image's entry point.
+"""`python -m offline.sample migrate|migrate-stepwise|serve|worker|traffic|verify`: the image's entry point.
 
 Imports happen in the subcommands: `serve` must be up in a moment, and `migrate` needs no HTTP server.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_USAGE = """usage: ledger migrate | serve | server | worker | version | traffic ... | verify ...
+_USAGE = """usage: ledger migrate | migrate-stepwise | serve | server | worker | version | traffic ... | verify ...
 
 environment: POSTGRES_URI (required), BIND (default :8080), DEBUG, STACK, DRAIN_SECONDS, LEDGER_VERSION, STRICT"""
 
@@ -59,6 +59,10 @@ def main(arguments: Sequence[str]) -> int:
             directories = [option for each in version.directories for option in ("--directory", str(each))]
             environment = {"MIGRATE_MODULE_VERSION": version.number} | os.environ
             return cli.main(["migrate", *directories, *rest], environment)
+        case "migrate-stepwise":
+            from offline.sample import stepwise
+
+            return stepwise.migrate(os.environ["POSTGRES_URI"], version)
         case "serve" | "worker":
             from offline.sample import serve
 

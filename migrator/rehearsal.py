@@ -1,0 +1,278 @@
+"""A migration rehearsed on a scratch database beside the real one: the parts that the rehearsal's pod runs.
+
+prepare   makes the scratch database and fills it with the schema, or all, of the real one
+judge     after the new version's `migrate`: is the change safe for the version that serves, and does that still work?
+hold      drops the scratch database at SIGTERM, whatever happened before
+
+`components/rehearsal.py` has the pod that puts them together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator import database, dump, records
+from migrator.compatibility import classify
+from migrator.errors import InvalidMigration, MigratorError
+from migrator.sessions import Log, connect, conninfo
+from migrator.settings import Settings
+from migrator.witness import Look, described, summary
+
+_BEFORE = "before.json"
+_POLL = 0.1
+
+
+@dataclass(frozen=True)
+class Databases:
+    """The real database and its scratch copy.
+
+    Attributes:
+        real: connection string.
+        scratch: connection string.
+        target: the scratch database, to make and drop.
+    """
+
+    real: str
+    scratch: str
+    target: database.Target
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Databases:
+        """Reads POSTGRES_URI and SCRATCH_DATABASE.
+
+        Raises:
+            InvalidMigration: a variable is missing, or both name the same database.
+        """
+        uri, name = environment.get("POSTGRES_URI", ""), environment.get("SCRATCH_DATABASE", "")
+        if not uri or not name:
+            raise InvalidMigration("POSTGRES_URI or SCRATCH_DATABASE is not set", hint="Set both.")
+        if name == database.target(environment).name:
+            raise InvalidMigration("SCRATCH_DATABASE is the real one", hint="Name another.")
+        target = database.target({**environment, "POSTGRES_DATABASE": name})
+        return cls(conninfo(uri), conninfo(uri, dbname=name), target)
+
+
+class Refused(MigratorError):
+    """The rehearsal shows that the version that serves would not survive the migration."""
+
+    outcome = "breaks"
+
+    def __init__(self, message: str, hint: str, more: dict[str, object]) -> None:
+        super().__init__(message, hint=hint)
+        self.more = more
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A request to the serving version.
+
+    Attributes:
+        method: such as GET.
+        path: with its query.
+        body: JSON text, or empty.
+        headers: by name.
+        expect: the status; None is any below 500.
+    """
+
+    method: str
+    path: str
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    expect: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def prepare(
+    environment: Mapping[str, str], folder: Path, mode: str, limit: int, tables: Sequence[str], log: Log
+) -> dict[str, Any]:
+    """Makes the scratch database anew and fills it.
+
+    Args:
+        environment: see `Databases.of`.
+        folder: where the fingerprint before the migration is kept.
+        mode: "schema", or "copy" for all rows too.
+        limit: bytes above which only the schema is taken in spite of "copy".
+        tables: whose rows are needed beside those of the migration tools' records.
+        log: where lines for people go.
+
+    Raises:
+        MigratorError: it cannot be made or filled.
+    """
+    where = Databases.of(environment)
+    settings = Settings.from_environment({}, connect_budget=5.0)
+    database.drop(where.target, settings, log)
+    database.create(where.target, settings, log)
+    with contextlib.closing(connect(where.real, settings, log, name="rehearsal")) as connection:
+        row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        size = int(row[0]) if row else 0
+        rows = [option for each in _with_sequences(connection, tables) for option in ("--table", _pattern(*each))]
+    notice = ""
+    if mode == "copy" and size > limit:
+        notice = f"the database has {size} bytes, above the limit of {limit}: rehearsed with its schema alone"
+        log(notice)
+        mode = "schema"
+    dumps = [[]] if mode == "copy" else [["--schema-only"], *([["--data-only", *rows]] if rows else [])]
+    dump.copy(where.real, where.scratch, dumps, folder)
+    with contextlib.closing(connect(where.scratch, settings, log, name="rehearsal")) as connection:
+        (folder / _BEFORE).write_text(Look.take(connection).to_json())
+    log(f"{where.target.name} has the {'schema' if mode == 'schema' else 'schema and rows'} of the real database")
+    return {"outcome": "prepared", "mode": mode, "message": notice}
+
+
+def judge(
+    environment: Mapping[str, str], folder: Path, port: int, health: str, probes: Sequence[Probe], *,
+    seconds: float, contract: bool, previous: str, log: Log,
+) -> dict[str, Any]:  # fmt: skip
+    """Compares the scratch database with before, and tries the serving version on it.
+
+    Args:
+        environment: see `Databases.of`.
+        folder: of `prepare`.
+        port: that the serving version listens on, in this pod.
+        health: path that answers 200 once it is healthy; empty for none.
+        probes: requests it must answer.
+        seconds: for it to become healthy.
+        contract: removing what only versions before it used is allowed.
+        previous: the serving version, for the texts.
+        log: where lines for people go.
+
+    Raises:
+        Refused: the change breaks the serving version.
+        MigratorError: it could not be told.
+    """
+    where = Databases.of(environment)
+    settings = Settings.from_environment({}, connect_budget=5.0)
+    try:
+        before = Look.from_json((folder / _BEFORE).read_text())
+        with contextlib.closing(connect(where.scratch, settings, log, name="rehearsal")) as connection:
+            after = Look.take(connection)
+            found = classify(before.schema, after.schema, contract=contract)
+            changes = summary(before, after)
+            words: dict[str, Any] = {"changes": changes, "findings": [described(f) for f in found if f.level != "safe"]}
+            for line in changes:
+                log(line)
+            broken = [f for f in found if f.level == "breaks"]
+            if broken:
+                each = "; ".join(f"{f.what} ({f.why.rstrip('.')})" for f in broken)
+                raise Refused(f"the migration breaks {previous}, which serves: {each}", broken[0].instead, words)
+            try:
+                words["probes"] = _try(port, health, probes, seconds, previous, log)
+            except _Failed as failed:
+                raise Refused(str(failed), "Expand first, contract once no older version serves.", words) from None
+            if not _is_used(connection):
+                words["message"] = (
+                    f"{previous} had no connection to the scratch database; unless it opens one for each request, "
+                    "its answers say nothing: it must take the database from POSTGRES_URI or POSTGRES_DATABASE"
+                )
+                log(str(words["message"]))
+    finally:
+        with contextlib.suppress(MigratorError):
+            database.drop(where.target, settings, log)
+    return {"outcome": "passed", **words}
+
+
+def hold(environment: Mapping[str, str], log: Log) -> dict[str, Any]:
+    """Waits for SIGTERM, then drops the scratch database."""
+    where = Databases.of(environment)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+    dropped = database.drop(where.target, Settings.from_environment({}, connect_budget=5.0), log)
+    return {"outcome": "dropped" if dropped else "unchanged"}
+
+
+class _Failed(Exception):
+    """The serving version did not answer as it must."""
+
+
+def _try(port: int, health: str, probes: Sequence[Probe], seconds: float, previous: str, log: Log) -> list[str]:
+    end = time.monotonic() + seconds
+    answered = []
+    if health:
+        last = "no answer"
+        while True:
+            status, said = _ask(port, Probe("GET", health))
+            if status == 200:
+                break
+            last = f"{status} {said}" if status else said
+            if time.monotonic() > end:
+                raise _Failed(
+                    f"{previous} does not become healthy on the new schema: GET {health} gives {last} for {seconds:.0f} s"
+                )
+            time.sleep(_POLL)
+        log(f"{previous} is healthy on the new schema")
+        answered.append(f"GET {health}: 200")
+    for probe in probes:
+        status, said = _ask(port, probe)
+        good = status == probe.expect if probe.expect else 0 < status < 500
+        if not good:
+            wanted = f", expected {probe.expect}" if probe.expect else ""
+            raise _Failed(f"{previous} fails on the new schema: {probe} gives {status or ''} {said}{wanted}".rstrip())
+        log(f"{previous} answers {probe}: {status}")
+        answered.append(f"{probe}: {status}")
+    return answered
+
+
+def _ask(port: int, probe: Probe) -> tuple[int, str]:
+    """Status and the beginning of the answer; status 0 and the reason where there is none."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        headers = {"Content-Type": "application/json"} if probe.body else {}
+        connection.request(probe.method, probe.path, probe.body or None, {**headers, **probe.headers})
+        answer = connection.getresponse()
+        return answer.status, " ".join(answer.read(300).decode(errors="replace").split())
+    except (OSError, http.client.HTTPException) as error:
+        return 0, str(error) or type(error).__name__
+    finally:
+        connection.close()
+
+
+def _is_used(connection: psycopg.Connection) -> bool:
+    """Whether somebody else than the parts of the rehearsal has a session in the scratch database."""
+    row = connection.execute(
+        "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+_SEQUENCES = """
+SELECT n.nspname, c.relname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+  AND d.refobjid = {}::regclass
+"""
+
+
+def _with_sequences(connection: psycopg.Connection, tables: Sequence[str]) -> list[tuple[str, str]]:
+    """The tables whose rows are copied, and the sequences that number those rows."""
+    found = records.find(connection, tuple(tables))
+    for schema, name in list(found):
+        query = sql.SQL(_SEQUENCES).format(sql.Literal(sql.Identifier(schema, name).as_string(connection)))
+        found += [(str(s), str(n)) for s, n in connection.execute(query).fetchall()]
+    return found
+
+
+def _pattern(schema: str, name: str) -> str:
+    """For pg_dump's --table, taken literally."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, name))
+
+
+def probes_from(text: str) -> tuple[Probe, ...]:
+    """Reads a JSON list of objects with the fields of a probe."""
+    return tuple(Probe(**each) for each in json.loads(text))
