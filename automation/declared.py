@@ -15,7 +15,9 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
 from components import Owner, Stack
-from components.cluster import RunningJob, Size
+from components.cluster import LiveCluster, RunningJob, Size
+from components.rehearsal_cluster import LiveRehearsals
+from components.rehearsing import Rehearsals
 from policies.values import Program, Resource
 from settings import StackSettings
 
@@ -81,7 +83,8 @@ def declared(settings: StackSettings) -> Program:
 
     async def main() -> None:
         mocks.set_mocks(monitor.mocks, project=owner.project, stack=owner.stack, preview=True, monitor=monitor)
-        await run_pulumi_func(lambda: (Stack(settings, _NoCluster(), owner), None)[1])
+        rehearsals = Rehearsals(LiveRehearsals(LiveCluster(settings.namespace_name, None, owner)), "", owner)
+        await run_pulumi_func(lambda: (Stack(settings, _NoCluster(), owner, rehearsals), None)[1])
 
     asyncio.run(main())
     return Program(tuple(_resource(urn, r) for urn, r in monitor.requests))

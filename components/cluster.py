@@ -153,7 +153,7 @@ class LiveCluster:
         self._owner = owner
 
     @cached_property
-    def _client(self) -> Client:
+    def client(self) -> Client:
         import httpx2 as httpx
         from lightkube import Client
 
@@ -169,7 +169,7 @@ class LiveCluster:
         return client
 
     @contextmanager
-    def _reachable(self) -> Iterator[None]:
+    def reachable(self) -> Iterator[None]:
         import httpx2 as httpx
         from lightkube import ApiError, ConfigError
 
@@ -185,7 +185,7 @@ class LiveCluster:
     def _get(self, get: Callable[[], Any]) -> Any | None:
         from lightkube import ApiError
 
-        with self._reachable():
+        with self.reachable():
             try:
                 return get()
             except ApiError as error:
@@ -196,22 +196,22 @@ class LiveCluster:
     def serving(self) -> dict[str, str]:
         from lightkube.resources.core_v1 import Service
 
-        with self._reachable():
-            services = list(self._client.list(Service, labels={OWNER: self._owner.label}))
+        with self.reachable():
+            services = list(self.client.list(Service, labels={OWNER: self._owner.label}))
         selectors = [(s.spec and s.spec.selector) or {} for s in services]
         return {s[NAME]: s[VERSION] for s in selectors if NAME in s and VERSION in s}
 
     def selected(self, service: str) -> dict[str, str]:
         from lightkube.resources.core_v1 import Service
 
-        found = self._get(lambda: self._client.get(Service, service))
+        found = self._get(lambda: self.client.get(Service, service))
         return dict((found.spec and found.spec.selector) or {}) if found else {}
 
     def running_jobs(self, module: str, kind: str) -> list[RunningJob]:
         from lightkube.resources.batch_v1 import Job
 
-        with self._reachable():
-            jobs = list(self._client.list(Job, labels={MODULE: module, JOB: kind}))
+        with self.reachable():
+            jobs = list(self.client.list(Job, labels={MODULE: module, JOB: kind}))
         return [
             RunningJob(j.metadata.name, float(j.spec.activeDeadlineSeconds or 600))
             for j in jobs
@@ -221,14 +221,21 @@ class LiveCluster:
     def is_active(self, job: str) -> bool:
         from lightkube.resources.batch_v1 import Job
 
-        found = self._get(lambda: self._client.get(Job, job))
+        found = self._get(lambda: self.client.get(Job, job))
         return bool(found and found.status and found.status.active)
+
+    def delete_job(self, job: str) -> None:
+        """Deletes a Job if it is there, and itself only after its pods."""
+        from lightkube.resources.batch_v1 import Job
+        from lightkube.types import CascadeType
+
+        self._get(lambda: self.client.delete(Job, job, cascade=CascadeType.FOREGROUND))
 
     def users(self, kind: str, name: str) -> list[str]:
         from lightkube.resources.apps_v1 import Deployment
 
-        with self._reachable():
-            deployments = list(self._client.list(Deployment))
+        with self.reachable():
+            deployments = list(self.client.list(Deployment))
 
         def refers(deployment: Any) -> bool:
             pod = deployment.spec.template.spec
@@ -257,7 +264,7 @@ class LiveCluster:
             "ServiceAccount": core_v1.ServiceAccount,
         }
         where = {"namespace": namespace} if namespace else {}
-        found = self._get(lambda: self._client.get(kinds[kind], name, **where))
+        found = self._get(lambda: self.client.get(kinds[kind], name, **where))
         return (True, (found.metadata.labels or {}).get(OWNER)) if found else (False, None)
 
     def contents(self, secrets: Sequence[str]) -> dict[str, str]:
@@ -267,7 +274,7 @@ class LiveCluster:
         found = {}
         for name in secrets:
             try:
-                secret = self._get(partial(self._client.get, Secret, name))
+                secret = self._get(partial(self.client.get, Secret, name))
             except ClusterUnreachable as error:
                 # Who may not read Secrets can still use them; only a change of theirs is then not seen.
                 if isinstance(error.__cause__, ApiError):
@@ -281,8 +288,8 @@ class LiveCluster:
         from lightkube.resources.batch_v1 import Job
 
         labels = {OWNER: self._owner.label, MODULE: module, JOB: "migrate"}
-        with self._reachable():
-            jobs = list(self._client.list(Job, labels=labels))
+        with self.reachable():
+            jobs = list(self.client.list(Job, labels=labels))
         return frozenset(
             (j.metadata.labels or {}).get(MODULE_VERSION, "") for j in jobs if j.status and j.status.succeeded
         )
@@ -292,9 +299,9 @@ class LiveCluster:
         from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 
         ours = {**labels, OWNER: self._owner.label}
-        with self._reachable():
-            deployments = list(self._client.list(Deployment, labels=ours))
-            scalers = list(self._client.list(HorizontalPodAutoscaler, labels=ours))
+        with self.reachable():
+            deployments = list(self.client.list(Deployment, labels=ours))
+            scalers = list(self.client.list(HorizontalPodAutoscaler, labels=ours))
         for each in deployments:
             least = max((s.spec.minReplicas or 1 for s in scalers), default=1)
             ready = (each.status and each.status.readyReplicas) or 0
@@ -306,6 +313,6 @@ class LiveCluster:
         from lightkube.models.meta_v1 import ObjectMeta
         from lightkube.resources.apps_v1 import Deployment
 
-        with self._reachable():
+        with self.reachable():
             scale = Deployment.Scale(metadata=ObjectMeta(name=deployment), spec=ScaleSpec(replicas=replicas))
-            self._client.replace(scale, deployment)
+            self.client.replace(scale, deployment)

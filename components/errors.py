@@ -4,6 +4,8 @@ ProgramError
 ├── ClusterUnreachable   the Kubernetes API does not answer
 ├── Downgrade            an older version than the one that serves was asked for
 ├── ForeignObject        an object of the wanted name exists and is not this stack's
+├── RehearsalLeft        an earlier rehearsal's pod does not go away
+├── RehearsalFailed      a migration, tried on a scratch database, must not run on the real one
 ├── StillServing         a Deployment that its Service selects was about to be deleted
 ├── TooFew               an autoscaled version did not get as many pods as the one that serves
 ├── Frozen               the stack's settings refuse every change
@@ -12,6 +14,7 @@ ProgramError
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 
@@ -91,3 +94,40 @@ class Frozen(ProgramError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the stack is frozen: {reason}. Nothing was changed; remove rollout:freeze to allow changes")
+
+
+class RehearsalFailed(ProgramError):
+    """The migration was tried on a scratch database, and must not run on the real one."""
+
+    def __init__(self, module: str, version: str, job: str, outcome: str, words: str) -> None:
+        why = {
+            "refused": "its rehearsal refuses it",
+            "migration_failed": "the migration failed in its rehearsal",
+            "impossible": "it could not be rehearsed",
+        }[outcome]
+        super().__init__(
+            f"module {module}: {version} is not migrated to: {why} (Job {job}); the real database was not touched. {_told(words)}. "
+            f"rollout:modules.{module}.rehearse: off migrates without a rehearsal"
+        )
+
+
+class RehearsalLeft(ProgramError):
+    """What is left of an earlier rehearsal does not go away, and would get in the way of the next one's database."""
+
+    def __init__(self, module: str, objects: Sequence[str], seconds: float) -> None:
+        super().__init__(
+            f"module {module}: what is left of its last rehearsal ({', '.join(objects)}) is still being deleted after {seconds:.0f} s; "
+            "see why with: kubectl describe pod"
+        )
+
+
+def _told(words: str) -> str:
+    """What a container's last words say, in one sentence."""
+    try:
+        said = json.loads(words)
+    except ValueError:
+        return " ".join(words.split())[-500:].rstrip(".")
+    parts = [str(said.get("message") or "")]
+    if said.get("hint"):
+        parts.append(f"Instead: {said['hint']}")
+    return ". ".join(p.rstrip(".") for p in parts if p)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -74,10 +74,10 @@ class Guards:
     def plain(self) -> pulumi.ResourceHookBinding:
         return pulumi.ResourceHookBinding(before_create=[self.ours_or_new])
 
-    @property
-    def job(self) -> pulumi.ResourceHookBinding:
+    def job(self, before: Sequence[pulumi.ResourceHook] = ()) -> pulumi.ResourceHookBinding:
+        """Of a Job, with what else comes before its creation."""
         return pulumi.ResourceHookBinding(
-            before_create=[self.ours_or_new, self.one_migration_at_a_time], before_delete=[self.let_finish]
+            before_create=[self.ours_or_new, self.one_migration_at_a_time, *before], before_delete=[self.let_finish]
         )
 
     @property

@@ -9,11 +9,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from .names import digest
-from .pod import container_security, pod_security
+from .pod import JOB_RESOURCES, container_security, pod_security
 from .scope import Scope
-
-# What a migration needs is not what the service needs; a change of the service's resources must not change the Job.
-RESOURCES = {"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
 
 
 def gate_job(
@@ -31,6 +28,7 @@ def gate_job(
     volumes: Sequence[Mapping[str, Any]] = (),
     annotations: Mapping[str, str] | None = None,
     run_as_group: int | None = None,
+    witness: Mapping[str, Any] | None = None,
 ) -> k8s.batch.v1.Job:
     """Declares a Job named ``<name>-<hash of its pod>``.
 
@@ -52,6 +50,8 @@ def gate_job(
         volumes: that the container mounts.
         annotations: of its pods; a change of them runs no Job again.
         run_as_group: group of the process, where it is another than the user.
+        witness: init container and volume that look on. They are no part of what the Job runs: a change of them, or of
+            whether there are any, runs no Job again.
     """
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -64,7 +64,7 @@ def gate_job(
             {
                 **container,
                 "imagePullPolicy": "IfNotPresent",
-                "resources": RESOURCES,
+                "resources": JOB_RESOURCES,
                 "securityContext": container_security(),
                 # The runner writes its last words there; of any other program the end of its log is taken.
                 "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -73,15 +73,21 @@ def gate_job(
     }
     if volumes:
         pod["volumes"] = list(volumes)
+    name = f"{name}-{digest(pod)}"
+    # A pod's template cannot be changed in a Job: what is ignored would mean another run.
+    opts.ignore_changes = ["spec.template.metadata.annotations"]
+    if witness is not None:
+        pod |= witness
+        if volumes:
+            pod["volumes"] = [*volumes, *witness.get("volumes", ())]
+        opts.ignore_changes += ["spec.template.spec.initContainers", "spec.template.spec.volumes"]
     template: dict[str, Any] = {"labels": {**scope.owner.labels, **labels}}
     if annotations:
         template["annotations"] = dict(annotations)
-    # A pod's template cannot be changed in a Job: without this, other annotations would mean another run.
-    opts.ignore_changes = ["spec.template.metadata.annotations"]
     return k8s.batch.v1.Job(
         logical_name,
         metadata=scope.metadata(
-            f"{name}-{digest(pod)}",
+            name,
             labels,
             # A Job that has failed runs again on the next update; the guard `let-finish` keeps one that still runs.
             {"pulumi.com/replaceUnready": "true", "pulumi.com/timeoutSeconds": str(active_deadline_seconds + 60)},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -12,6 +12,7 @@ from settings import ModuleSettings, Version
 from .database import Database
 from .job import gate_job
 from .names import job_labels
+from .rehearsal import Trial
 from .scope import Scope
 
 
@@ -28,6 +29,8 @@ class Migration(pulumi.ComponentResource):
         image: of the version.
         env: of the Job.
         database: to migrate.
+        witness: that compares the database before and after, see `gate_job`.
+        rehearsal: of it, before it is begun.
         scope: where to declare it.
         depends_on: what the Job waits for besides the database.
     """
@@ -40,6 +43,8 @@ class Migration(pulumi.ComponentResource):
         image: str,
         env: list[dict[str, Any]],
         database: Database,
+        witness: Mapping[str, Any],
+        rehearsal: Trial | None,
         scope: Scope,
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> None:
@@ -47,12 +52,7 @@ class Migration(pulumi.ComponentResource):
         self.job = gate_job(
             f"{module}-{version}-migrate",
             f"{module}-{version.slug}-migrate",
-            container={
-                "name": "migrate",
-                "image": image,
-                "args": list(settings.migration.args),
-                "env": env,
-            },
+            container=migration_container(settings, image, env),
             labels=job_labels(module, "migrate", version),
             active_deadline_seconds=settings.migration.active_deadline_seconds,
             backoff_limit=settings.migration.backoff_limit,
@@ -60,6 +60,12 @@ class Migration(pulumi.ComponentResource):
             service_account=module,
             scope=scope,
             annotations=settings.migration.annotations,
-            opts=scope.job(self, depends_on=[*database.ready, *depends_on]),
+            opts=scope.job(self, depends_on=[*database.ready, *depends_on], before=scope.rehearsals.hooks(rehearsal)),
+            witness=witness,
         )
         self.register_outputs({})
+
+
+def migration_container(settings: ModuleSettings, image: str, env: list[dict[str, Any]]) -> dict[str, Any]:
+    """What runs a module's migration, in earnest and in its rehearsal."""
+    return {"name": "migrate", "image": image, "args": list(settings.migration.args), "env": env}

@@ -11,10 +11,12 @@ from settings import Plan, Role, StackSettings
 
 from .configuration import Configuration, references
 from .database import Database
-from .migration import Migration
+from .migration import Migration, migration_container
 from .names import NAME
+from .rehearsal import Trial
 from .release import Release
 from .scope import Scope
+from .witness import witness
 from .worker import Worker
 from .workload import Container, Mount
 
@@ -78,13 +80,23 @@ class Module(pulumi.ComponentResource):
             self._scope.under(self, [self._account]),
             credentials,
         )
+        env, image = self._configuration.entries(plan.migration), settings.image(name)
+        # Both are clients of the database with a password; a rehearsal makes one too.
+        seen = module.migration.witness and not server.aws_iam
+        trial = (
+            Trial(name, version, module, migration_container(module, image, env), settings.migrator_image)
+            if creator
+            else None
+        )
         migration = Migration(
             name,
             version,
             module,
-            settings.image(name),
-            self._configuration.entries(plan.migration),
+            image,
+            env,
             database,
+            witness(settings.migrator_image, self._configuration.entries(plan.database)) if seen else {},
+            trial,
             self._scope.under(self, [self._account, *credentials]),
             earlier,
         )

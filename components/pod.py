@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# What a migration needs is not what the service needs; a change of the service's resources must not change the Job.
+JOB_RESOURCES = {"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+
 
 def pod_security(user: int, group: int | None = None) -> dict[str, Any]:
     return {

@@ -12,14 +12,20 @@ import settings
 from .cluster import LiveCluster
 from .errors import Frozen, ProgramError
 from .names import Owner
+from .rehearsal_cluster import LiveRehearsals
+from .rehearsing import Listener, Rehearsals
 from .stack import Stack
 
 
-def program(root: Path | None = None) -> None:
+def program(root: Path | None = None, listener: Listener | None = None) -> Rehearsals:
     """Declares the stack that the configuration describes.
 
     Args:
         root: folder of ``Pulumi.yaml``; default: where the engine says it is.
+        listener: told what rehearsals do.
+
+    Returns:
+        The rehearsals that come before the migrations.
 
     Raises:
         pulumi.RunError: the configuration or the cluster cannot be used. The engine shows its text without a traceback.
@@ -34,11 +40,14 @@ def program(root: Path | None = None) -> None:
         if wanted.freeze and not pulumi.runtime.is_dry_run():
             raise Frozen(wanted.freeze)
         owner = Owner(pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack())
-        stack = Stack(wanted, LiveCluster(wanted.namespace_name, wanted.context, owner), owner)
+        cluster = LiveCluster(wanted.namespace_name, wanted.context, owner)
+        rehearsals = Rehearsals(LiveRehearsals(cluster), wanted.namespace_name, owner, listener)
+        stack = Stack(wanted, cluster, owner, rehearsals)
     except (settings.SettingsError, ProgramError) as error:
         raise pulumi.RunError(str(error)) from None
     pulumi.export("namespace", wanted.namespace_name)
     pulumi.export("versions", {name: str(wanted.version(name)) for name in stack.modules})
+    return rehearsals
 
 
 def _configuration() -> dict[str, str]:

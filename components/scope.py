@@ -10,6 +10,7 @@ import pulumi
 
 from .guards import Guards
 from .names import Owner
+from .rehearsing import Rehearsals
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Scope:
         owner: whose label every object carries.
         provider: the Kubernetes provider.
         guards: hooks to bind.
+        rehearsals: of migrations.
         parent: the component that the next one is a child of.
         after: resources that everything here waits for, such as the namespace.
         contents: Secret that the stack refers to -> digits that change with what is in it.
@@ -30,6 +32,7 @@ class Scope:
     owner: Owner
     provider: pulumi.ProviderResource
     guards: Guards
+    rehearsals: Rehearsals
     parent: pulumi.Resource
     after: tuple[pulumi.Resource, ...] = ()
     contents: Mapping[str, str] = field(default_factory=dict)
@@ -62,8 +65,13 @@ class Scope:
     def resource(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         return self._options(parent, depends_on, self.guards.plain)
 
-    def job(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
-        return self._options(parent, depends_on, self.guards.job)
+    def job(
+        self,
+        parent: pulumi.Resource,
+        depends_on: Sequence[pulumi.Resource] = (),
+        before: Sequence[pulumi.ResourceHook] = (),
+    ) -> pulumi.ResourceOptions:
+        return self._options(parent, depends_on, self.guards.job(before))
 
     def serving(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         return self._options(parent, depends_on, self.guards.serving)

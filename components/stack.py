@@ -18,6 +18,7 @@ from .guards import Guards
 from .module import Module
 from .names import Owner
 from .network import declare_network_policies
+from .rehearsing import Rehearsals
 from .scope import Scope
 
 
@@ -28,13 +29,14 @@ class Stack(pulumi.ComponentResource):
         settings: of the stack, whole and consistent.
         cluster: what serves now.
         owner: the stack's identity.
+        rehearsals: of its migrations.
 
     Raises:
         Downgrade: a module would go back to an older version and that was not asked for.
         ClusterUnreachable: the Kubernetes API does not answer.
     """
 
-    def __init__(self, settings: StackSettings, cluster: Cluster, owner: Owner) -> None:
+    def __init__(self, settings: StackSettings, cluster: Cluster, owner: Owner, rehearsals: Rehearsals) -> None:
         serving = cluster.serving()
         refuse_downgrades(settings, serving)
         super().__init__("rollout:index:Stack", settings.stack, None)
@@ -46,9 +48,8 @@ class Stack(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         contents = _contents(settings, cluster, owner)
-        scope = Scope(
-            settings.namespace_name, owner, provider, Guards.register(cluster, owner), self, contents=contents
-        )
+        guards = Guards.register(cluster, owner)
+        scope = Scope(settings.namespace_name, owner, provider, guards, rehearsals, self, contents=contents)
         if settings.namespace.create:
             scope = scope.under(self, [_namespace(settings, scope)])
         if settings.network_policies:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from .base import EnvironmentName, Label, ModuleName, Quantity, Settings, VersionText
 from .infrastructure import Duration, PostgresSettings
@@ -29,6 +29,9 @@ class MigrationSettings(Settings):
     backoff_limit: int = Field(0, ge=0, le=2, description="how often a failed pod is tried again")
     env: dict[EnvironmentName, str] = Field({}, description="environment of the Job alone")
     annotations: Annotations = Field({}, description="of the Job's pods, such as those that keep a sidecar out")
+    witness: bool = Field(
+        True, description="compare the database before and after it, by a sidecar (Kubernetes 1.29 or newer)"
+    )
     sql: str | None = Field(
         None,
         min_length=1,
@@ -44,6 +47,40 @@ class ProbeSettings(Settings):
     timeout_seconds: int = Field(5, ge=1, le=60)
     readiness_failures: int = Field(3, ge=1, le=60)
     liveness_failures: int = Field(20, ge=1, le=120)
+
+
+class ProbeRequest(Settings):
+    """A request that the version that serves must answer on the rehearsed schema."""
+
+    path: str = Field(pattern=r"^/", description="with its query")
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    body: str = Field("", description="JSON text")
+    headers: dict[str, str] = {}
+    expect: int | None = Field(None, ge=100, le=599, description="the status; default: any below 500")
+
+
+class RehearsalSettings(Settings):
+    """How a migration is rehearsed on a scratch database, and the version that serves tried on the result."""
+
+    deadline_seconds: int = Field(300, ge=10, le=86_400, description="a rehearsal that takes longer refuses the update")
+    copy_limit: Quantity = Field("1Gi", description="`copy` takes the rows of databases up to this size")
+    tables: tuple[str, ...] = Field((), description="whose rows the migration needs; the tools' own records are known")
+    requests: tuple[ProbeRequest, ...] = Field((), description="that the version that serves must answer")
+    env: dict[EnvironmentName, str] = Field(
+        {}, description="of the version that serves, there: to keep it from queues and other services"
+    )
+
+    @property
+    def copy_bytes(self) -> int:
+        """`copy_limit` in bytes."""
+        number, unit = re.fullmatch(r"([\d.]+)([a-zA-Z]*)", self.copy_limit).groups()  # type: ignore[union-attr]
+        factors = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+        factors |= {f"{name}i": 1024**power for power, name in enumerate("KMGT", 1)}
+        return int(float(number) * factors[unit])
+
+
+def _off(value: object) -> object:
+    return "off" if value is False else value  # YAML 1.1 reads `off` as false
 
 
 class AutoscalingSettings(Settings):
@@ -115,6 +152,12 @@ class CommonSettings(Settings):
     resources: Resources = Resources()
     probe: ProbeSettings = ProbeSettings()
     migration: MigrationSettings = MigrationSettings()
+    rehearse: Annotated[Literal["schema", "copy", "off"], BeforeValidator(_off)] = Field(
+        "schema",
+        description="try a migration on a scratch database first, with the schema or with the rows too; "
+        "needs a role that may create databases",
+    )
+    rehearsal: RehearsalSettings = RehearsalSettings()
     env: dict[EnvironmentName, str] = Field({}, description="takes the place of a variable of the same name")
     debug: bool | None = Field(None, description="default: rollout:debug")
     dev: bool | None = Field(None, description="default: rollout:dev")
@@ -164,6 +207,9 @@ class ModuleSettings(CommonSettings):
     port: int = Field(8080, ge=1, le=65_535)
     database: bool = Field(True, description="whether the module has a database of its own, and so a migration")
     postgres: PostgresSettings | None = Field(None, description="a server of its own; default: rollout:postgres")
+    contract_since: VersionText | None = Field(
+        None, description="a migration may remove what this version does not use, once it or a later one serves"
+    )
     depends_on: tuple[ModuleName, ...] = Field((), description="modules that must serve their new version first")
     allow_downgrade: bool = Field(False, description="accept a version older than the one that serves")
     disabled: bool = Field(False, description="no workloads; the database and the record of its migration are kept")

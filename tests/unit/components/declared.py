@@ -16,7 +16,9 @@ from pulumi.runtime.stack import run_pulumi_func
 
 import settings
 from components import Owner, Stack
-from components.cluster import RunningJob, Size
+from components.cluster import LiveCluster, RunningJob, Size
+from components.rehearsal_cluster import LiveRehearsals
+from components.rehearsing import Rehearsals
 
 OWNER = Owner("organization", "rollout", "dev")
 POSTGRES = {"uri": "postgresql://admin:p%40ss@10.0.0.1:5432?sslmode=require"}
@@ -118,12 +120,13 @@ def declare(modules: dict[str, Any], cluster: FakeCluster | None = None, **more:
         secret_keys=["rollout:postgres", "rollout:modules"],
     )
     monitor = Recorder()
+    rehearsals = Rehearsals(LiveRehearsals(LiveCluster("dev", None, OWNER)), "dev", OWNER)
 
     async def main() -> None:
         mocks.set_mocks(
             monitor.mocks, project="rollout", stack="dev", preview=False, monitor=monitor, organization="organization"
         )
-        await run_pulumi_func(lambda: (Stack(wanted, cluster or FakeCluster(), OWNER), None)[1])
+        await run_pulumi_func(lambda: (Stack(wanted, cluster or FakeCluster(), OWNER, rehearsals), None)[1])
 
     asyncio.run(main())
     return {f"{r.type.rsplit(':', 1)[-1]}/{r.name}": _declared(r) for r in monitor.requests}

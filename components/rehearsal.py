@@ -1,0 +1,216 @@
+"""A rehearsal as it is planned: the Job that tries a migration on a scratch database, and then the version that serves on it.
+
+One pod, whose containers run one after the other:
+
+1. ``hold``      a sidecar that drops the scratch database when the pod ends, however it ends
+2. ``prepare``   makes the scratch database beside the real one, and fills it with its schema
+3. ``migrate``   the new image's real migration, with POSTGRES_DATABASE naming the scratch database
+4. ``previous``  the version that serves, as its Deployment runs it now, on the scratch database; a sidecar
+5. ``judge``     compares the scratch database with before, and asks the version that serves
+
+It is no Pulumi resource: it would have to be deleted after the update that made it. It ends by its deadline, and
+Kubernetes removes it (``ttlSecondsAfterFinished``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from settings import ModuleSettings, Version
+
+from .names import JOB, MODULE, NAME, VERSION, Owner, digest, job_labels
+from .pod import JOB_RESOURCES, container_security, pod_security
+
+KIND = "rehearse"
+_FOLDER = "/rehearsal"
+_KEPT_SECONDS = 600
+# What of the serving version's container is its program; its probes and hooks are the Deployment's business.
+_PROGRAM = (
+    "image",
+    "imagePullPolicy",
+    "command",
+    "args",
+    "workingDir",
+    "envFrom",
+    "ports",
+    "resources",
+    "volumeMounts",
+)
+_VOLUMES = ("configMap", "secret", "emptyDir", "projected", "downwardAPI")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """The version that serves, as it runs now.
+
+    Args:
+        version: its label.
+        pod: the spec of its Deployment's pods.
+    """
+
+    version: str
+    pod: Mapping[str, Any]
+
+    def container(self, module: str) -> Mapping[str, Any]:
+        """The module's container."""
+        containers = self.pod["containers"]
+        return next((c for c in containers if c["name"] == module), containers[0])
+
+    def health(self, module: str) -> tuple[int, str]:
+        """Port and path of its readiness probe; an empty path where it has none by HTTP."""
+        container = self.container(module)
+        ports = container.get("ports") or []
+        http = (container.get("readinessProbe") or {}).get("httpGet") or {}
+        port = http.get("port", ports[0]["containerPort"] if ports else 8080)
+        if isinstance(port, str):
+            port = next((p["containerPort"] for p in ports if p.get("name") == port), 8080)
+        return int(port), str(http.get("path", ""))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is to be rehearsed.
+
+    Args:
+        module: name.
+        version: to migrate to.
+        settings: of the module.
+        container: of the migration Job: image, arguments, environment.
+        migrator_image: for the other containers.
+    """
+
+    module: str
+    version: Version
+    settings: ModuleSettings
+    container: Mapping[str, Any]
+    migrator_image: str
+
+    @property
+    def database(self) -> str:
+        return str(next(e["value"] for e in self.container["env"] if e["name"] == "POSTGRES_DATABASE"))
+
+    @property
+    def scratch(self) -> str:
+        """The scratch database: beside the real one and named after it, so that the next rehearsal finds a stale one."""
+        name = f"{self.database}-rehearsal"
+        if len(name) > 63:  # PostgreSQL would cut it
+            name = f"{self.database[:44]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}-rehearsal"
+        return name
+
+    def contracts(self, serving: str) -> bool:
+        """Whether what older versions used may be removed: all of them are gone, by the settings."""
+        since = self.settings.contract_since
+        if since is None or Version(since).semantic is None or Version(serving).semantic is None:
+            return False
+        return not Version(serving).is_older_than(Version.parse(since))
+
+
+def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> dict[str, Any]:
+    """The rehearsal's Job."""
+    settings = trial.settings
+    env = list(trial.container["env"])
+    ours = [*_database(env), {"name": "SCRATCH_DATABASE", "value": trial.scratch}]
+    port, health = serving.health(trial.module)
+    folder = {"name": "rehearsal", "mountPath": _FOLDER}
+    prepare = ["rehearse-prepare", "--folder", _FOLDER, "--mode", settings.rehearse]
+    prepare += ["--limit", str(settings.rehearsal.copy_bytes)]
+    prepare += [option for table in settings.rehearsal.tables for option in ("--table", table)]
+    probes = [r.model_dump() for r in settings.rehearsal.requests]
+    judge = ["rehearse-judge", "--folder", _FOLDER, "--previous", serving.version, "--port", str(port)]
+    judge += ["--health", health, "--probes", json.dumps(probes), "--seconds", str(settings.progress_deadline_seconds)]
+    judge += ["--contract"] if trial.contracts(serving.version) else []
+    migrate = {**trial.container, **_fixed(), "env": _sent_to(trial.scratch, env)}
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "serviceAccountName": trial.module,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 10,
+        "securityContext": pod_security(settings.run_as_user),
+        "initContainers": [
+            {**_migrator(trial, "hold", ["rehearse-hold"], ours), "restartPolicy": "Always"},
+            {**_migrator(trial, "prepare", prepare, ours), "volumeMounts": [folder]},
+            migrate,
+            _previous(trial, serving, env),
+        ],
+        "containers": [{**_migrator(trial, "judge", judge, ours), "volumeMounts": [folder]}],
+        "volumes": [{"name": "rehearsal", "emptyDir": {"sizeLimit": "64Mi"}}, *_volumes(serving.pod)],
+    }
+    labels = {**owner.labels, **job_labels(trial.module, KIND, trial.version)}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": f"{trial.module}-{trial.version.slug}-rehearse-{digest(pod)}",
+            "namespace": namespace,
+            "labels": labels,
+        },
+        "spec": {
+            "activeDeadlineSeconds": settings.rehearsal.deadline_seconds,
+            "backoffLimit": 0,
+            "ttlSecondsAfterFinished": _KEPT_SECONDS,
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def _migrator(trial: Trial, name: str, args: Sequence[str], env: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"name": name, "image": trial.migrator_image, "args": list(args), "env": list(env), **_fixed()}
+
+
+def _fixed() -> dict[str, Any]:
+    return {
+        "imagePullPolicy": "IfNotPresent",
+        "resources": JOB_RESOURCES,
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _previous(trial: Trial, serving: Serving, env: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The serving version's container: its own program and environment, the database's from the migration's."""
+    own = serving.container(trial.module)
+    database = _sent_to(trial.scratch, _database(env))
+    over = [{"name": k, "value": v} for k, v in sorted(trial.settings.rehearsal.env.items())]
+    taken = {e["name"] for e in (*database, *over)}
+    rest = [e for e in own.get("env") or () if e["name"] not in taken]
+    volumes = {v["name"] for v in _volumes(serving.pod)}
+    container = {key: own[key] for key in _PROGRAM if key in own}
+    container["volumeMounts"] = [m for m in own.get("volumeMounts") or () if m["name"] in volumes]
+    user = serving.pod.get("securityContext") or {}
+    as_user = {key: user[key] for key in ("runAsUser", "runAsGroup") if key in user}
+    return {
+        **container,
+        "name": "previous",
+        "restartPolicy": "Always",
+        "env": [*database, *rest, *over],
+        "securityContext": {**as_user, **(own.get("securityContext") or {})},
+    }
+
+
+def _database(env: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [e for e in env if e["name"].startswith("POSTGRES_")]
+
+
+def _sent_to(database: str, env: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The environment with another database; POSTGRES_URI is made of POSTGRES_DATABASE in the pod."""
+    return [{**e, "value": database} if e["name"] == "POSTGRES_DATABASE" else e for e in env]
+
+
+def _volumes(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Those that another pod can have at the same time."""
+    return [v for v in pod.get("volumes") or () if any(kind in v for kind in _VOLUMES)]
+
+
+def is_serving(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    """Whether pods with these labels are what a Service of ours selects."""
+    return NAME in selector and VERSION in selector and selector.items() <= labels.items()
+
+
+def of_module(module: str) -> dict[str, str]:
+    """The labels of every rehearsal of a module."""
+    return {MODULE: module, JOB: KIND}

@@ -1,0 +1,139 @@
+"""What rehearsals do in the live cluster: make a Job, follow its pod, clear what is left of earlier ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .cluster import LiveCluster
+from .errors import RehearsalLeft
+from .names import NAME, VERSION
+from .rehearsal import Serving, is_serving, of_module
+from .rehearsing import Container, PodState
+
+if TYPE_CHECKING:
+    from lightkube.models.core_v1 import ContainerStatus
+    from lightkube.resources.core_v1 import Pod
+
+_WATCH_SECONDS = 3
+_NO_POD_SECONDS = 15.0
+
+
+class LiveRehearsals:
+    """The rehearsals' part of a cluster.
+
+    Args:
+        cluster: of the stack.
+    """
+
+    def __init__(self, cluster: LiveCluster) -> None:
+        self._cluster = cluster
+
+    def exists(self, job: str) -> bool:
+        return self._cluster.owner("Job", job, None)[0]
+
+    def serving_pod(self, module: str) -> Serving | None:
+        from lightkube.resources.apps_v1 import Deployment
+
+        selector = self._cluster.selected(module)
+        if not selector:
+            return None
+        with self._cluster.reachable():
+            found = list(self._cluster.client.list(Deployment, labels={NAME: module}))
+        for each in found:
+            if is_serving(each.spec.template.metadata.labels or {}, selector) and (each.status.readyReplicas or 0):
+                return Serving(selector[VERSION], each.spec.template.spec.to_dict())
+        return None
+
+    def clear_rehearsals(self, module: str, seconds: float) -> None:
+        from lightkube.resources.batch_v1 import Job
+        from lightkube.resources.core_v1 import Pod
+
+        client, end = self._cluster.client, time.monotonic() + seconds
+        told: set[str] = set()
+        while True:
+            with self._cluster.reachable():
+                jobs = [str(j.metadata.name) for j in client.list(Job, labels=of_module(module))]
+                pods = [str(p.metadata.name) for p in client.list(Pod, labels=of_module(module))]
+            if not jobs and not pods:
+                return
+            for job in set(jobs) - told:
+                told.add(job)
+                self._cluster.delete_job(job)
+            if time.monotonic() > end:
+                raise RehearsalLeft(module, [*jobs, *pods], seconds)
+            time.sleep(0.1)
+
+    def create_job(self, job: Mapping[str, Any]) -> None:
+        from lightkube.resources.batch_v1 import Job
+
+        with self._cluster.reachable():
+            self._cluster.client.create(Job.from_dict(dict(job)))
+
+    def follow(self, job: str) -> Iterator[PodState | str]:
+        from lightkube.resources.core_v1 import Pod
+
+        client, begun, seen = self._cluster.client, time.monotonic(), False
+        labels = {"batch.kubernetes.io/job-name": job}
+        while True:
+            with self._cluster.reachable():
+                pods = client.list(Pod, labels=labels)
+                states = [_state(pod) for pod in pods]
+                version = str(pods.resourceVersion)
+            if states:
+                seen = True
+                yield states[-1]
+            elif seen:
+                yield PodState("", gone=True)
+                return
+            elif time.monotonic() - begun > _NO_POD_SECONDS:
+                yield f"Job {job} has no pod: {self._why(job)}"
+                return
+            with self._cluster.reachable():
+                for op, pod in client.watch(
+                    Pod, labels=labels, resource_version=version, server_timeout=_WATCH_SECONDS
+                ):
+                    seen = True
+                    yield _state(pod, gone=op == "DELETED")
+
+    def tail(self, pod: str, container: str) -> list[str]:
+        import httpx2 as httpx
+
+        try:
+            return list(self._cluster.client.log(pod, container=container, tail_lines=20, newlines=False))
+        except httpx.HTTPError:
+            return []
+
+    def _why(self, job: str) -> str:
+        from lightkube.resources.core_v1 import Event
+
+        with self._cluster.reachable():
+            events = list(self._cluster.client.list(Event, fields={"involvedObject.name": job, "type": "Warning"}))
+        return " ".join((events[-1].message or "").split()) if events else "nothing says why"
+
+
+def _state(pod: Pod, gone: bool = False) -> PodState:
+    status = pod.status
+    statuses = [*((status and status.initContainerStatuses) or []), *((status and status.containerStatuses) or [])]
+    ended = (status and status.reason) if status and status.phase == "Failed" else ""
+    waiting = next(
+        (c.message for c in (status and status.conditions) or [] if c.type == "PodScheduled" and c.status == "False"),
+        "",
+    )
+    containers = tuple(_container(each) for each in statuses)
+    if waiting:
+        containers = (*containers, Container("pod", waiting=("Unschedulable", waiting)))
+    return PodState(pod.metadata.name or "", containers, gone, ended or "")
+
+
+def _container(status: ContainerStatus) -> Container:
+    state = status.state
+    ended, waiting = state and state.terminated, state and state.waiting
+    return Container(
+        status.name,
+        bool(state and state.running),
+        ended.exitCode if ended else None,
+        (ended and ended.message) or "",
+        (((waiting and waiting.reason) or ""), ((waiting and waiting.message) or "")),
+    )
