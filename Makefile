@@ -8,7 +8,7 @@ PYTHON := $(ROLLOUT_CACHE)/venv/bin/python
 JSON ?=
 K ?=
 
-.PHONY: help venv cluster images up down demo test test-fast test-unit test-cluster test-kit bench-noop crash check
+.PHONY: help venv cluster images up down demo test test-fast test-unit test-cluster test-kit crash check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -51,9 +51,6 @@ endif
 
 test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards
 	@TEST_KIT=1 $(PYTHON) -m pytest tests/cluster_kit -q
-
-bench-noop: up ## what a `rollout up` takes that has nothing to do, for 1, 25 and 100 modules, as JSON
-	@$(PYTHON) -m benchmarks.noop
 
 ROUNDS ?= 500
 crash: venv ## kill -9 of the engine at random moments, ROUNDS=500 times (SEED=1): the state stays whole and the next update converges

@@ -153,7 +153,7 @@ def _run(options: argparse.Namespace) -> int:
     rollout = Rollout(
         request, _say, (lambda event: _debug(event, rollout.clean)) if options.verbose else None, interrupt
     )
-    ways = {"preview": rollout.preview, "up": rollout.up, "destroy": rollout.destroy}
+    ways = {"preview": rollout.preview, "up": rollout.up, "rehearse": rollout.rehearse, "destroy": rollout.destroy}
     verdict = ways[options.command]()
     print(json.dumps(verdict.as_json(), indent=2) if options.json else text(verdict), flush=True)
     return verdict.exit_code
@@ -231,6 +231,11 @@ def _parser() -> argparse.ArgumentParser:
         "--continue-on-error", action="store_true", help="one module's failure does not keep the others from finishing"
     )
     up.add_argument("--yes", "-y", action="store_true", help="accepted and without effect: `up` asks nothing")
+    commands.add_parser(
+        "rehearse",
+        parents=[common, changing],
+        help="try the migrations of `up` on scratch databases, and what serves on the result; changes nothing",
+    )
     checking = commands.add_parser("check", help="settings, versions and policies of every stack, without a cluster")
     checking.add_argument(
         "--stack", "-s", action="append", help="name of a stack; may be given more than once (default: every one)"

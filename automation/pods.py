@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lightkube.models.core_v1 import ContainerStatus
     from lightkube.resources.core_v1 import Pod
 
 MODULE = "rollout.formance.com/module"
 JOB = "rollout.formance.com/job"
+WITNESS = "witness"
 JOB_NAME = "batch.kubernetes.io/job-name"
 OWNER = "rollout.formance.com/owner"
 NAME = "app.kubernetes.io/name"
@@ -49,6 +51,8 @@ class PodFacts:
         reason: why it waits or cannot be scheduled (ImagePullBackOff, Unschedulable, ...), or empty.
         message: that reason in words.
         deleted: it is being deleted.
+        witnessed: it has the sidecar that compares the database before and after.
+        witness: last words of the sidecar that compared the database before and after.
     """
 
     name: str
@@ -66,11 +70,18 @@ class PodFacts:
     reason: str
     message: str
     deleted: bool = False
+    witnessed: bool = False
+    witness: str = ""
 
     @property
     def ended(self) -> bool:
         """A Job's pod that will not run any more."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def witness_is_due(self) -> bool:
+        """Its migration has ended, and what became of the database has not been told yet."""
+        return self.witnessed and self.exit_code is not None and not self.ended and not self.witness
 
     def patience(self) -> float | None:
         """Seconds after which the pod's present state counts as final; None if waiting may help."""
@@ -105,6 +116,13 @@ def observe(pod: Pod) -> PodFacts:
     message = (waiting and waiting.message) or ""
     if reason in ("ContainerCreating", "PodInitializing"):
         reason = message = ""
+    before = (status and status.initContainerStatuses) or []
+    if not reason:
+        # What runs before the first container can be what does not start.
+        for each in before:
+            held = each.state and each.state.waiting
+            if held and held.reason not in (None, "ContainerCreating", "PodInitializing"):
+                reason, message = held.reason, held.message or ""
     conditions = {c.type: c for c in (status and status.conditions) or []}
     scheduled = conditions.get("PodScheduled")
     if not reason and scheduled and scheduled.status == "False":
@@ -128,4 +146,11 @@ def observe(pod: Pod) -> PodFacts:
         reason=reason,
         message=message.strip(),
         deleted=pod.metadata.deletionTimestamp is not None,
+        witnessed=any(each.name == WITNESS for each in before),
+        witness=next((_words(each) for each in before if each.name == WITNESS), ""),
     )
+
+
+def _words(container: ContainerStatus) -> str:
+    ended = container.state and container.state.terminated
+    return (ended and ended.message) or ""

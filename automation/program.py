@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .redact import Redactor, secret_values
 
 if TYPE_CHECKING:
+    from components.rehearsing import Listener, Rehearsals
     from settings import StackSettings
 
 _MODULES = "rollout:modules"
@@ -81,20 +82,24 @@ class InlineProgram:
         root: folder of Pulumi.yaml.
         overlay: laid over the configuration.
         redactor: learns the stack's secrets before anything is shown.
+        listener: told what rehearsals do.
 
     Attributes:
         settings: of the stack, once the program has begun and they are valid.
         owner: the value of the label that tells this stack's objects from others'.
         refusal: why the program refused to run, or empty.
+        rehearsals: that come before the migrations, once the program has run.
     """
 
-    def __init__(self, root: Path, overlay: Overlay, redactor: Redactor) -> None:
+    def __init__(self, root: Path, overlay: Overlay, redactor: Redactor, listener: Listener | None = None) -> None:
         self._root = root
         self._overlay = overlay
         self._redactor = redactor
         self.settings: StackSettings | None = None
         self.owner = ""
         self.refusal = ""
+        self._listener = listener
+        self.rehearsals: Rehearsals | None = None
         self.begun = threading.Event()
 
     @property
@@ -123,7 +128,7 @@ class InlineProgram:
             self.settings = settings.load(config, stack=pulumi.get_stack(), root=self._root, secret_keys=secret_keys)
             self.owner = Owner(pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack()).label
             self.begun.set()
-            program(self._root)
+            self.rehearsals = program(self._root, self._listener)
         except (settings.SettingsError, pulumi.RunError) as error:
             self.refusal = str(error)
             raise pulumi.RunError(self.refusal) from None

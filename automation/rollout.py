@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,14 +20,30 @@ from .program import InlineProgram, Overlay, load
 from .progress import Narrator, OnProgress
 from .pulumi_adapter import PendingConfig, Project, Recorder, Session
 from .redact import Redactor
+from .rehearsal import Rehearsal, report
 from .steps import LockHolder, Run, Step
-from .verdict import EngineName, ModuleVerdict, Outcome, Snapshot, Verdict, Watched, judge, refusal_of, refused
+from .verdict import (
+    EngineName,
+    ModuleVerdict,
+    Outcome,
+    Snapshot,
+    Verdict,
+    Watched,
+    halted_by,
+    judge,
+    refusal_of,
+    refused,
+)
 
 if TYPE_CHECKING:
     from pulumi.automation.events import EngineEvent
 
+    from components.rehearsing import Rehearsed
+
     from .cluster import Cluster
     from .watch import Watch
+
+_AT_ONCE = 4  # rehearsals: each is a pod with the serving version in it
 
 
 @dataclass(frozen=True)
@@ -96,6 +113,7 @@ class Rollout:
             self._project, request.stack, self._engine, self._interrupt, backend, request.environment
         )
         self._notices: list[str] = []
+        self._rehearsals: dict[str, Rehearsal] = {}
 
     # --- the four ways in ---------------------------------------------------------------------------------------------
 
@@ -142,6 +160,24 @@ class Rollout:
             run = self._session.destroy(program, Recorder(on_event=self._on_event, on_step=self._narrator.step))
             return self._destroyed(program, run, preflight.result())
 
+    def rehearse(self) -> Verdict:
+        """Rehearses the migrations that an update would run, and changes nothing."""
+        locked = self._held_lock()
+        if locked:
+            return locked
+        program = self._program()
+        with _Preflight(program) as preflight:
+            run = self._session.preview(program, Recorder(on_event=self._on_event), self._policy_packs)
+            verdict = self._previewed(program, run, preflight.result())
+        if verdict.outcome not in (Outcome.UNCHANGED, Outcome.PREVIEWED) or program.rehearsals is None:
+            return verdict
+        migrating = {s.module for s in run.steps if s.part == "migration" and s.kind == "Job" and s.op == "create"}
+        trials = [trial for name, trial in program.rehearsals.trials.items() if name in migrating]
+        program.rehearsals.stopped = lambda: self._interrupt.requested
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(program.rehearsals.run, trials))
+        return self._rehearsed(verdict)
+
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _destroyed(self, program: InlineProgram, run: Run, facts: _Facts) -> Verdict:
@@ -168,9 +204,40 @@ class Rollout:
             interrupted=self._interrupt.requested, seconds=self._seconds(), notices=self._notices,
         )  # fmt: skip
 
+    def _rehearsed(self, verdict: Verdict) -> Verdict:
+        """The verdict on a preview whose migrations were rehearsed."""
+        modules = []
+        for module in verdict.modules:
+            found = self._rehearsals.get(module.name)
+            if found is None:
+                modules.append(replace(module, outcome=Outcome.UNCHANGED, detail="nothing to rehearse"))
+            elif found.passed:
+                modules.append(replace(module, outcome=Outcome.REHEARSED, detail="", rehearsal=found))
+            else:
+                modules.append(halted_by(found, module))
+        outcome = max((m.outcome for m in modules), key=lambda o: o.exit_code, default=Outcome.UNCHANGED)
+        if not outcome.exit_code and self._rehearsals:
+            outcome = Outcome.REHEARSED
+        if self._interrupt.requested:
+            outcome = Outcome.CANCELLED
+        return replace(verdict, outcome=outcome, modules=tuple(modules), seconds=self._seconds(), changes={})
+
     def _program(self) -> InlineProgram:
         overlay = Overlay(self._request.versions, self._request.allow_downgrade)
-        return InlineProgram(self._project.folder, overlay, self._clean)
+        return InlineProgram(self._project.folder, overlay, self._clean, self)
+
+    # --- what rehearsals do (components.rehearsing.Listener) ----------------------------------------------------------
+
+    def rehearsing(self, module: str, text: str) -> None:
+        self._narrator.say(text, module)
+
+    def rehearsed(self, result: Rehearsed) -> None:
+        found = self._rehearsals[result.module] = report(result, self._clean)
+        if found.passed:
+            self._narrator.say(f"rehearsal: passed in {found.seconds:.1f} s", result.module)
+        else:
+            worst = next((f"{f.what}: {f.why}" for f in found.findings if f.level == "breaks"), found.message)
+            self._narrator.say(f"rehearsal: {worst}", result.module, "cause")
 
     def _changed_versions(self) -> dict[str, str]:
         written = self._written or {}
@@ -300,6 +367,7 @@ class Rollout:
             interrupted=self._interrupt.requested,
             seconds=self._seconds(),
             notices=self._notices,
+            rehearsals=self._rehearsals,
         )
         return replace(
             verdict,

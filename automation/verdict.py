@@ -10,7 +10,9 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from .database import Database
 from .last_words import LastWords
+from .rehearsal import Rehearsal
 from .steps import Failure, Run, Step
 
 
@@ -24,6 +26,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     MIGRATION_FAILED = "migration_failed"
     ROLLOUT_FAILED = "rollout_failed"
+    REHEARSED = "rehearsed"
     LOCKED = "locked"
     CANCELLED = "cancelled"
 
@@ -35,6 +38,7 @@ class Outcome(StrEnum):
 _EXIT_CODES = {
     Outcome.UNCHANGED: 0,
     Outcome.PREVIEWED: 0,
+    Outcome.REHEARSED: 0,
     Outcome.DEPLOYED: 0,
     Outcome.DESTROYED: 0,
     Outcome.REFUSED: 2,
@@ -110,6 +114,7 @@ class JobReport:
         words: why it ended.
         state: why its pod could not run (ImagePullBackOff, ...), or empty.
         failed: it did not succeed.
+        database: what it has done to the database; None where nobody looked.
     """
 
     name: str
@@ -118,6 +123,7 @@ class JobReport:
     words: LastWords = field(default_factory=LastWords)
     state: str = ""
     failed: bool = False
+    database: Database | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,7 @@ class ModuleVerdict:
         job: the Job that failed or ran.
         pods: of the version that did not become healthy.
         serving: what gets traffic now; None where it was not asked.
+        rehearsal: of its migration, None where there was none.
     """
 
     name: str
@@ -170,6 +177,7 @@ class ModuleVerdict:
     job: JobReport | None = None
     pods: tuple[PodReport, ...] = ()
     serving: Serving | None = None
+    rehearsal: Rehearsal | None = None
 
 
 @dataclass(frozen=True)
@@ -238,6 +246,8 @@ def _module_json(module: ModuleVerdict) -> dict[str, Any]:
         "outcome": module.outcome.value,
         "detail": module.detail or None,
         "job": job,
+        "database": asdict(module.job.database) if module.job and module.job.database else None,
+        "rehearsal": module.rehearsal.as_json() if module.rehearsal else None,
         "pods": [asdict(p) for p in module.pods],
         "serving": asdict(module.serving) if module.serving else None,
     }
@@ -255,6 +265,7 @@ def judge(
     interrupted: bool = False,
     seconds: float = 0.0,
     notices: Sequence[str] = (),
+    rehearsals: Mapping[str, Rehearsal] | None = None,
 ) -> Verdict:
     """The verdict on an update that was begun.
 
@@ -269,10 +280,13 @@ def judge(
         interrupted: somebody asked to stop.
         seconds: from the command's start.
         notices: to pass on.
+        rehearsals: by module, of those that ended.
     """
     watched = watched or Watched()
+    rehearsed = rehearsals or {}
     modules = tuple(
-        _judge_module(name, version, run, before, after, watched, interrupted) for name, version in wanted.items()
+        _judge_module(name, version, run, before, after, watched, interrupted, rehearsed.get(name))
+        for name, version in wanted.items()
     )
     failure = run.failure
     if failure and failure.kind == "locked":
@@ -339,7 +353,14 @@ def refusal_of(preview: Run) -> str | None:
 
 
 def _judge_module(
-    name: str, version: str, run: Run, before: Snapshot, after: Snapshot | None, watched: Watched, interrupted: bool
+    name: str,
+    version: str,
+    run: Run,
+    before: Snapshot,
+    after: Snapshot | None,
+    watched: Watched,
+    interrupted: bool,
+    rehearsal: Rehearsal | None,
 ) -> ModuleVerdict:
     served = before.serving.get(name)
     verdict = ModuleVerdict(
@@ -348,7 +369,10 @@ def _judge_module(
         served.version if served else None,
         Outcome.UNCHANGED,
         serving=after.serving.get(name, Serving(None, 0, 0)) if after else None,
+        rehearsal=rehearsal,
     )
+    if rehearsal and not rehearsal.passed:
+        return halted_by(rehearsal, verdict)
     steps = [s for s in run.of(name) if s.is_workload]
     failed = [s for s in steps if s.phase == "failed"]
     changed = [s for s in steps if s.changes]
@@ -385,6 +409,17 @@ def _judge_module(
     if changed or verdict.previous != version:
         return replace(verdict, detail="not reached: the run halted before", job=_ran(changed, watched))
     return verdict
+
+
+def halted_by(rehearsal: Rehearsal, verdict: ModuleVerdict) -> ModuleVerdict:
+    """The verdict on a module whose migration was not begun, because of its rehearsal."""
+    if rehearsal.outcome != "migration_failed":
+        return replace(verdict, outcome=Outcome.REFUSED, detail=rehearsal.message, rehearsal=rehearsal)
+    # The same outcome as if it had failed in earnest: whoever hears of it does the same.
+    untouched = Database(True, message="the migration ran on the scratch database alone")
+    words = rehearsal.words or LastWords(rehearsal.message)
+    job = JobReport(rehearsal.job, "rehearse", rehearsal.logs, words, failed=True, database=untouched)
+    return replace(verdict, outcome=Outcome.MIGRATION_FAILED, job=job, rehearsal=rehearsal)
 
 
 def _open_steps(changed: Iterable[Step]) -> set[str]:

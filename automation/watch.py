@@ -10,9 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from . import database
 from .last_words import LastWords, parse
 from .pods import PodFacts
 from .verdict import JobReport, PodReport, Watched
@@ -80,6 +81,7 @@ class Watch:
         self._give_up = give_up
         self._now = now
         self._lock = threading.RLock()
+        self._news = threading.Condition(self._lock)
         self._pods: dict[str, _Tracked] = {}
         self._ignored: set[str] = set()
         self._deploying: dict[str, str] = {}
@@ -151,6 +153,8 @@ class Watch:
 
     def see(self, facts: PodFacts, gone: bool) -> None:
         """Takes notice of a pod's state."""
+        if facts.kind == "rehearse":
+            return  # it is no part of the update; who runs it tells of it
         with self._lock:
             if facts.name in self._ignored:
                 return
@@ -158,6 +162,7 @@ class Watch:
             if gone:
                 if tracked:
                     tracked.facts = facts
+                    self._news.notify_all()
                 return
             if tracked is None:
                 tracked = self._pods[facts.name] = _Tracked(facts, self._now())
@@ -174,6 +179,7 @@ class Watch:
                     facts.phase,
                 )
                 tracked.facts = facts
+            self._news.notify_all()
             if facts.kind == "serve":
                 if changed and self._counts(facts):
                     siblings = [
@@ -280,6 +286,10 @@ class Watch:
         for tracked in list(self._pods.values()):
             if tracked.follower and tracked.facts.ended:
                 tracked.follower.join(max(0.0, end - self._now()))
+        # The engine hears of the Job, we of its pod, and which is first is chance.
+        with self._lock:
+            while any(t.facts.witness_is_due for t in self._pods.values()) and self._now() < end:
+                self._news.wait(end - self._now())
 
     # --- what was seen ------------------------------------------------------------------------------------------------
 
@@ -290,9 +300,13 @@ class Watch:
             halted = dict(self._halted)
             deploying = dict(self._deploying)
         jobs: dict[str, JobReport] = {}
+        looks: dict[str, list[database.Database]] = {}
         for each in tracked:
             if each.facts.job:
                 jobs[each.facts.job] = self._job_report(each)
+                if look := database.parse(each.facts.witness):
+                    looks.setdefault(each.facts.job, []).append(look.cleaned(self._clean))
+        jobs = {name: replace(job, database=database.together(looks.get(name, ()))) for name, job in jobs.items()}
         pods = {module: self._pod_reports(module, version, tracked) for module, version in deploying.items()}
         return Watched(jobs, {m: p for m, p in pods.items() if p}, halted)
 

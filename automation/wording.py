@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .database import Database, Finding
+from .rehearsal import Rehearsal
 from .verdict import JobReport, ModuleVerdict, Outcome, PodReport, Serving, Verdict
 
 _LOG_LINES = 20
@@ -24,17 +26,23 @@ def _lines(verdict: Verdict) -> Iterator[str]:
             yield from _migration_failed(module)
         elif module.outcome is Outcome.ROLLOUT_FAILED:
             yield from _rollout_failed(module)
+        elif module.outcome is Outcome.REFUSED and module.rehearsal:
+            yield from _refused_by(module.rehearsal, module)
         elif module.outcome is Outcome.CANCELLED:
             yield f"{module.name} {module.version}: cancelled" + (f"; {module.detail}" if module.detail else "")
             yield from _indented(_still_serving(module))
-    if verdict.outcome is Outcome.REFUSED:
+    if verdict.outcome is Outcome.REFUSED and verdict.error:
         yield f"refused: {verdict.error}"
         yield "Nothing was changed."
     elif verdict.error and verdict.outcome is not Outcome.LOCKED:
         yield verdict.error
     for module in worst_first:
-        if module.outcome in (Outcome.DEPLOYED, Outcome.UNCHANGED, Outcome.PREVIEWED):
+        if module.outcome in (Outcome.DEPLOYED, Outcome.UNCHANGED, Outcome.PREVIEWED, Outcome.REHEARSED):
             yield _quiet(module)
+            if module.rehearsal:
+                yield from _rehearsed(module.rehearsal)
+            if module.job and module.job.database:
+                yield from _changes(module.job.database, "  database: ")
     for notice in verdict.notices:
         yield f"note: {notice}"
     changes = ", ".join(f"{count} {op}" for op, count in sorted(verdict.changes.items()) if op != "same" and count)
@@ -43,7 +51,9 @@ def _lines(verdict: Verdict) -> Iterator[str]:
 
 def _migration_failed(module: ModuleVerdict) -> Iterator[str]:
     job = module.job or JobReport("unknown")
-    what = "its database could not be made" if job.kind == "database" else "migration failed"
+    what = {"database": "its database could not be made", "rehearse": "migration failed in its rehearsal"}.get(
+        job.kind, "migration failed"
+    )
     yield f"{module.name} {module.version}: {what} (Job {job.name})"
     words = job.words
     if job.state:
@@ -62,6 +72,65 @@ def _migration_failed(module: ModuleVerdict) -> Iterator[str]:
         yield from _indented(f"hint: {words.hint}")
     yield from _logs(job.logs)
     yield from _indented(_still_serving(module))
+    if job.database:
+        yield from _left_behind(job.database)
+
+
+def _left_behind(database: Database) -> Iterator[str]:
+    """What a failed migration did to the database: looked at, not assumed."""
+    if database.unchanged:
+        yield f"  database unchanged: {database.message or 'its schema and migration records are as before'}"
+    elif database.unchanged is None:
+        yield f"  WHETHER THE DATABASE WAS CHANGED IS NOT KNOWN: {database.message}"
+    else:
+        yield "  THE FAILED MIGRATION HAS CHANGED THE DATABASE; it left:"
+        yield from _changes(database, "    ")
+        if database.message:
+            yield f"  {database.message}"
+
+
+def _changes(database: Database, indent: str) -> Iterator[str]:
+    """The changes and what of them is not safe."""
+    for change in database.changes:
+        yield indent + change
+    if database.more:
+        yield f"{indent}and {database.more} more, in the log: kubectl logs POD -c witness"
+    for finding in database.findings:
+        yield from _finding(finding, indent, "the previous version")
+
+
+def _finding(finding: Finding, indent: str, serving: str) -> Iterator[str]:
+    what = f"BREAKS {serving}" if finding.level == "breaks" else finding.level
+    yield f"{indent}{finding.what}: {what} ({finding.rule}): {finding.why}"
+    if finding.instead:
+        yield f"{indent}  instead: {finding.instead}"
+
+
+def _refused_by(rehearsal: Rehearsal, module: ModuleVerdict) -> Iterator[str]:
+    """Why a migration was not begun."""
+    what = "refused by its rehearsal" if rehearsal.outcome == "refused" else "could not be rehearsed"
+    yield f"{module.name} {module.version}: {what} (Job {rehearsal.job}, {rehearsal.seconds:.1f} s)"
+    broken = [f for f in rehearsal.findings if f.level == "breaks"]
+    if not broken:
+        yield from _indented(rehearsal.message)
+        if rehearsal.hint:
+            yield from _indented(f"instead: {rehearsal.hint}")
+    for finding in rehearsal.findings:
+        yield from _finding(finding, "  ", rehearsal.serving)
+    if not broken:
+        yield from _logs(rehearsal.logs)
+    yield "  the real database was not touched"
+    yield from _indented(_still_serving(module))
+
+
+def _rehearsed(rehearsal: Rehearsal) -> Iterator[str]:
+    yield f"  rehearsed in {rehearsal.seconds:.1f} s: {rehearsal.serving} works on the new schema" + (
+        f" ({', '.join(rehearsal.probes)})" if rehearsal.probes else ""
+    )
+    if rehearsal.message:
+        yield from _indented(rehearsal.message)
+    for finding in rehearsal.findings:
+        yield from _finding(finding, "  ", rehearsal.serving)
 
 
 def _rollout_failed(module: ModuleVerdict) -> Iterator[str]:

@@ -32,6 +32,7 @@ LEDGER: dict[str, Any] = {
     "terminationGracePeriodSeconds": 10,
     "progressDeadlineSeconds": 30,
     "migration": {"activeDeadlineSeconds": 40},
+    "rehearse": "off",
 }
 
 
@@ -160,6 +161,14 @@ class Stack:
         with psycopg.connect(paths.postgres().uri(f"{self.name}-{module}"), autocommit=True) as connection:
             cursor = connection.execute(query)
             return list(cursor.fetchall()) if cursor.description else []
+
+    @contextmanager
+    def holding(self, statement: str, module: str = "ledger") -> Iterator[None]:
+        """A session that has run a statement and keeps its transaction open."""
+        with psycopg.connect(paths.postgres().uri(f"{self.name}-{module}")) as connection:
+            connection.execute(statement.encode())
+            yield
+            connection.rollback()
 
     def schema(self, module: str = "ledger") -> list[tuple[Any, ...]]:
         """Tables, columns, constraints and indexes, as pg_catalog has them."""
