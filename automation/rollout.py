@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .watch import Watch
 
-_AT_ONCE = 4  # rehearsals: each is a pod with the serving version in it
-
 
 @dataclass(frozen=True)
 class Request:
@@ -174,7 +172,9 @@ class Rollout:
         migrating = {s.module for s in run.steps if s.part == "migration" and s.kind == "Job" and s.op == "create"}
         trials = [trial for name, trial in program.rehearsals.trials.items() if name in migrating]
         program.rehearsals.stopped = lambda: self._interrupt.requested
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        from components.rehearsing import AT_ONCE
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(program.rehearsals.run, trials))
         return self._rehearsed(verdict)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import pulumi
 
 from .errors import RehearsalFailed
+from .guards import aside
 from .names import Owner
 from .rehearsal import Serving, Trial, manifest
 
+AT_ONCE = 4  # each is a pod with the serving version in it
 # A pod that cannot start its container for so long never will: a registry answers the second pull.
 PATIENCE_SECONDS = 9.0
 # Until a Job past its deadline is told of, and a stale one has gone.
@@ -138,6 +140,9 @@ class Rehearsals:
     now: Callable[[], float] = time.monotonic
     trials: dict[str, Trial] = field(default_factory=dict)
     stopped: Callable[[], bool] = lambda: False
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rehearsal")
+    )
 
     def hooks(self, trial: Trial | None) -> list[pulumi.ResourceHook]:
         """What comes before the creation of a module's migration Job; nothing where it is not rehearsed."""
@@ -145,10 +150,10 @@ class Rehearsals:
             return []
         self.trials[trial.module] = trial
 
-        async def rehearse(args: pulumi.ResourceHookArgs) -> None:
-            await asyncio.to_thread(self.gate, trial, dict(args.new_inputs or {})["metadata"]["name"])
+        def rehearse(args: pulumi.ResourceHookArgs) -> None:
+            self.gate(trial, dict(args.new_inputs or {})["metadata"]["name"])
 
-        return [pulumi.ResourceHook(f"rehearse-{trial.module}", rehearse)]
+        return [pulumi.ResourceHook(f"rehearse-{trial.module}", aside(rehearse, self._threads))]
 
     def gate(self, trial: Trial, job: str) -> None:
         """Rehearses unless there is nothing to protect: no version serves, or the migration runs already.
