@@ -51,6 +51,8 @@ _NOT_IN_A_TRANSACTION = re.compile(
     r"|REINDEX\s+(?:\([^)]*\)\s*)?(?:SCHEMA|DATABASE|SYSTEM)\b|ALTER\s+TABLE\b.*\bDETACH\s+PARTITION\b.*\bCONCURRENTLY\b",
     re.IGNORECASE | re.DOTALL,
 )
+# A procedure may commit between its steps; a DO block that does so says so.
+_COMMITS = re.compile(r"DO\b.*\bCOMMIT\b", re.IGNORECASE | re.DOTALL)
 _NAME = r"(?P<name>(?:\"[^\"]+\"|[\w$])+(?:\.(?:\"[^\"]+\"|[\w$])+)?)"
 _CREATES = re.compile(
     rf"CREATE\s+(?:UNLOGGED\s+|TEMP(?:ORARY)?\s+)*TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}", re.IGNORECASE
@@ -153,7 +155,7 @@ def _own(migration: Migration, path: str) -> Iterator[LintFinding]:
     if migration.transactional:
         yield from _not_in_a_transaction(migration, path)
         yield from _rows_under_lock(migration, path)
-    elif not any(_NOT_IN_A_TRANSACTION.match(each.text) for each in migration.statements):
+    elif not any(_needs_to_be_alone(each) for each in migration.statements):
         yield LintFinding(
             path,
             1,
@@ -164,9 +166,14 @@ def _own(migration: Migration, path: str) -> Iterator[LintFinding]:
         )
 
 
+def _needs_to_be_alone(statement: Statement) -> bool:
+    patterns = (_NOT_IN_A_TRANSACTION, _COMMITS)
+    return statement.words[:1] == ("CALL",) or any(each.match(statement.text) for each in patterns)
+
+
 def _not_in_a_transaction(migration: Migration, path: str) -> Iterator[LintFinding]:
     for each in migration.statements:
-        if _NOT_IN_A_TRANSACTION.match(each.text):
+        if _NOT_IN_A_TRANSACTION.match(each.text) or _COMMITS.match(each.text):
             yield _not_allowed(each, path)
 
 
