@@ -224,6 +224,7 @@ class Backend:
             where = f"{self.url.split('?', 1)[0].rstrip('/')}/{path.relative_to(self.root.parent)}?no_tmp_dir=true"
             stamp = lock["timestamp"].split(".", 1)
             zone = stamp[1].lstrip("0123456789") if len(stamp) > 1 else ""
+            zone = "Z" if zone == "+00:00" else zone
             held.append(
                 f"\n  {where}: created by {lock['username']}@{lock['hostname']} (pid {lock['pid']}) at {stamp[0]}{zone}"
             )

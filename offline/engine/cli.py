@@ -248,6 +248,7 @@ def _help(args: Args) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Runs one command and returns its exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it tells on stderr of every connection that a program ends
     try:
         args = parse(argv)
         if folder := args.text("cwd"):

@@ -516,6 +516,7 @@ class Diff:
         self._summary: Mapping[str, Any] | None = None
         self._root: Mapping[str, Any] | None = None
         self._shown: set[str] = set()
+        self._refreshed: set[str] = set()
         self._violations: list[Mapping[str, Any]] = []
         self._errors = 0
         print(f"{label(options.kind, options.preview)} ({options.stack}):", flush=True)
@@ -538,8 +539,17 @@ class Diff:
                 step = payload["metadata"]
                 if urn_type(step["urn"]) == STACK_TYPE and kind == "resOutputsEvent":
                     self._root = step
-                if (kind == "resourcePreEvent") != (step["op"] == "refresh"):
-                    self._step(step)
+                # What a refresh has found is known at its end, and shown if it is something or the stack, which says
+                # only that what follows is its.
+                if kind == "resourcePreEvent":
+                    if step["op"] == "refresh":
+                        self._refreshed.add(step["urn"])
+                    if step["op"] != "refresh" or urn_type(step["urn"]) == STACK_TYPE:
+                        self._step(step)
+                elif step["urn"] in self._refreshed:
+                    self._refreshed.discard(step["urn"])
+                    if step.get("detailedDiff"):
+                        self._step(step)
 
     def _step(self, step: Mapping[str, Any]) -> None:
         root = urn_type(step["urn"]) == STACK_TYPE
@@ -559,14 +569,7 @@ class Diff:
         if step["op"] in ("create", "create-replacement"):
             lines += self._inputs(new, pad)
         elif step.get("detailedDiff"):
-            signs = {"a": "+", "d": "-", "u": "~"}
-            for path, d in sorted(step["detailedDiff"].items()):
-                before, after = render(_at(old, path), 2), render(_at(new, path), 2)
-                kind = d["diffKind"]
-                shown = f"{before} => {after}" if kind[0] == "u" else after if kind[0] == "a" else before
-                lines.append(
-                    f"{pad}  {signs[kind[0]]} {path}: {shown}{' [replaces]' if kind.endswith('replace') else ''}"
-                )
+            lines += _tree(_nested(step["detailedDiff"]), old, new, pad + "  ")
         print("\n".join(lines), flush=True)
 
     @staticmethod
@@ -585,12 +588,48 @@ class Diff:
             print(summary_text(self._summary, self._errors))
 
 
-def _at(value: Any, path: str) -> Any:
-    from .config import get_at, parse_path
+def _nested(detailed: Mapping[str, Any]) -> dict[str | int, Any]:
+    """``{"spec.replicas": kind}`` as ``{"spec": {"replicas": (kind,)}}``."""
+    from .config import parse_path
 
+    out: dict[str | int, Any] = {}
+    for path, d in detailed.items():
+        *above, last = parse_path(path)
+        node = out
+        for part in above:
+            inner = node.setdefault(part, {})
+            if not isinstance(inner, dict):  # the whole of it differs already
+                break
+            node = inner
+        else:
+            node[last] = (d["diffKind"],)
+    return out
+
+
+def _tree(node: Mapping[str | int, Any], old: Any, new: Any, pad: str) -> list[str]:
+    """The properties that differ, each under the one it belongs to."""
+    labels = {k: f"[{k}]" if isinstance(k, int) else k for k in sorted(node, key=str)}
+    width = max(map(len, labels.values()))
+    lines = []
+    for key, label in labels.items():
+        below, before, after = node[key], _item(old, key), _item(new, key)
+        if isinstance(below, tuple):
+            (kind,) = below
+            was, now = render(before, len(pad) // 4), render(after, len(pad) // 4)
+            text = {"u": f"{was} => {now}", "a": now, "d": was}[kind[0]]
+            sign, more = {"u": "~", "a": "+", "d": "-"}[kind[0]], " [replaces]" if kind.endswith("replace") else ""
+            lines.append(f"{pad}{sign} {label:<{width}}: {text}{more}")
+        else:
+            begin, end = "[]" if all(isinstance(k, int) for k in below) else "{}"
+            inner = _tree(below, before, after, pad + "    " * (2 if isinstance(key, int) else 1))
+            lines += [f"{pad}~ {label:<{width}}: {begin}", *inner, f"{pad}  {end}"]
+    return lines
+
+
+def _item(value: Any, key: str | int) -> Any:
     try:
-        return get_at(value, parse_path(path))
-    except Exception:  # a path of a provider's own making
+        return value[key]
+    except (KeyError, IndexError, TypeError):  # not there, or a path of a provider's own making
         return None
 
 

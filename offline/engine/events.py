@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .model import Emit, ResourceState, Urn
-from .providers.base import InitError, PropertyDiff
+from .providers.base import InitError, PropertyDiff, Uncertain
 from .values import SECRET_SIGNATURE, SIGNATURE, UNKNOWN, UNKNOWN_WIRE, Secret
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Events:
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self.changes: Counter[str] = Counter()
+        self._uncertain = False
         self.muted = False  # once the result is known, what the dying program says is of no interest
 
     def send(self, kind: str, payload: Mapping[str, Any]) -> None:
@@ -95,11 +96,11 @@ class Events:
         hidden = set(secret_keys)
         self.send("preludeEvent", {"config": {k: "[secret]" if k in hidden else v for k, v in sorted(config.items())}})
 
-    def summary(self, *, ok: bool, corrupt: bool, policy_packs: Mapping[str, str]) -> None:
+    def summary(self, *, ok: bool, policy_packs: Mapping[str, str]) -> None:
         self.send(
             "summaryEvent",
             {
-                "maybeCorrupt": corrupt,
+                "maybeCorrupt": self._uncertain,
                 "durationSeconds": int(-(-(time.monotonic() - self._started) // 1)),
                 "resourceChanges": dict(sorted(self.changes.items())),
                 "PolicyPacks": dict(policy_packs),
@@ -138,7 +139,9 @@ class Events:
     def failed(self, step: Step, error: BaseException) -> None:
         self.error(error_text(error), step.urn)
         if not self._planning:
-            status = 1 if isinstance(error, InitError) else 0
+            uncertain = isinstance(error, Uncertain)
+            self._uncertain |= uncertain
+            status = 2 if uncertain else 1 if isinstance(error, InitError) else 0  # resource.Status
             steps = sum(self.changes.values())
             self.send("resOpFailedEvent", {"metadata": self._metadata(step, step.op), "status": status, "steps": steps})
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .events import Events, error_text
 from .model import ResourceState, Urn
 from .paths import is_provider
-from .providers.base import Call, Diff, InitError, Made, PropertyDiff, Provider, ProviderError
+from .providers.base import Call, Diff, InitError, Made, PropertyDiff, Provider, ProviderError, Uncertain
 from .registry import Providers
 from .values import UNKNOWN, Properties, Secret
 
@@ -231,12 +231,13 @@ class Applier:
             provider, call = self.provider(old), self.call(old, "delete")
 
             def delete() -> Made:
-                provider.delete(call, old.type, old.id, old.inputs, old.outputs)
+                try:
+                    provider.delete(call, old.type, old.id, old.inputs, old.outputs)
+                except Exception as e:
+                    raise Uncertain(error_text(e)) from e
                 return Made(old.id, {})
 
-            _, problem = self._retrying("delete", old, old, None, delete)
-            if problem:
-                raise ProviderError(error_text(problem))
+            self._retrying("delete", old, old, None, delete)
         if step.pending_replacement:
             old.pending_replacement = True
         self.after("AfterDelete", old, old=old, old_outputs=old.outputs)

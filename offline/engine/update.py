@@ -175,7 +175,7 @@ class _Update:
 
     def _summary(self, *, ok: bool) -> None:
         packs = {} if self._packs is None else self._packs.versions
-        self.events.summary(ok=ok, corrupt=False, policy_packs=packs)
+        self.events.summary(ok=ok, policy_packs=packs)
 
     def _save_last(self) -> str:
         """Writes what was not worth a write of its own. Returns what went wrong with it."""

@@ -127,6 +127,8 @@ class _Operation:
         )
         if self.kind in ("preview", "update") and not program:
             raise NotCovered(f"pulumi {args.command} --run-program=false")
+        if self.kind == "refresh" and program:
+            raise NotCovered("pulumi refresh --run-program")
         return UpdateOptions(
             parallel=max(1, args.number("parallel", int(os.environ.get("PULUMI_PARALLEL") or 16))),
             refresh=args.on("refresh", always),
@@ -238,7 +240,7 @@ class _Operation:
         """What the history says about where an update came from; names of variables and flags, never their values."""
         env = {
             "exec.kind": self.options.exec_kind, "pulumi.arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
-            "pulumi.os": sys.platform, "pulumi.version": VERSION, "pulumi.engine": "offline", "runtime.name": "client" if self.options.client else "python",
+            "pulumi.os": sys.platform, "pulumi.version": VERSION, "runtime.name": "client" if self.options.client else "python",
             "runtime.version": platform.python_version(), "runtime.executable": sys.executable, "stack.environments": "[]", "updatePlan": "false",
         }  # fmt: skip
         for name, value in os.environ.items():

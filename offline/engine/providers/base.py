@@ -60,6 +60,10 @@ class InitError(ProviderError):
         self.reasons = list(reasons)
 
 
+class Uncertain(ProviderError):
+    """The provider failed in the middle of a deletion: what has become of the object is not known."""
+
+
 Severity = Literal["debug", "info", "warning", "error"]
 Log = Callable[[Severity, str, bool], None]  # severity, message, ephemeral (a status line rather than a diagnostic)
 

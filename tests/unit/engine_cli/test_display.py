@@ -1,42 +1,20 @@
-"""The text on the screen, replayed from event streams of Pulumi CLI v3.260.0 and compared with what it printed then."""
+"""The text on the screen. That it is the CLI's, for all recorded event streams, is tested in tests/parity."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from offline.engine.display import Digest, Options, Progress, diff_info, render, summary_text, type_name
 from offline.engine.eventlog import EventLog
-
-RECORDED = json.loads((Path(__file__).parent / "displayed.json").read_text(encoding="utf-8"))
-KINDS = {"up": "update", "preview": "preview", "destroy": "destroy", "refresh": "refresh"}
-
-
-def lines(text: str) -> list[str]:
-    """Without durations, without the dots that tell that time passes, and without the words after a destroy."""
-    text = re.sub(r"\(\d+(\.\d+)?s\)", "(Ns)", re.sub(r"Duration: \w+", "Duration: Ns", text))
-    return [t for t in text.split("\n") if not t.startswith(("@ ", "The resources in", "If you want")) and t]
-
-
-@pytest.mark.parametrize("step", RECORDED, ids=[s["scenario"] for s in RECORDED])
-def test_text_is_the_clis(step: dict[str, Any]) -> None:
-    out: list[str] = []
-    kind = KINDS[step["run"][0]]
-    display = Progress(Options(kind, kind == "preview", "dev", "rec"), out.append, heartbeat=False)
-    for event in step["events"]:
-        display.show(event)
-    display.close()
-    # The CLI's order of resources within "Diagnostics:" and of rows that end together is that of a Go map: any.
-    assert sorted(lines("".join(out))) == sorted(lines(step["stdout"]))
+from tests.parity import recordings
 
 
 def test_the_cause_is_told_before_its_consequence() -> None:
     out: list[str] = []
-    step = next(s for s in RECORDED if s["scenario"].startswith("failed-migration"))
+    step = recordings.load("failed-migration-halts-and-reverts").steps[1]
     display = Progress(Options("update", False, "dev", "rec"), out.append, heartbeat=False)
     for event in step["events"]:
         display.show(event)
@@ -68,7 +46,7 @@ def test_type_names_are_shortened_as_the_cli_does() -> None:
 
 
 def test_json_of_a_preview(capsys: pytest.CaptureFixture[str]) -> None:
-    step = next(s for s in RECORDED if s["scenario"] == "install-upgrade-noop-destroy, step 2")
+    step = recordings.load("install-upgrade-noop-destroy").steps[2]
     display = Digest(Options("preview", True, "dev", "rec"))
     for event in step["events"]:
         display.show(event)
