@@ -49,6 +49,16 @@ else
 	@$(CLUSTER_TESTS) -m cluster -k "$(K)"
 endif
 
+.PHONY: parity record test-parity
+parity: up ## the same scenarios on every engine of this machine, against what the Pulumi CLI was recorded doing (JSON=file, K=pattern)
+	@$(PYTHON) -m tests.parity run -k "$(K)" $(if $(JSON),--json "$(JSON)")
+
+record: up ## write those expectations anew, from the Pulumi CLI on the PATH (K=pattern)
+	@$(PYTHON) -m tests.parity record -k "$(K)"
+
+test-parity: up ## a part of parity that is quick, and what of it needs no cluster
+	@$(PYTHON) -m pytest tests/parity -q -n 4
+
 test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards
 	@TEST_KIT=1 $(PYTHON) -m pytest tests/cluster_kit -q
 
@@ -56,4 +66,4 @@ ROUNDS ?= 500
 crash: venv ## kill -9 of the engine at random moments, ROUNDS=500 times (SEED=1): the state stays whole and the next update converges
 	@ROUNDS=$(ROUNDS) $(PYTHON) -m pytest tests/unit/engine_cli/test_crash.py -q -s
 
-test: check test-unit test-cluster ## everything
+test: check test-unit test-cluster test-parity ## everything
