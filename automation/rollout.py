@@ -143,9 +143,14 @@ class Rollout:
                 )
             if verdict.outcome not in (Outcome.UNCHANGED, Outcome.PREVIEWED) or facts.cluster is None:
                 return verdict
-            pending.keep()
             if run.is_empty and not open_operations:
+                pending.keep()
                 return verdict
+            if program.settings and program.settings.freeze:
+                from components.errors import Frozen
+
+                return self._early_failure(program, run, facts, str(Frozen(program.settings.freeze)))
+            pending.keep()
             return self._update(facts.cluster, facts.before)
 
     def destroy(self) -> Verdict:

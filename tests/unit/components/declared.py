@@ -117,7 +117,7 @@ def declare(modules: dict[str, Any], cluster: FakeCluster | None = None, **more:
         {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if v is not None},
         stack="dev",
         root=Path(),
-        secret_keys=["rollout:postgres", "rollout:modules"],
+        secret_keys=["rollout:postgres", "rollout:modules", "rollout:temporal"],
     )
     monitor = Recorder()
     rehearsals = Rehearsals(LiveRehearsals(LiveCluster("dev", None, OWNER)), "dev", OWNER)
