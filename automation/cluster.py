@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2 as httpx
 from lightkube import ApiError, Client, ConfigError
-from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.apps_v1 import Deployment, ReplicaSet
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Event, Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
@@ -172,9 +172,44 @@ class Cluster:
                     return f"Deployment {each.metadata.name}: {condition.reason}: {condition.message}"
         return ""
 
+    def is_up(self, deployment: str) -> bool:
+        """Whether a Deployment has rolled out what it was last given."""
+        found = self._client.get(Deployment, deployment)
+        status, wanted = found.status, 1 if found.spec.replicas is None else found.spec.replicas
+        seen = status and (status.observedGeneration or 0) >= (found.metadata.generation or 0)
+        return bool(seen and (status.updatedReplicas or 0) >= wanted <= (status.availableReplicas or 0))
+
+    def put_back(self, deployment: str) -> str | None:
+        """Gives a Deployment the pods it had before, as `kubectl rollout undo` does.
+
+        Returns:
+            Their version; None if it had none before.
+        """
+        found = self._client.get(Deployment, deployment)
+        sets = [
+            each
+            for each in self._client.list(ReplicaSet, labels={OWNER: self.owner})
+            if any(o.uid == found.metadata.uid for o in each.metadata.ownerReferences or [])
+        ]
+        now = _revision(found)
+        earlier = max((s for s in sets if _revision(s) < now), key=_revision, default=None)
+        if earlier is None:
+            return None
+        template = earlier.spec.template.to_dict()
+        labels = {k: v for k, v in template["metadata"]["labels"].items() if k != "pod-template-hash"}
+        template["metadata"] = {**template["metadata"], "labels": labels}
+        change = [{"op": "replace", "path": "/spec/template", "value": template}]
+        self._client.patch(Deployment, deployment, change, patch_type=PatchType.JSON)
+        return str(labels.get(VERSION, "the one before"))
+
     def end_job(self, job: str) -> None:
         """Lets a Job that can never run fail now, with the cluster's own DeadlineExceeded, so that the engine records a clean failure."""
         self._client.patch(Job, job, {"spec": {"activeDeadlineSeconds": 1}}, patch_type=PatchType.MERGE)
+
+
+def _revision(found: Any) -> int:
+    """https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#checking-rollout-history-of-a-deployment"""
+    return int((found.metadata.annotations or {}).get("deployment.kubernetes.io/revision", 0))
 
 
 def _exists() -> Any:

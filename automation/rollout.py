@@ -350,7 +350,19 @@ class Rollout:
         finally:
             forget()
             watched = watch.stop(0.5)
+        if not run.ok and not self._interrupt.requested:
+            self._put_back(run, cluster)
         return self._judge(program, run, before, cluster, watched)
+
+    def _put_back(self, run: Run, cluster: Cluster) -> None:
+        """No worker is left without pods for a version that does not come up."""
+        from .workers import put_back
+
+        try:
+            for said in put_back(run, cluster):
+                self._notice(said)
+        except Exception as error:  # the verdict on the run must be told all the same
+            self._notice(f"whether a worker must be put back could not be found out: {error}")
 
     def _told(self, step: Step, watch: Watch) -> None:
         if step.kind == "Deployment" and step.changes and not step.deletes:

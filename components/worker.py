@@ -40,7 +40,12 @@ class Worker(pulumi.ComponentResource):
         super().__init__("rollout:index:Worker", module, None, scope.component())
         name = container.name
         labels = {NAME: name}
-        annotations = {"pulumi.com/timeoutSeconds": str(await_seconds(settings)), SINGLETON: "true"}
+        annotations = {
+            "pulumi.com/timeoutSeconds": str(await_seconds(settings)),
+            # Where the pods of the version before were put back, these fields are not Pulumi's alone any more.
+            "pulumi.com/patchForce": "true",
+            SINGLETON: "true",
+        }
         self.deployment = k8s.apps.v1.Deployment(
             name,
             metadata=scope.metadata(name, {**labels, MODULE: module, VERSION: version.label}, annotations),

@@ -121,7 +121,7 @@ KINDS = {
 }
 
 # A worker does not listen for the API's callers, nor is it told where to.
-_API_ALONE = {"ledger": ("BIND", *_PROTECTED)}
+_API_ALONE = {"ledger": ("BIND", *_PROTECTED, *_BROKER, *_PUBLISHER)}
 
 
 def kind_of(strict: str) -> tuple[str, list[str]]:

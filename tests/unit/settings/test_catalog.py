@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from offline.sample import strict
 from settings import InvalidSettings, SettingsError, StackSettings, Variable
 from settings.catalog import KINDS, find
 from settings.module import merged
@@ -180,6 +181,29 @@ def test_a_credential_in_plain_text_is_refused_and_not_repeated() -> None:
     with pytest.raises(SettingsError, match="plain text") as error:
         settings.load(config, stack="dev", root=Path(), secret_keys=[])
     assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", strict.KINDS)
+def test_the_environment_is_what_the_operators_sources_say_the_kind_needs(kind: str, full: StackSettings) -> None:
+    """The strict sample has its own table of what each kind needs; here no cluster is needed to compare."""
+    plan = full.plan(kind)
+    processes = {"serve": plan.api.env, **({"migrate": plan.migration} if plan.migration else {})}
+    if plan.worker:
+        processes["worker"] = plan.worker.env
+    for process, variables in processes.items():
+        environment = started_with(variables)
+        given = b"".join(f"{v.name}=x\0".encode() for v in variables)
+        found = strict.problems(f"{kind},gateway,auth,broker,traces", process, environment, given)
+        assert [f for f in found if f != "CONFIG is not a file that can be read"] == [], process
+
+
+def started_with(variables: tuple[Variable, ...]) -> dict[str, str]:
+    """The environment as a kubelet makes it of variables."""
+    found: dict[str, str] = {}
+    for v in variables:
+        value = "10.0.0.1" if v.field else "credential" if v.secret else v.value or ""
+        found[v.name] = re.sub(r"\$\((\w+)\)", lambda m: found.get(m[1], m[0]), value)
+    return found
 
 
 @pytest.mark.parametrize("name", KINDS)
