@@ -75,6 +75,22 @@ def load() -> None:
         prepare_types()
 
 
+class _Undebugged:
+    """The engine as the SDK calls it, without what is said for debugging: five messages for every resource, each waited for, and
+    none ever shown. For a hundred modules they take seconds."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def Log(self, request: Any) -> Any:
+        from pulumi.runtime.proto import engine_pb2
+
+        return None if request.severity == engine_pb2.DEBUG else self._engine.Log(request)
+
+
 class InlineProgram:
     """Runs the stack's program with the configuration the engine decrypted, and tells what it learnt.
 
@@ -116,10 +132,12 @@ class InlineProgram:
         load()
         import pulumi
         from pulumi.runtime import config as runtime
+        from pulumi.runtime.settings import SETTINGS
 
         import settings
         from components import Owner, program
 
+        SETTINGS.engine = _Undebugged(SETTINGS.engine)
         secret_keys = set(runtime._SECRET_KEYS.get())
         config = self._overlay.onto(runtime.CONFIG.get())
         self._redactor.learn(secret_values(config, secret_keys))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .model import Emit, ResourceState, Urn
@@ -20,12 +20,14 @@ _PREFIX = {"debug": "debug: ", "warning": "warning: ", "error": "error: "}
 
 def masked(value: Any) -> Any:
     """A live value as JSON without its secrets."""
-    if isinstance(value, Secret):
-        return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": "[secret]"}
-    if isinstance(value, Mapping):
+    if isinstance(value, str):  # most are
+        return value
+    if isinstance(value, dict):
         return {k: masked(v) for k, v in value.items()}
     if isinstance(value, list):
         return [masked(v) for v in value]
+    if isinstance(value, Secret):
+        return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": "[secret]"}
     return UNKNOWN_WIRE if value is UNKNOWN else value
 
 
@@ -37,7 +39,7 @@ def error_text(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _state(state: ResourceState | None) -> dict[str, Any] | None:
+def _state(state: ResourceState | None, mask: Callable[[Any], Any]) -> dict[str, Any] | None:
     if state is None:
         return None
     out: dict[str, Any] = {"type": state.type, "urn": state.urn}
@@ -52,7 +54,7 @@ def _state(state: ResourceState | None) -> dict[str, Any] | None:
         out["external"] = True
     if state.retain_on_delete:
         out["retainOnDelete"] = True
-    out |= {"inputs": masked(state.inputs), "outputs": masked(state.outputs), "provider": state.provider}
+    out |= {"inputs": mask(state.inputs), "outputs": mask(state.outputs), "provider": state.provider}
     if state.init_errors:
         out["initErrors"] = list(state.init_errors)
     return out
@@ -69,6 +71,7 @@ class Events:
         self._started = time.monotonic()
         self.changes: Counter[str] = Counter()
         self._uncertain = False
+        self._masked: dict[int, tuple[Any, Any]] = {}
         self.muted = False  # once the result is known, what the dying program says is of no interest
 
     def send(self, kind: str, payload: Mapping[str, Any]) -> None:
@@ -113,7 +116,7 @@ class Events:
 
     def _metadata(self, step: Step, op: str) -> dict[str, Any]:
         out: dict[str, Any] = {"op": op, "urn": step.urn, "type": step.res.type}
-        out |= {"old": _state(step.old), "new": _state(step.new)}
+        out |= {"old": _state(step.old, self._mask), "new": _state(step.new, self._mask)}
         if step.keys:
             out["keys"] = list(step.keys)
         if step.diffs:
@@ -127,11 +130,25 @@ class Events:
             "_newState": step.new,
         }  # whole, for `preview --json`; not part of the event
 
+    def _mask(self, properties: Any) -> Any:
+        """What a step tells before it begins and when it ends is mostly the same, and never changed in place."""
+        known = self._masked.get(id(properties))
+        if known is None or known[0] is not properties:
+            known = self._masked[id(properties)] = (properties, masked(properties))
+        return known[1]
+
+    def _forget(self, step: Step) -> None:
+        for state in (step.old, step.new):
+            if state is not None:
+                self._masked.pop(id(state.inputs), None)
+                self._masked.pop(id(state.outputs), None)
+
     def pre(self, step: Step) -> None:
         self._step("resourcePreEvent", step, step.op)
 
     def outputs(self, step: Step, op: str = "") -> None:
         self._step("resOutputsEvent", step, op or step.op)
+        self._forget(step)
 
     def _step(self, kind: str, step: Step, op: str) -> None:
         self.send(kind, {"metadata": self._metadata(step, op)} | ({"planning": True} if self._planning else {}))

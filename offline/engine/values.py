@@ -167,11 +167,13 @@ def to_state(value: Any, encrypt: Callable[[str], str]) -> Any:
 
 
 def from_state(value: Any, decrypt: Callable[[str], str]) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, str):
+        return UNKNOWN if value == UNKNOWN_WIRE else value
+    if isinstance(value, dict):
         if value.get(SIGNATURE) == SECRET_SIGNATURE:
             text = value["plaintext"] if "plaintext" in value else decrypt(value["ciphertext"])
             return Secret(json.loads(text))
         return {k: from_state(v, decrypt) for k, v in value.items()}
     if isinstance(value, list):
         return [from_state(v, decrypt) for v in value]
-    return UNKNOWN if value == UNKNOWN_WIRE else value
+    return value
