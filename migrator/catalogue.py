@@ -1,4 +1,4 @@
-"""The questions a fingerprint puts to pg_catalog: one query a kind of object.
+"""The questions a fingerprint puts to pg_catalog of PostgreSQL 15 or newer: one query a kind of object.
 
 Each gives `kind, name, parent, attributes`. Names are qualified and quoted as SQL would have them; no OID and no
 physical position leaves a query, so that two servers of one major version answer alike for the same schema. Attributes
@@ -154,7 +154,9 @@ _COLUMNS = _select(
         "type": "format_type(a.atttypid, a.atttypmod)",
         "nullable": "NOT a.attnotnull",
         "default": "CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END",
-        "generated": "CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END",
+        # From PostgreSQL 18 on some are computed when they are read.
+        "generated": "CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) || "
+        "CASE a.attgenerated WHEN 'v' THEN ' virtual' ELSE '' END END",
         "identity": "CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END",
         "identity sequence": f"""CASE WHEN a.attidentity <> '' THEN (SELECT {_SEQUENCE} FROM pg_depend i JOIN pg_sequence s
             ON s.seqrelid = i.objid WHERE i.classid = 'pg_class'::regclass AND i.refclassid = 'pg_class'::regclass
@@ -384,7 +386,8 @@ _FIRST_OID_OF_USERS = 16384
 
 
 def _rare(catalogue: str, kind: str) -> str:
-    return f"""SELECT '{kind}', i.identity, '', (to_jsonb(t) - ARRAY(SELECT a.attname::text FROM pg_attribute a
+    # collversion is that of the C library or ICU on the server's machine.
+    return f"""SELECT '{kind}', i.identity, '', (to_jsonb(t) - 'collversion' - ARRAY(SELECT a.attname::text FROM pg_attribute a
         WHERE a.attrelid = '{catalogue}'::regclass AND (a.attnum < 0 OR a.atttypid IN ('oid'::regtype, 'oid[]'::regtype,
         'oidvector'::regtype, 'int2vector'::regtype, 'pg_node_tree'::regtype))))::text
         FROM {catalogue} t, pg_identify_object('{catalogue}'::regclass, t.oid, 0) i WHERE t.oid >= {_FIRST_OID_OF_USERS}
