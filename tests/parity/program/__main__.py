@@ -17,6 +17,9 @@ import pulumi_command as command
 import pulumi_kubernetes as k8s
 
 NAMESPACE = os.environ["PARITY_NAMESPACE"]
+# Seconds a Deployment and a Job get where a scenario is not about that: as recorded, unless a busy machine needs more.
+TIMEOUT = os.environ.get("PARITY_TIMEOUT", "30")
+DEADLINE = int(os.environ.get("PARITY_DEADLINE", "60"))
 IMAGE = "localhost/busybox:1"
 SERVE = "trap 'exit 0' TERM; while :; do sleep 0.2; done"
 MIGRATIONS = {
@@ -108,7 +111,7 @@ class Module(pulumi.ComponentResource):
             metadata={**named, "annotations": annotations},
             spec={
                 "backoffLimit": 0,
-                "activeDeadlineSeconds": spec.get("deadline", 60),
+                "activeDeadlineSeconds": spec.get("deadline", DEADLINE),
                 "template": {"metadata": {"labels": {"migrates": spec["name"]}}, "spec": pod},
             },
             opts=self._options(
@@ -139,7 +142,7 @@ class Module(pulumi.ComponentResource):
         pod = {"terminationGracePeriodSeconds": spec.get("grace", 1), "containers": [serve]}
         return k8s.apps.v1.Deployment(
             self._release,
-            metadata={"annotations": {"pulumi.com/timeoutSeconds": str(spec.get("timeout", 30))}},
+            metadata={"annotations": {"pulumi.com/timeoutSeconds": str(spec.get("timeout", TIMEOUT))}},
             spec={
                 "replicas": spec.get("replicas", 1),
                 "selector": {"matchLabels": self._labels},
