@@ -172,30 +172,6 @@ def _remove(session: Session, keys: list[str]) -> None:
     session.config.edit(touched, remove=tuple(gone))
 
 
-def cp(args: Args) -> None:
-    session = Session(args)
-    if not args.given("dest"):
-        raise UsageError("--dest is needed: the stack to copy the configuration to")
-    target = Session(Args(args.command, [], {"stack": [args.text("dest")]}))
-    wanted = [_path(args, k, session.project.name) for k in args.positional] or [[k] for k in session.config.own()]
-    changes = []
-    for path in wanted:
-        try:
-            raw = get_at(session.config.own(), path)
-        except KeyError:
-            raise EngineError(f"configuration key '{path[-1]}' not found for stack '{session.stack.name}'") from None
-        changes.append((path, _resealed(raw, session, target)))
-    _store(target, changes)
-
-
-def _resealed(raw: Any, source: Session, target: Session) -> Any:
-    if is_secure(raw):
-        return {"secure": target.secrets.encrypt(source.secrets.decrypt(raw["secure"]))}
-    if isinstance(raw, dict):
-        return {k: _resealed(v, source, target) for k, v in raw.items()}
-    return [_resealed(v, source, target) for v in raw] if isinstance(raw, list) else raw
-
-
 def refresh(args: Args) -> None:
     """Makes the file say what the last update used."""
     session = Session(args)

@@ -96,19 +96,6 @@ def login(args: Args) -> None:
     print(f"Logged in to {os.uname().nodename} as {getpass.getuser()} ({url})")
 
 
-def logout(args: Args) -> None:
-    saved = credentials()
-    url = (args.positional[0] if args.positional else args.text("cloud-url")) or str(saved.get("current") or "")
-    if args.on("all"):
-        saved = {}
-    for table in ("accessTokens", "accounts"):
-        saved.get(table, {}).pop(url, None)
-    if saved.get("current") == url:
-        saved.pop("current")
-    save_credentials(saved)
-    print("Logged out of everything" if args.on("all") else f"Logged out of {url or 'nothing'}")
-
-
 def whoami(args: Args) -> None:
     backend = Session(args).backend
     if args.on("json"):
@@ -148,9 +135,3 @@ def plugin_install(args: Args) -> None:
 
 def plugin_rm(_: Args) -> None:
     print("Nothing to remove: the providers are built into the offline engine.")
-
-
-def package_add(args: Args) -> None:
-    if args.positional[0].split("@")[0] not in BUILT_IN:
-        raise NotCovered(f"package {args.positional[0]}")
-    print("Nothing to add: the kubernetes and command providers are built into the offline engine.")

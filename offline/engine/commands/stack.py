@@ -113,11 +113,6 @@ def select(args: Args) -> None:
     session.select(ref.name)
 
 
-def unselect(args: Args) -> None:
-    Session(args).select("")
-    print("Stack was unselected")
-
-
 def ls(args: Args) -> None:
     session = Session(args)
     project = None if args.on("all") else args.text("project") or session.project.name
@@ -467,79 +462,21 @@ def cancel(args: Args) -> None:
     print(f"The currently running update for '{stack.name}' has been canceled!")
 
 
-def change_secrets_provider(args: Args) -> None:
-    from ..secrets import refuse_other
-
-    refuse_other(args.positional[0])
-    raise UsageError(
-        "the stack uses the passphrase provider already; to change the passphrase use the Pulumi CLI: "
-        "https://www.pulumi.com/docs/install/"
-    )
-
-
 # --- state --------------------------------------------------------------------------------------------------------
 
 
-def _pick(args: Args, deployment: Mapping[str, Any]) -> list[dict[str, Any]]:
-    resources: list[dict[str, Any]] = deployment.get("resources") or []
-    if args.on("all"):
-        return resources
-    if not args.positional:
-        raise UsageError("a URN must be given (or --all)")
-    found = [r for r in resources if r["urn"] == args.positional[0]]
-    if not found:
-        raise EngineError(f"No such resource {args.positional[0]!r} exists in the current state")
-    return found
-
-
-def _set_protect(args: Args, protect: bool) -> None:
-    session = Session(args)
-    session.confirm("This will edit the stack's state directly!", "yes")
-    with session.backend.lock(session.stack):
-        deployment = _deployment(session)
-        picked = _pick(args, deployment)
-        for r in picked:
-            if protect:
-                r["protect"] = True
-            else:
-                r.pop("protect", None)
-        _save(session, deployment)
-    done = "protected" if protect else "unprotected"
-    print(f"All resources {done}" if args.on("all") else f"Resource {done}")
-
-
 def unprotect(args: Args) -> None:
-    _set_protect(args, protect=False)
-
-
-def protect(args: Args) -> None:
-    _set_protect(args, protect=True)
-
-
-def delete(args: Args) -> None:
     session = Session(args)
+    if not args.positional and not args.on("all"):
+        raise UsageError("a URN must be given (or --all)")
     session.confirm("This will edit the stack's state directly!", "yes")
     with session.backend.lock(session.stack):
         deployment = _deployment(session)
-        picked = _pick(args, deployment)
-        if any(r.get("protect") for r in picked) and not args.on("force"):
-            raise EngineError(f"{picked[0]['urn']} is protected; use `pulumi state unprotect` first, or --force")
-        gone = {r["urn"] for r in picked}
-        while True:
-            needing = [r for r in deployment["resources"] if r["urn"] not in gone and _refers(r, gone)]
-            if not needing:
-                break
-            if not args.on("target-dependents"):
-                names = "\n".join(f" * {r['urn']}" for r in needing)
-                raise EngineError(
-                    f"{picked[0]['urn']} can't be safely deleted because these resources depend on it:\n{names}\nDelete those first, or pass --target-dependents"
-                )
-            gone |= {r["urn"] for r in needing}
-        deployment["resources"] = [r for r in deployment["resources"] if r["urn"] not in gone]
+        resources = deployment.get("resources") or []
+        picked = resources if args.on("all") else [r for r in resources if r["urn"] == args.positional[0]]
+        if not picked and not args.on("all"):
+            raise EngineError(f"No such resource {args.positional[0]!r} exists in the current state")
+        for r in picked:
+            r.pop("protect", None)
         _save(session, deployment)
-    print("Resource deleted")
-
-
-def _refers(r: Mapping[str, Any], gone: set[str]) -> bool:
-    named = {r.get("parent", ""), r.get("provider", "").rsplit("::", 1)[0], *(r.get("dependencies") or [])}
-    return bool(gone & named)
+    print("All resources unprotected" if args.on("all") else "Resource unprotected")
