@@ -52,6 +52,9 @@ class _NoCluster:
     def size(self, labels: Mapping[str, str]) -> Size | None:  # noqa: ARG002
         return None
 
+    def is_up(self, deployment: str) -> bool:  # noqa: ARG002
+        return False
+
     def scale(self, deployment: str, replicas: int) -> None:
         raise NotImplementedError(f"{deployment}: {replicas}")
 

@@ -78,6 +78,9 @@ class Cluster(Protocol):
     def scale(self, deployment: str, replicas: int) -> None:
         """Gives a Deployment so many pods."""
 
+    def is_up(self, deployment: str) -> bool:
+        """Whether a Deployment has rolled out what it was last given; one that does not exist has not."""
+
 
 _preparing = threading.Lock()
 _prepared = False
@@ -316,3 +319,13 @@ class LiveCluster:
         with self.reachable():
             scale = Deployment.Scale(metadata=ObjectMeta(name=deployment), spec=ScaleSpec(replicas=replicas))
             self.client.replace(scale, deployment)
+
+    def is_up(self, deployment: str) -> bool:
+        from lightkube.resources.apps_v1 import Deployment
+
+        found = self._get(lambda: self.client.get(Deployment, deployment))
+        if found is None or found.status is None:
+            return False
+        status, wanted = found.status, 1 if found.spec.replicas is None else found.spec.replicas
+        seen = (status.observedGeneration or 0) >= (found.metadata.generation or 0)
+        return bool(seen and (status.updatedReplicas or 0) >= wanted <= (status.availableReplicas or 0))

@@ -8,6 +8,7 @@ ProgramError
 ├── RehearsalFailed      a migration, tried on a scratch database, must not run on the real one
 ├── StillServing         a Deployment that its Service selects was about to be deleted
 ├── TooFew               an autoscaled version did not get as many pods as the one that serves
+├── WorkerNotUp          a module's worker did not come up, so its API does not start
 ├── Frozen               the stack's settings refuse every change
 └── MigrationRunning     a migration that would be disturbed did not end in its time
 """
@@ -131,3 +132,13 @@ def _told(words: str) -> str:
     if said.get("hint"):
         parts.append(f"Instead: {said['hint']}")
     return ". ".join(p.rstrip(".") for p in parts if p)
+
+
+class WorkerNotUp(ProgramError):
+    """The API of a version does not start without the version's worker."""
+
+    def __init__(self, worker: str, seconds: float) -> None:
+        super().__init__(
+            f"Deployment {worker} is not up after {seconds:.0f} s, and the API of its version does not start without it. "
+            f"Look at it with: kubectl describe deployment/{worker}"
+        )

@@ -6,6 +6,7 @@
 - A running migration is never deleted. ``pulumi.com/replaceUnready`` makes a failed Job run again, but would also delete
   one that merely still runs after an interrupted update.
 - A module's database is migrated by one Job at a time, also after an update was killed and another version is wanted.
+- An API starts once its worker is up: a worker is stopped before its next version starts, and Pulumi does not wait for that one.
 - A version whose replicas are an autoscaler's begins with one pod; its Service switches when it has as many as serve.
 - An update killed between the API server's answer and Pulumi's checkpoint leaves an object Pulumi does not know. The
   provider takes existing objects over (``upsertExistingObjects``), so that the next update converges; the guard sees to
@@ -28,7 +29,7 @@ from typing import Any
 import pulumi
 
 from .cluster import Cluster
-from .errors import ForeignObject, MigrationRunning, StillServing, StillUsed, TooFew
+from .errors import ForeignObject, MigrationRunning, StillServing, StillUsed, TooFew, WorkerNotUp
 from .names import JOB, MODULE, NAME, VERSION, Owner
 
 # A Job past its deadline is ended by the Job controller within a pod's termination; its end must also reach us.
@@ -51,6 +52,7 @@ class Guards:
     keep_used: pulumi.ResourceHook
     let_finish: pulumi.ResourceHook
     as_many_as_before: pulumi.ResourceHook
+    worker_is_up: pulumi.ResourceHook
 
     @classmethod
     def register(cls, cluster: Cluster, owner: Owner) -> Guards:
@@ -68,6 +70,7 @@ class Guards:
             hook("keep-used", rules.keep_used),
             hook("let-finish", rules.let_finish),
             hook("as-many-as-before", rules.as_many_as_before),
+            hook("worker-is-up", rules.worker_is_up),
         )
 
     @property
@@ -88,6 +91,12 @@ class Guards:
     def switching(self) -> pulumi.ResourceHookBinding:
         return pulumi.ResourceHookBinding(
             before_create=[self.ours_or_new, self.as_many_as_before], before_update=[self.as_many_as_before]
+        )
+
+    @property
+    def serving_with_worker(self) -> pulumi.ResourceHookBinding:
+        return pulumi.ResourceHookBinding(
+            before_create=[self.ours_or_new, self.worker_is_up], before_delete=[self.keep_serving]
         )
 
     @property
@@ -169,6 +178,23 @@ class Rules:
                 raise TooFew(new.name, new.ready, pods)
             self.sleep(POLL_SECONDS)
             new = self.cluster.size(wanted)
+
+    def worker_is_up(self, args: Args) -> None:
+        """Waits for the module's worker before the API of the same version starts.
+
+        Pulumi's own wait ends too early for a Deployment that is stopped before it starts anew: while the old pods end, its
+        revision is still the one before and its condition still Available.
+        """
+        inputs = _plain(args.new_inputs)
+        worker, seconds = (
+            f"{inputs['metadata']['labels'][NAME]}-worker",
+            float(inputs["spec"]["progressDeadlineSeconds"]),
+        )
+        end = self.now() + seconds
+        while not self.cluster.is_up(worker):
+            if self.now() > end:
+                raise WorkerNotUp(worker, seconds)
+            self.sleep(POLL_SECONDS)
 
     def let_finish(self, args: Args) -> None:
         """Waits for a running Job to end before it is deleted."""

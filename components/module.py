@@ -58,7 +58,16 @@ class Module(pulumi.ComponentResource):
             if plan.worker:
                 gate.append(self._worker(plan.worker, gate).deployment)
             container, mounted = self._container(name, plan.api, gate)
-            self.release = Release(name, version, module, container, self._account, [*gate, *mounted], self._scope)
+            self.release = Release(
+                name,
+                version,
+                module,
+                container,
+                self._account,
+                [*gate, *mounted],
+                self._scope,
+                has_worker=plan.worker is not None,
+            )
         self.register_outputs({"version": str(version)})
 
     def _migrated(

@@ -32,6 +32,7 @@ class Release(pulumi.ComponentResource):
         scope: where to declare it.
         revision: of a configuration that is versioned too.
         annotations: of the Deployment.
+        has_worker: a worker of the same version must be up before it.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Release(pulumi.ComponentResource):
         *,
         revision: str = "",
         annotations: Mapping[str, str] | None = None,
+        has_worker: bool = False,
     ) -> None:
         super().__init__("rollout:index:Release", module, None, scope.component())
         labels = pod_labels(module, version, revision)
@@ -68,7 +70,7 @@ class Release(pulumi.ComponentResource):
             logical,
             metadata=scope.metadata(name, labels, own),
             spec=spec,
-            opts=scope.serving(self, depends_on=[service_account, *gate]),
+            opts=(scope.after_worker if has_worker else scope.serving)(self, depends_on=[service_account, *gate]),
         )
         budget = settings.disruption_budget
         allowed = (

@@ -79,6 +79,12 @@ class Scope:
     def mounted(self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         return self._options(parent, depends_on, self.guards.mounted)
 
+    def after_worker(
+        self, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource] = ()
+    ) -> pulumi.ResourceOptions:
+        """Of what serves beside a worker."""
+        return self._options(parent, depends_on, self.guards.serving_with_worker)
+
     def switching(
         self, parent: pulumi.Resource, autoscaled: bool, depends_on: Sequence[pulumi.Resource] = ()
     ) -> pulumi.ResourceOptions:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Any
 
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import Deployment
-from lightkube.resources.core_v1 import Namespace, Secret
+from lightkube.resources.core_v1 import Namespace, Pod, Secret
 from lightkube.types import PatchType
 
 from offline.workspace import postgres_uri
 from settings import PostgresServer
-from tests.cluster.stacks import Stack, wait_for
+from tests.cluster.stacks import LEDGER, Stack, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
+
+# Any kind with a worker will do; this one runs the sample in versions of its own numbering.
+PLANE: dict[str, Any] = {
+    "kind": "transactionplane",
+    **LEDGER,
+    "progressDeadlineSeconds": 60,
+    "migration": {"activeDeadlineSeconds": 120},
+}
 
 
 def test_a_frozen_stack_refuses_every_change_and_says_why(stack: Stack) -> None:
@@ -40,6 +49,36 @@ def test_a_disabled_module_keeps_its_database_and_is_not_migrated_again_when_ena
     assert stack.up()[0] == 0
     assert stack.serving() == "1.1.0"
     assert stack.job_uids() == jobs, "no migration ran"
+
+
+def workers(stack: Stack) -> list[str]:
+    """The version labels of the worker's pods that are ready."""
+    pods = stack.api.list(Pod, namespace=stack.name, labels={"app.kubernetes.io/name": "plane-worker"})
+    ready = [p for p in pods if any(c.type == "Ready" and c.status == "True" for c in p.status.conditions or [])]
+    return [p.metadata.labels["app.kubernetes.io/version"] for p in ready if not p.metadata.deletionTimestamp]
+
+
+def plane(stack: Stack, **settings: Any) -> tuple[int, dict[str, Any]]:
+    """`rollout up` of the module with a worker."""
+    stack.modules = {"plane": {**PLANE, **settings}}
+    stack.workspace.configure({"modules": stack.modules, "broker": {"uri": "nats://nats:4222"}})
+    return stack.workspace.rollout("up")
+
+
+def test_a_worker_that_does_not_come_up_is_put_back_and_the_next_version_takes_its_place(stack: Stack) -> None:
+    assert plane(stack)[0] == 0
+    assert workers(stack) == ["1.0.0"]
+    code, verdict = plane(stack, version="1.1.0", worker={"env": {"POSTGRES_URI": ""}})
+    assert (code, verdict["outcome"]) == (4, "rollout_failed")
+    assert any("1.1.0 did not come up; 1.0.0 was put back and runs" in n for n in verdict["notices"]), verdict[
+        "notices"
+    ]
+    assert workers(stack) == ["1.0.0"]
+    assert stack.serving("plane") == "1.0.0"
+    code, verdict = plane(stack, version="1.1.0")
+    assert code == 0, verdict
+    assert workers(stack) == ["1.1.0"]
+    assert stack.serving("plane") == "1.1.0"
 
 
 def test_the_pods_roll_when_the_secret_they_refer_to_changes_and_no_job_runs(stack: Stack) -> None:

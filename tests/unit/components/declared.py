@@ -36,6 +36,7 @@ class FakeCluster:
     contained: dict[str, str] = field(default_factory=dict)
     records: dict[str, frozenset[str]] = field(default_factory=dict)
     sizes: dict[str, Size] = field(default_factory=dict)
+    up: set[str] = field(default_factory=set)
 
     def serving(self) -> dict[str, str]:
         return self.versions
@@ -63,6 +64,9 @@ class FakeCluster:
 
     def size(self, labels: Mapping[str, str]) -> Size | None:
         return self.sizes.get(labels.get("app.kubernetes.io/version", ""))
+
+    def is_up(self, deployment: str) -> bool:
+        return deployment in self.up
 
     def scale(self, deployment: str, replicas: int) -> None:
         version, size = next((v, s) for v, s in self.sizes.items() if s.name == deployment)

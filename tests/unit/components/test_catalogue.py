@@ -8,7 +8,7 @@ import pulumi
 import pytest
 
 from components.cluster import Size
-from components.errors import TooFew
+from components.errors import TooFew, WorkerNotUp
 from components.guards import Rules
 from tests.unit.components.declared import OWNER, Declared, FakeCluster, declare, ledger
 
@@ -34,6 +34,15 @@ class TestWorker:
         assert old[WORKER].inputs["metadata"]["annotations"]["rollout.formance.com/singleton"] == "true"
         assert old[WORKER].inputs["metadata"]["name"] == new[WORKER].inputs["metadata"]["name"]
         assert old[WORKER].inputs["spec"]["selector"] == new[WORKER].inputs["spec"]["selector"]
+
+    def test_the_api_is_guarded_by_it_because_pulumi_does_not_wait_for_it(self) -> None:
+        assert declare({"ledger": LEDGER})[API].hooks["before_create"] == ["ours-or-new", "worker-is-up"]
+        clock = iter(range(0, 1000, 20))
+        inputs = {"metadata": {"labels": labels("1")}, "spec": {"progressDeadlineSeconds": 60}}
+        args = pulumi.ResourceHookArgs("urn", "id", "name", "type", new_inputs=inputs)
+        Rules(FakeCluster(up={"ledger-worker"}), OWNER).worker_is_up(args)
+        with pytest.raises(WorkerNotUp, match="ledger-worker is not up after 60 s"):
+            Rules(FakeCluster(), OWNER, lambda: float(next(clock)), lambda _seconds: None).worker_is_up(args)
 
     def test_no_service_of_the_api_selects_it(self) -> None:
         stack = declare({"ledger": LEDGER})
