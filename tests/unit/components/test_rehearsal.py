@@ -1,0 +1,234 @@
+"""Rehearsals as they are planned and judged, without a cluster; tests/cluster/test_rehearsal.py has the real thing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from components.errors import RehearsalFailed
+from components.names import Owner
+from components.rehearsal import Serving, Trial, manifest
+from components.rehearsing import Container, PodState, Rehearsals, Rehearsed
+from settings import ModuleSettings, Version
+
+OWNER = Owner("organization", "rollout", "dev")
+ENV: list[dict[str, Any]] = [
+    {"name": "POSTGRES_DATABASE", "value": "dev-ledger"},
+    {"name": "POSTGRES_NO_DATABASE_URI", "valueFrom": {"secretKeyRef": {"name": "new", "key": "no-database-uri"}}},
+    {"name": "POSTGRES_URI", "value": "$(POSTGRES_NO_DATABASE_URI)/$(POSTGRES_DATABASE)?sslmode=disable"},
+    {"name": "ONLY", "value": "the migration's"},
+]
+SERVING = Serving(
+    "1.1.0",
+    {
+        "securityContext": {"runAsUser": 7},
+        "volumes": [
+            {"name": "config", "configMap": {"name": "c"}},
+            {"name": "disk", "persistentVolumeClaim": {"claimName": "d"}},
+        ],
+        "containers": [
+            {
+                "name": "ledger",
+                "image": "example.org/ledger:1.1.0",
+                "args": ["serve"],
+                "env": [
+                    {"name": "POSTGRES_URI", "value": "postgresql://elsewhere/real"},
+                    {"name": "QUEUE", "value": "live"},
+                    {"name": "CONN", "value": "$(POSTGRES_URI)"},
+                ],
+                "ports": [{"name": "http", "containerPort": 9000}],
+                "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}},
+                "livenessProbe": {"httpGet": {"path": "/ready", "port": "http"}},
+                "lifecycle": {"preStop": {"sleep": {"seconds": 3}}},
+                "volumeMounts": [{"name": "config", "mountPath": "/c"}, {"name": "disk", "mountPath": "/d"}],
+            }
+        ],
+    },
+)
+
+
+def trial(**settings: Any) -> Trial:
+    module = ModuleSettings(image="example.org/ledger", version="1.5.0", **settings)
+    container = {"name": "migrate", "image": "example.org/ledger:1.5.0", "args": ["migrate"], "env": ENV}
+    return Trial("ledger", Version("1.5.0"), module, container, "migrator:1")
+
+
+def pod(job: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    spec = job["spec"]["template"]["spec"]
+    return {c["name"]: c for c in (*spec["initContainers"], *spec["containers"])}
+
+
+def values(container: Mapping[str, Any]) -> dict[str, Any]:
+    names = [e["name"] for e in container["env"]]
+    assert len(names) == len(set(names)), "server-side apply refuses a name that is there twice"
+    return {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
+
+
+def test_migration_and_serving_version_are_sent_to_the_scratch_database_and_nowhere_else() -> None:
+    containers = pod(manifest(trial(), SERVING, "dev", OWNER))
+    for name in ("migrate", "previous"):
+        assert values(containers[name])["POSTGRES_DATABASE"] == "dev-ledger-rehearsal"
+        assert values(containers[name])["POSTGRES_URI"] == ENV[2]["value"]
+    assert values(containers["prepare"])["POSTGRES_DATABASE"] == "dev-ledger"
+    assert values(containers["prepare"])["SCRATCH_DATABASE"] == "dev-ledger-rehearsal"
+
+
+def test_the_serving_version_runs_as_its_deployment_runs_it_but_for_probes_hooks_and_disks() -> None:
+    previous = pod(manifest(trial(rehearsal={"env": {"QUEUE": "off"}}), SERVING, "dev", OWNER))["previous"]
+    assert (previous["image"], previous["args"], previous["restartPolicy"]) == (
+        "example.org/ledger:1.1.0",
+        ["serve"],
+        "Always",
+    )
+    assert not {"readinessProbe", "livenessProbe", "lifecycle"} & set(previous)
+    assert [m["name"] for m in previous["volumeMounts"]] == ["config"]
+    assert previous["securityContext"]["runAsUser"] == 7
+    env = values(previous)
+    assert (env["QUEUE"], env["CONN"]) == ("off", "$(POSTGRES_URI)")
+    assert "ONLY" not in env
+
+
+def test_the_judge_asks_where_the_readiness_probe_asks() -> None:
+    args = pod(manifest(trial(rehearsal={"requests": [{"path": "/x"}]}), SERVING, "dev", OWNER))["judge"]["args"]
+    assert args[args.index("--port") + 1] == "9000"
+    assert args[args.index("--health") + 1] == "/ready"
+    assert json.loads(args[args.index("--probes") + 1])[0]["path"] == "/x"
+    assert "--contract" not in args
+
+
+@pytest.mark.parametrize(
+    ("since", "serving", "allowed"),
+    [(None, "1.1.0", False), ("1.1.0", "1.1.0", True), ("1.1.0", "1.2.0", True), ("1.2.0", "1.1.0", False), ("1.0.0", "main", False)],
+)  # fmt: skip
+def test_contraction_is_allowed_from_the_serving_version_that_is_declared(
+    since: str | None, serving: str, allowed: bool
+) -> None:
+    assert trial(contractSince=since).contracts(serving) is allowed
+
+
+def test_the_job_ends_and_goes_by_itself_and_no_selector_finds_its_pod() -> None:
+    job = manifest(trial(), SERVING, "dev", OWNER)
+    assert {"activeDeadlineSeconds", "ttlSecondsAfterFinished"} <= set(job["spec"])
+    assert job["spec"]["backoffLimit"] == 0
+    assert not {"app.kubernetes.io/name", "app.kubernetes.io/version"} & set(job["metadata"]["labels"])
+    assert len(job["metadata"]["name"]) <= 63
+
+
+def test_a_long_databases_scratch_has_a_name_of_its_own_that_postgresql_does_not_cut() -> None:
+    names = set()
+    for end in ("a", "b"):
+        env = [{"name": "POSTGRES_DATABASE", "value": "d" * 60 + end}]
+        long = Trial("ledger", Version("1.5.0"), trial().settings, {"env": env}, "m")
+        names.add(long.scratch)
+        assert len(long.scratch) <= 63
+    assert len(names) == 2
+
+
+@dataclass
+class FakeCluster:
+    """A cluster that tells a prepared story of the rehearsal's pod."""
+
+    states: list[PodState | str] = field(default_factory=list)
+    serving: Serving | None = SERVING
+    jobs: set[str] = field(default_factory=set)
+    created: list[str] = field(default_factory=list)
+
+    def exists(self, job: str) -> bool:
+        return job in self.jobs
+
+    def serving_pod(self, module: str) -> Serving | None:
+        return self.serving
+
+    def clear_rehearsals(self, module: str, seconds: float) -> None:
+        self.created.append("cleared")
+
+    def create_job(self, job: Mapping[str, Any]) -> None:
+        self.created.append(job["metadata"]["name"])
+
+    def follow(self, job: str) -> Iterator[PodState | str]:
+        yield from self.states
+
+    def tail(self, pod: str, container: str) -> list[str]:
+        return [f"log of {container}"]
+
+
+@dataclass
+class Heard:
+    lines: list[str] = field(default_factory=list)
+    results: list[Rehearsed] = field(default_factory=list)
+
+    def rehearsing(self, module: str, text: str) -> None:
+        self.lines.append(text)
+
+    def rehearsed(self, result: Rehearsed) -> None:
+        self.results.append(result)
+
+
+def ended(name: str, code: int, **words: Any) -> PodState:
+    return PodState("p", (Container(name, exit_code=code, message=json.dumps(words)),))
+
+
+def rehearse(*states: PodState | str, cluster: FakeCluster | None = None) -> tuple[Rehearsed | None, Heard]:
+    heard = Heard()
+    clock = iter(float(n) for n in range(0, 1000, 6))
+    made = Rehearsals(cluster or FakeCluster(list(states)), "dev", OWNER, heard, lambda: next(clock))
+    return made.run(trial()), heard
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [
+        (ended("judge", 0, outcome="passed"), "passed"),
+        (ended("judge", 1, outcome="breaks"), "refused"),
+        (ended("judge", 1, outcome="failed"), "impossible"),
+        (ended("migrate", 1, outcome="failed"), "migration_failed"),
+        (ended("prepare", 1, outcome="failed"), "impossible"),
+        (PodState("p", (Container("migrate", running=True),), reason="DeadlineExceeded"), "migration_failed"),
+        (PodState("p", gone=True), "impossible"),
+        ("Job x has no pod: exceeded quota", "impossible"),
+    ],
+)
+def test_how_a_rehearsal_comes_out(state: PodState | str, outcome: str) -> None:
+    result, heard = rehearse(state)
+    assert result
+    assert result.outcome == outcome
+    assert heard.results == [result]
+
+
+def test_what_cannot_start_is_given_up_and_named() -> None:
+    stuck = PodState("p", (Container("migrate", waiting=("ImagePullBackOff", "no such image")),))
+    result, _ = rehearse(stuck, stuck, stuck, stuck)
+    assert result
+    assert (result.outcome, "no such image" in result.words) == ("migration_failed", True)
+
+
+def test_a_refusal_shows_the_log_of_the_version_that_serves() -> None:
+    result, _ = rehearse(ended("judge", 1, outcome="breaks"))
+    assert result
+    assert result.logs == ("log of previous",)
+
+
+def test_what_is_left_of_an_earlier_rehearsal_is_cleared_before_the_next_is_made() -> None:
+    cluster = FakeCluster([ended("judge", 0, outcome="passed")])
+    rehearse(cluster=cluster)
+    assert cluster.created[0] == "cleared"
+    assert len(cluster.created) == 2
+
+
+def test_where_nothing_serves_or_the_migration_runs_already_nothing_is_rehearsed() -> None:
+    nothing = FakeCluster(serving=None)
+    Rehearsals(nothing, "dev", OWNER).gate(trial(), "job")
+    adopted = FakeCluster(jobs={"job"})
+    Rehearsals(adopted, "dev", OWNER).gate(trial(), "job")
+    assert nothing.created == adopted.created == []
+
+
+def test_a_refused_migration_is_said_to_the_engine_with_the_cause_and_the_way_out() -> None:
+    words = {"outcome": "breaks", "message": "removed column a.b", "hint": "Drop it later."}
+    rehearsals = Rehearsals(FakeCluster([ended("judge", 1, **words)]), "dev", OWNER)
+    with pytest.raises(RehearsalFailed, match=r"removed column a\.b\. Instead: Drop it later.*rehearse: off"):
+        rehearsals.gate(trial(), "job")
