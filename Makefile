@@ -23,7 +23,7 @@ up: venv ## the offline cluster with PostgreSQL and the sample's images, unless 
 down: venv ## remove the offline cluster and everything it left on this machine
 	@$(PYTHON) -m offline.cluster down
 
-demo: up ## a real ledger from 1.0.0 to 1.6.0 under traffic, with three failures on the way (JSON=file writes the figures)
+demo: up ## a real ledger from 1.0.0 to 1.6.0 under traffic, with four failures on the way (JSON=file writes the figures)
 	@$(PYTHON) -m offline.demo $(if $(JSON),--json "$(JSON)")
 
 check: venv ## style, types, layers

@@ -17,7 +17,7 @@ from offline.demo.story import Stopped, Story
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="make demo", description="A ledger upgraded under traffic, and three upgrades that are stopped."
+        prog="make demo", description="A ledger upgraded under traffic, and four upgrades that are stopped."
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import yaml
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Namespace, Pod, Service
@@ -22,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "replicas": 2,
     "progressDeadlineSeconds": 15,
     "terminationGracePeriodSeconds": 20,
+    "rehearsal": {"requests": [{"path": "/transactions/1"}]},
     # The default share of 25m would starve it whenever the machine builds or tests something beside it.
     "resources": {"requests": {"cpu": "150m", "memory": "64Mi"}},
 }
@@ -72,6 +74,13 @@ class Stage:
 
     def schema(self) -> list[tuple[Any, ...]]:
         return schema(self.database)
+
+    def rehearse(self, mode: str) -> None:
+        """Sets whether migrations are rehearsed; the version that is written beside it stays."""
+        file = self.workspace.root / f"Pulumi.{self.name}.yaml"
+        modules = yaml.safe_load(file.read_text())["config"]["rollout:modules"]
+        modules["ledger"]["rehearse"] = mode
+        self.workspace.configure({"modules": modules})
 
     def serving(self) -> str:
         """The version that the Service selects, with its ready pods."""

@@ -42,8 +42,11 @@ class Story:
             "\nFrom here on, clients in a pod send 100 requests a second through the Service, a quarter of them writes."
         )
         self._clients.start()
-        self.upgrade("1.1.0", "upgrade 1.0.0 to 1.1.0", "deployed", database="migrated")
-        self.halted("1.2.0", "1.2.0, whose migration fails", "migration_failed", schema_stays=True)
+        self.upgrade("1.1.0", "upgrade 1.0.0 to 1.1.0, rehearsed", "deployed", database="migrated")
+        self.halted("1.5.0", "1.5.0, which drops a column that 1.1.0 reads", "refused", schema_stays=True)
+        # The rehearsal would catch what comes next too; shown is what stands behind it.
+        self.stage.rehearse("off")
+        self.halted("1.2.0", "1.2.0, whose migration fails (not rehearsed)", "migration_failed", schema_stays=True)
         self.revert("1.1.0")
         self.halted("1.4.0", "1.4.0, which never becomes healthy", "rollout_failed", schema_stays=False)
         self.killed("1.5.1")
