@@ -76,9 +76,9 @@ def test_same_version_runs_its_migration_again_once_the_cause_is_repaired(stack:
 
 
 def test_hanging_migration_ends_by_its_deadline(stack: Stack) -> None:
-    stack.configure(migration={"activeDeadlineSeconds": 12})
     stack.deployed("1.1.0")
     schema = stack.schema()
+    stack.configure(migration={"activeDeadlineSeconds": 12})
     code, _ = stack.up("1.3.0")
     assert code == 3
     [job] = (j for j in stack.objects(Job) if j.metadata.name.startswith("ledger-1-3-0-migrate-"))
