@@ -27,7 +27,6 @@ class _Hook:
     callback: callback_pb2.Callback
     on_dry_run: bool = False
     ignore_errors: bool = False
-    on_error: bool = False
 
 
 def _options(state: ResourceState | None) -> resource_pb2.ResourceOptions | None:
@@ -72,14 +71,13 @@ class Hooks:
         *,
         on_dry_run: bool = False,
         ignore_errors: bool = False,
-        on_error: bool = False,
     ) -> None:
         with self._lock:
             if not name:
                 raise HookError("resource hook name cannot be empty")
             if name in self._hooks:
                 raise HookError(f'resource hook already registered for name "{name}"')
-            self._hooks[name] = _Hook(name, callback, on_dry_run, ignore_errors, on_error)
+            self._hooks[name] = _Hook(name, callback, on_dry_run, ignore_errors)
 
     def invoke(self, callback: callback_pb2.Callback, request: Any) -> bytes:
         """Calls a function of the program by its token. One that waits is not waited for after Ctrl-C."""
@@ -142,39 +140,6 @@ class Hooks:
             if not hook.ignore_errors:
                 raise HookError(f'{"before" if kind.startswith("Before") else "after"} hook "{name}" failed: {error}')
             self._events.diagnostic("warning", f'{kind} hook "{name}" failed: {error}', urn=state.urn)
-
-    def retry(
-        self,
-        operation: str,
-        state: ResourceState,
-        old: ResourceState | None,
-        new: ResourceState | None,
-        errors: list[str],
-    ) -> bool:
-        """Whether an error hook of the resource asks for the failed operation to be tried again."""
-        again = False
-        for name in state.hooks.get("OnError", ()):
-            hook = self._hooks.get(name)
-            if hook is None:
-                raise HookError(f'error hook "{name}" was not registered')
-            request = resource_pb2.ErrorHookRequest(
-                urn=state.urn,
-                id=state.id,
-                name=state.name,
-                type=state.type,
-                new_inputs=_inputs(new),
-                old_inputs=_inputs(old),
-                old_outputs=_wire(None if old is None else old.outputs),
-                failed_operation=operation,
-                errors=errors,
-                old_options=_options(old),
-                new_options=_options(new),
-            )
-            response = resource_pb2.ErrorHookResponse.FromString(self.invoke(hook.callback, request))
-            if response.error:
-                raise HookError(f'error hook "{name}" failed: {response.error}')
-            again = again or response.retry
-        return again
 
     def close(self) -> None:
         for channel in self._channels.values():

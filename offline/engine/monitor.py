@@ -42,7 +42,7 @@ _SEVERITY = {
     engine_pb2.ERROR: "error",
 }
 _RESULT = {"success": resource_pb2.SUCCESS, "fail": resource_pb2.FAIL, "skip": resource_pb2.FAIL}
-_HOOKS = ("before_create", "after_create", "before_update", "after_update", "before_delete", "after_delete", "on_error")
+_HOOKS = ("before_create", "after_create", "before_update", "after_update", "before_delete", "after_delete")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
@@ -215,8 +215,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
 
     def RegisterErrorHook(self, request: Any, context: Any) -> Any:
         with _Answer(context):
-            self._deployment.hooks.register(request.name, request.callback, on_error=True)
-            return empty_pb2.Empty()
+            raise NotCovered(f"the error hook {request.name}")
 
     def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:
         self._deployment.program_done()

@@ -20,8 +20,6 @@ from .values import UNKNOWN, Properties, Secret
 if TYPE_CHECKING:
     from .hooks import Hooks
 
-_MAX_RETRIES = 100  # of an operation, by error hooks
-
 
 @dataclass(frozen=True)
 class Registered:
@@ -174,9 +172,7 @@ class Applier:
         problem: InitError | None = None
         if new.custom:
             provider = self.provider(new)
-            made, problem = self._retrying(
-                "create", new, None, new, lambda: provider.create(self.call(new, "create"), new.type, new.inputs)
-            )
+            made, problem = _made(lambda: provider.create(self.call(new, "create"), new.type, new.inputs))
             if not made.id and not self.dry_run:
                 raise ProviderError("provider did not return an ID from Create")
             new.id, new.outputs = made.id, dict(made.outputs)
@@ -198,14 +194,10 @@ class Applier:
         problem: InitError | None = None
         if new.custom:
             provider, call = self.provider(new), self.call(new, "update")
-            made, problem = self._retrying(
-                "update",
-                new,
-                old,
-                new,
+            made, problem = _made(
                 lambda: provider.update(
                     call, new.type, old.id, old.inputs, old.outputs, new.inputs, ignore_changes=step.ignore_changes
-                ),
+                )
             )
             new.id, new.outputs = made.id or old.id, dict(made.outputs)
         else:
@@ -229,15 +221,10 @@ class Applier:
         left_alone = old.external or old.retain_on_delete or old.deleted_with in self.deleting
         if not (self.dry_run or left_alone) and old.custom:
             provider, call = self.provider(old), self.call(old, "delete")
-
-            def delete() -> Made:
-                try:
-                    provider.delete(call, old.type, old.id, old.inputs, old.outputs)
-                except Exception as e:
-                    raise Uncertain(error_text(e)) from e
-                return Made(old.id, {})
-
-            self._retrying("delete", old, old, None, delete)
+            try:
+                provider.delete(call, old.type, old.id, old.inputs, old.outputs)
+            except Exception as e:
+                raise Uncertain(error_text(e)) from e
         if step.pending_replacement:
             old.pending_replacement = True
         self.after("AfterDelete", old, old=old, old_outputs=old.outputs)
@@ -292,28 +279,13 @@ class Applier:
             self.events.error(str(e), state.urn)
             self.post_errors.append(str(e))
 
-    def _retrying(
-        self,
-        operation: str,
-        state: ResourceState,
-        old: ResourceState | None,
-        new: ResourceState | None,
-        attempt: Callable[[], Made],
-    ) -> tuple[Made, InitError | None]:
-        errors: list[str] = []
-        while True:
-            try:
-                return attempt(), None
-            except Exception as e:
-                errors.insert(0, error_text(e))
-                retry = len(errors) <= _MAX_RETRIES and self.hooks.retry(operation, state, old, new, errors)
-                if retry and not self.cancel.is_set():
-                    text = f"retrying {operation} due to on-error hook request ({len(errors)}/{_MAX_RETRIES})"
-                    self.events.diagnostic("warning", text, urn=state.urn)
-                    continue
-                if isinstance(e, InitError):
-                    return e.made, e
-                raise
+
+def _made(operation: Callable[[], Made]) -> tuple[Made, InitError | None]:
+    """What an operation made, also if that did not become ready."""
+    try:
+        return operation(), None
+    except InitError as e:
+        return e.made, e
 
 
 class DeleteProtected(ProviderError):

@@ -10,8 +10,6 @@ import pulumi
 import pytest
 from pulumi import ResourceOptions as Opts
 
-from offline.engine.providers.base import ProviderError
-
 from .fakes import StackUnderTest, Thing
 
 
@@ -121,22 +119,12 @@ def test_hooks_do_not_run_in_a_preview_unless_they_ask_to(stack: StackUnderTest)
     assert seen == ["eager"]
 
 
-def test_error_hook_can_ask_for_another_try(stack: StackUnderTest) -> None:
-    stack.world.fail["create a"] = ProviderError("conflict")
-
-    def program() -> None:
-        def again(args: pulumi.ErrorHookArgs) -> bool:
-            assert args.failed_operation == "create"
-            stack.world.fail.clear()
-            return True
-
-        hook = pulumi.ErrorHook("again", again)
-        Thing("a", opts=Opts(hooks=pulumi.ResourceHookBinding(on_error=[hook])))
-
-    outcome = stack.up(program)
-    assert outcome.ok
-    assert stack.world.began() == ["create a", "create a"]
-    assert "retrying create due to on-error hook request (1/100)\n" in outcome.diagnostics("warning")
+def test_error_hook_is_refused_by_name(stack: StackUnderTest) -> None:
+    outcome = stack.up(lambda: pulumi.ErrorHook("again", lambda args: True))
+    assert not outcome.ok
+    assert "the error hook again is not covered by the offline engine; use the Pulumi CLI" in "".join(
+        outcome.diagnostics()
+    )
 
 
 def test_cancel_ends_the_wait_for_a_hook_and_nothing_is_deleted(stack: StackUnderTest) -> None:
