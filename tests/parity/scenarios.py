@@ -57,7 +57,7 @@ class Scenario:
     Attributes:
         via: ``command`` runs the executable; the others call the Automation API, with a local or an inline program.
         quick: ``make test`` runs it too.
-        alone: it hangs on how fast the machine is, so nothing runs beside it.
+        alone: its limits are a few seconds, so nothing runs beside it.
         open: what the CLI itself does in either way: pattern of the difference's place to the reason.
     """
 
@@ -179,10 +179,15 @@ _ALL = (
             Step(UP, kubectl=FLAG),
         ),
     ),
-    Scenario("hanging-migration-meets-deadline", (Step(UP, V1), Step(UP, ledger("2", migrate="hang", deadline=5)))),
+    Scenario(
+        "hanging-migration-meets-deadline",
+        (Step(UP, V1), Step(UP, ledger("2", migrate="hang", deadline=5))),
+        alone=True,
+    ),
     Scenario(
         "never-ready-keeps-old",
         (Step(UP, V1), Step(UP, NEVER_READY), Step(UP, V1), Step(UP, NEVER_READY), Step(UP, V3)),
+        alone=True,
     ),
     Scenario(
         "settings-change-no-job", (Step(UP, V1), Step(UP, ledger(replicas=2)), Step(("preview", "--diff"))), quick=True
@@ -261,6 +266,7 @@ _ALL = (
             Step(UP, ledger("2", migrate="12"), meanwhile=killed("jobs", "ledger-2", signal="SIGINT")),
             Step(UP),
         ),
+        alone=True,
     ),
     Scenario(
         "terminate-mid-job",
@@ -269,6 +275,7 @@ _ALL = (
             Step(UP, ledger("2", migrate="12"), meanwhile=killed("jobs", "ledger-2", signal="SIGTERM")),
             Step(UP),
         ),
+        alone=True,
     ),
     Scenario(
         "two-ups-at-once",
