@@ -37,9 +37,11 @@ def _domain_has_default(case: Case) -> bool:
 def fills_row_by_row(case: Case) -> bool:
     """Whether adding the column writes the table anew."""
     default = str(case.given("default") or "")
-    names = {each.name.partition("(")[0] for each in case.after.objects if each.kind == "function"
-             and each.attributes.get("volatility") == "volatile"}  # fmt: skip
-    own = any(f"{name}(" in default for name in names)
+    own = "(" in default and any(
+        f"{each.name.partition('(')[0]}(" in default
+        for each in case.after.objects
+        if each.kind == "function" and each.attributes.get("volatility") == "volatile"
+    )
     return (
         case.given("generated") is not None
         or case.given("identity") is not None

@@ -24,7 +24,7 @@ from migrator.fingerprint import Snapshot
 from offline.cluster import packages
 from tests.cluster.migrator.conftest import QUIET, Database
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 EVERYTHING = (Path(__file__).parent / "everything.sql").read_text()
 

@@ -20,7 +20,7 @@ from migrator.lint import lint
 from migrator.statements import split
 from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 
 @dataclass(frozen=True)
