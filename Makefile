@@ -41,7 +41,7 @@ test-unit: venv ## the same, with the engine and policy packs as processes of th
 # Rollouts wait more than they work, so four run at once, each in a namespace of its own; everything else has the machine to itself.
 CLUSTER_TESTS := $(PYTHON) -m pytest tests/cluster -q
 test-cluster: up ## the tests on the real cluster; K='failed or killed' chooses some
-	@$(PYTHON) -m offline.images load gateway nats
+	@$(PYTHON) -m offline.images load gateway nats module
 ifeq ($(K),)
 	@$(CLUSTER_TESTS) -m "cluster and stacks and not measures" -n 4
 	@$(CLUSTER_TESTS) -m "cluster and (not stacks or measures)"

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "names",
         nargs="*",
         metavar="NAME",
-        help="such as migrator:1 or ledger:1.1.0; gateway and nats, built from Go modules, when named; without, all others",
+        help="such as migrator:1 or ledger:1.1.0; gateway, nats and module, for whole stacks, when named; without, all others",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object to stdout")
     parser.add_argument(
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="containerd's socket (default: CONTAINERD_ADDRESS, or the offline cluster's)",
     )
     parsed = parser.parse_args(arguments)
-    known = [*catalogue.names(), *catalogue.go_names()]
+    known = [*catalogue.names(), *catalogue.stack_names()]
     wanted = [each for name in parsed.names for each in _matching(name, known)] or catalogue.names()
     if unknown := [name for name in parsed.names if not _matching(name, known)]:
         parser.error(f"no image {', '.join(unknown)}; there are {', '.join(known)}")

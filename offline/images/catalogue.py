@@ -15,6 +15,7 @@ from offline.sample.versions import VERSIONS
 CONTEXT = Path(__file__).resolve().parent.parent.parent
 MIGRATOR = "localhost/rollout/migrator:1"
 LEDGER = "localhost/rollout/ledger"
+MODULE = "localhost/rollout/module"  # the sample in the place of any module: 4.1.0 is the sample's 1.1.0
 GATEWAY = "localhost/rollout/gateway"
 NATS = "localhost/rollout/nats"
 _HERE = Path(__file__).parent
@@ -34,21 +35,27 @@ class Image:
 
 
 def names() -> list[str]:
-    """Gives the names of the images in Python: the migrator's and the sample's."""
+    """Gives the names of the images that a demo needs: the migrator's and the sample's."""
     return [MIGRATOR, *(f"{LEDGER}:{number}" for number in VERSIONS)]
 
 
-def go_names() -> list[str]:
-    """Gives the names of the images of Go programs. A gateway has two versions of the same Caddy, to go from one to the other."""
+def stack_names() -> list[str]:
+    """Gives the names of the images that only whole stacks need.
+
+    A gateway has three versions of the same Caddy, to go from one to the next. The catalogue of module kinds refuses versions as
+    old as the sample's, so in their place the sample has younger ones.
+    """
     caddy, nats = (group.version().removeprefix("v") for group in (go.CADDY, go.NATS))
-    return [f"{GATEWAY}:{caddy}-rc.1", f"{GATEWAY}:{caddy}", f"{NATS}:{nats}"]
+    modules = [f"{MODULE}:4{number.removeprefix('1')}" for number in VERSIONS]
+    gateways = [f"{GATEWAY}:{caddy}{suffix}" for suffix in ("-rc.1", "-rc.2", "")]
+    return [*gateways, f"{NATS}:{nats}", *modules]
 
 
 def build(wanted: list[str], builder: Builder) -> list[Image]:
     """Builds images.
 
     Args:
-        wanted: their names, as `names` and `go_names` give them.
+        wanted: their names, as `names` and `stack_names` give them.
         builder: builds them.
 
     Raises:
@@ -64,7 +71,8 @@ def build(wanted: list[str], builder: Builder) -> list[Image]:
         if name == MIGRATOR:
             built.append(Image(name, migrator))
             continue
-        arguments = {"BASE": MIGRATOR, "VERSION": tag}
+        number = "1" + tag.removeprefix("4") if repository == MODULE else tag
+        arguments = {"BASE": MIGRATOR, "VERSION": number}
         built.append(Image(name, builder.build(_HERE / "Dockerfile.ledger", arguments, migrator)))
     return built
 
