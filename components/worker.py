@@ -13,6 +13,9 @@ from .names import MODULE, NAME, SINGLETON, VERSION
 from .scope import Scope
 from .workload import Container, await_seconds, template
 
+# Without a health check a pod is ready as soon as it runs, also one that is about to end with an error.
+UNPROBED_SECONDS = 5
+
 
 class Worker(pulumi.ComponentResource):
     """One unversioned Deployment behind the module's gate, and a Service where it has ports that others use.
@@ -51,6 +54,7 @@ class Worker(pulumi.ComponentResource):
             metadata=scope.metadata(name, {**labels, MODULE: module, VERSION: version.label}, annotations),
             spec={
                 "replicas": container.role.replicas,
+                **({} if container.role.probed else {"minReadySeconds": UNPROBED_SECONDS}),
                 "selector": {"matchLabels": labels},
                 "strategy": {"type": "Recreate"},
                 "progressDeadlineSeconds": settings.progress_deadline_seconds,
