@@ -12,6 +12,7 @@ configuration  Secrets and ConfigMaps named by their content, environment variab
 workload       the pods of Worker and Release
 network        who may connect to the stack's pods
 guards         hooks that refuse what would break what serves
+broker         Topics: the stack's stream in NATS and its consumers
 cluster        what the guards ask the live cluster
 kubeconfig     which cluster that is
 """

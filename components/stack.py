@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 
 from settings import StackSettings, Version
 
+from .broker import Topics
 from .cluster import Cluster
 from .configuration import fingerprint, references
 from .errors import Downgrade
@@ -54,12 +55,15 @@ class Stack(pulumi.ComponentResource):
             scope = scope.under(self, [_namespace(settings, scope)])
         if settings.network_policies:
             declare_network_policies(settings, scope)
+        # What uses the broker waits for its topics; that is nothing to wait for but in an update that changes them.
+        topics = [Topics(settings, scope).job] if settings.broker and settings.broker.is_made else []
         gateway = settings.gateway_module
         modules: dict[str, Module] = {}
         for name in (n for n in settings.in_order() if n != gateway):
             earlier = [modules[d] for d in settings.modules[name].depends_on]
             recorded = cluster.migrated(name) if settings.is_disabled(name) else None
-            modules[name] = Module(name, settings, scope, earlier, recorded)
+            within = scope.under(self, topics) if settings.listens(name) or settings.publishes(name) else scope
+            modules[name] = Module(name, settings, within, earlier, recorded)
         self.modules: dict[str, Module | Gateway] = {**modules}
         if gateway and not settings.is_disabled(gateway):
             # Last, behind what it leads to. But a module that serves goes on to do so, whatever becomes of its upgrade, and

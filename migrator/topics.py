@@ -7,11 +7,12 @@ its messages are data.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from migrator.errors import InvalidMigration
+from migrator.errors import BrokerUnavailable, InvalidMigration
 from migrator.nats import Nats
 
 _NOT_FOUND = {10014, 10059}  # consumer, stream
@@ -55,8 +56,13 @@ class Topics:
             ) from None
 
 
-def create(wanted: Topics, log: Callable[[str], None]) -> list[str]:
+def create(wanted: Topics, log: Callable[[str], None], patience: float = 40.0) -> list[str]:
     """Makes what is not there.
+
+    Args:
+        wanted: the stream and its consumers.
+        log: told what is made.
+        patience: seconds for which a broker that does not answer is asked again, such as one that is just being restarted.
 
     Returns:
         What was made or changed, in words.
@@ -65,6 +71,18 @@ def create(wanted: Topics, log: Callable[[str], None]) -> list[str]:
         BrokerUnavailable: the broker does not answer.
         BrokerCommandFailed: it refused.
     """
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return _create(wanted, log)
+        except BrokerUnavailable as error:
+            if time.monotonic() >= end:
+                raise
+            log(f"{error}; asking again")
+            time.sleep(1)
+
+
+def _create(wanted: Topics, log: Callable[[str], None]) -> list[str]:
     done: list[str] = []
     with Nats(wanted.url) as nats:
         if _exists(nats, f"STREAM.INFO.{wanted.stream}") is None:

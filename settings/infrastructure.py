@@ -99,8 +99,9 @@ class BrokerSettings(Settings):
     tls: bool = False
     streams: Literal["service", "stack"] = Field(
         "service",
-        description="one stream or topic a service, <stack>-<service>, which the modules make; or one a stack with subjects <stack>.<service>, which exists",
+        description="one stream or topic a service, <stack>-<service>, which the modules make; or one a stack with subjects <stack>.<service>, which is made in NATS with a consumer for each module that listens, and in Kafka exists",
     )
+    replicas: int = Field(1, ge=1, le=5, description="copies of the stream's data, where it is made")
     circuit_breaker: CircuitBreakerSettings = CircuitBreakerSettings()
 
     @field_validator("uri")
@@ -128,6 +129,11 @@ class BrokerSettings(Settings):
     @property
     def hosts(self) -> str:
         return urlsplit(self.uri).netloc
+
+    @property
+    def is_made(self) -> bool:
+        """Whether the stack makes its stream."""
+        return self.type == "nats" and self.streams == "stack"
 
     def topic(self, stack: str, service: str) -> str:
         """What a service publishes to, as the Formance operator names it in either way to keep streams."""

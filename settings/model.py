@@ -181,13 +181,21 @@ class StackSettings(Settings):
     def is_disabled(self, module: str) -> bool:
         return self.disabled or self.modules[module].disabled
 
+    def publishes(self, module: str) -> bool:
+        """Whether a module tells the broker what happened."""
+        return find(self.modules[module].kind).publishes
+
+    def listens(self, module: str) -> bool:
+        """Whether a module is told by the broker what happened."""
+        return find(self.modules[module].kind).consumes
+
     def publishers(self, listener: str) -> list[str]:
         """The modules whose events another one listens to, in alphabetical order."""
-        return sorted(m for m, s in self.modules.items() if m != listener and find(s.kind).publishes)
+        return sorted(m for m, s in self.modules.items() if m != listener and self.publishes(m))
 
     def listeners(self, publisher: str) -> list[str]:
         """The modules that listen to the events of one."""
-        return sorted(m for m, s in self.modules.items() if m != publisher and find(s.kind).consumes)
+        return sorted(m for m, s in self.modules.items() if m != publisher and self.listens(m))
 
     @property
     def public_url(self) -> str | None:
