@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +41,25 @@ class Clients:
         url: of the module's Service.
         image: any image of the sample.
         rate: requests a second.
+        also: URLs of other modules that are asked too.
+        timeout: seconds after which a request counts as lost.
+        run: a name that no other run on this ledger has had; default: the namespace's.
     """
 
-    def __init__(self, api: Client, namespace: str, url: str, image: str, rate: int = RATE) -> None:
+    def __init__(
+        self,
+        api: Client,
+        namespace: str,
+        url: str,
+        image: str,
+        rate: int = RATE,
+        also: Sequence[str] = (),
+        timeout: int = 5,
+        run: str = "",
+    ) -> None:
         self._api = api
         self._namespace = namespace
-        self._pod = _pod(namespace, url, image, rate)
+        self._pod = _pod(namespace, url, image, rate, also, timeout, run or namespace)
 
     def start(self) -> None:
         """Starts the pod and waits for its first answered requests."""
@@ -88,8 +102,9 @@ class Clients:
             time.sleep(0.1)
 
 
-def _pod(namespace: str, url: str, image: str, rate: int) -> Pod:
-    arguments = ["traffic", "--url", url, "--rate", str(rate), "--run", namespace, "--json"]
+def _pod(namespace: str, url: str, image: str, rate: int, also: Sequence[str], timeout: int, run: str) -> Pod:
+    arguments = ["traffic", "--url", url, "--rate", str(rate), "--run", run, "--json", "--timeout", str(timeout)]
+    arguments += [word for each in also for word in ("--also", each)]
     spec = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,

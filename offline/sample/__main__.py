@@ -52,6 +52,9 @@ def main(arguments: Sequence[str]) -> int:
         if wrong:
             print("\n".join(f"{kind} {command}: {each}" for each in wrong), file=sys.stderr)
             return 2
+        if _PROCESSES[command] != "migrate" and (absent := strict.broker_answers(os.environ)):
+            print(f"{kind} {command}: {absent}", file=sys.stderr)
+            return 1
     match _PROCESSES.get(command, command):
         case "migrate":
             from migrator import cli

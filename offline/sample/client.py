@@ -109,7 +109,7 @@ class Client:
             raise ValueError(f"{url!r} is not a URL like http://ledger:8080")
         self._host, self._port, self._prefix = parts.hostname, parts.port or 80, parts.path.rstrip("/")
         self._wanted = connections
-        self._timeout = timeout
+        self.timeout = timeout
         self._idle: deque[_Connection] = deque()
         self._all: set[_Connection] = set()
         self.opened = 0
@@ -124,7 +124,7 @@ class Client:
         content = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
         connection: _Connection | None = None
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 connection = self._take() or await self._connect()
                 answer = await connection.request(content)
         except TimeoutError:

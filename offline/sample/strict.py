@@ -7,6 +7,7 @@ not from this repository's catalogue: the two are compared by starting one with 
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ KINDS = {
     ),
 }
 
-# A worker does not listen for the API's callers, nor is it told where to.
+# The ledger's worker has no callers, and publishes nothing.
 _API_ALONE = {"ledger": ("BIND", *_PROTECTED, *_BROKER, *_PUBLISHER)}
 
 
@@ -162,6 +163,20 @@ def problems(strict: str, process: str, environment: Mapping[str, str], given: b
         f"{each} is not {expected}" for each, expected, right in _VALUES if each in needed and not right(environment)
     ]
     return found
+
+
+def broker_answers(environment: Mapping[str, str]) -> str:
+    """Connects to the broker as a module does when it starts, which ends if nobody answers; gives what is wrong."""
+    address = environment.get("PUBLISHER_NATS_URL", "")
+    if not address:
+        return ""
+    host, _, port = address.partition(",")[0].rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            said = connection.recv(5)
+    except (OSError, ValueError) as error:
+        return f"the broker at {address} does not answer: {error}"
+    return "" if said == b"INFO " else f"the broker at {address} is none: it says {said!r}"
 
 
 def _names(given: bytes) -> list[str]:

@@ -66,6 +66,7 @@ class Tally:
     latencies: list[float] = field(default_factory=list)
     recent: list[float] = field(default_factory=list)
     versions: Counter[str] = field(default_factory=Counter)
+    also: dict[str, Counter[str]] = field(default_factory=dict)
     first_seen: dict[str, float] = field(default_factory=dict)
     last_seen: dict[str, float] = field(default_factory=dict)
     accepted: dict[int, int] = field(default_factory=dict)
@@ -138,6 +139,7 @@ class Tally:
             "p99_ms": quantile(self.latencies, 0.99),
             "max_ms": quantile(self.latencies, 1.0),
             "versions": dict(self.versions),
+            "also": {path: dict(versions) for path, versions in self.also.items()},
             "first_seen": self.first_seen,
             "last_seen": self.last_seen,
         }
@@ -159,9 +161,13 @@ class Traffic:
         rate: requests a second.
         writes: share of the requests that write.
         seed: of the choice between kinds of requests.
+        also: URLs of other modules' `_info`; half of the requests go to them, if there are any.
     """
 
-    def __init__(self, client: Client, tally: Tally, rate: float, writes: float, seed: int) -> None:
+    def __init__(
+        self, client: Client, tally: Tally, rate: float, writes: float, seed: int, also: Sequence[str] = ()
+    ) -> None:
+        self._also = [(path, Client(path, 2, client.timeout)) for path in also]
         self._client = client
         self._tally = tally
         self._rate = rate
@@ -196,6 +202,8 @@ class Traffic:
 
     def _choose(self, due: float) -> Coroutine[Any, Any, None]:
         self._tally.requests += 1
+        if self._also and self._tally.requests % 2:
+            return self._look(due, *self._also[self._tally.requests // 2 % len(self._also)])
         kind = self._random.random()
         if kind < self._writes or not self._booked:
             if kind < self._writes * 0.04 and self._booked:
@@ -213,6 +221,20 @@ class Traffic:
             return None
         self._tally.answer(answer, time.monotonic() - due)
         return answer
+
+    async def _look(self, due: float, url: str, client: Client) -> None:
+        try:
+            answer = await client.send("GET", "")
+        except Lost as error:
+            self._tally.lose(f"GET {url}", str(error))
+            return
+        self._tally.answered += 1
+        self._tally.latencies.append(time.monotonic() - due)
+        version = answer.body.get("version") if isinstance(answer.body, dict) else None
+        if answer.status != 200 or not isinstance(version, str):
+            self._tally.lose(f"GET {url}", f"status {answer.status}: {answer.body}")
+            return
+        self._tally.also.setdefault(url, Counter())[version] += 1
 
     async def _write(self, due: float, number: int, *, again: bool = False) -> None:
         run = self._tally.run
@@ -258,6 +280,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs traffic; gives 1 if a request was lost and --strict was asked for."""
     parser = argparse.ArgumentParser(prog="traffic", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--url", required=True, help="such as http://ledger:8080")
+    parser.add_argument("--also", action="append", default=[], metavar="URL", help="asked too; answers with a version")
     parser.add_argument("--rate", type=float, default=100, help="requests a second (default 100)")
     parser.add_argument("--duration", type=float, default=0, help="seconds; 0, the default, until SIGTERM")
     parser.add_argument("--writes", type=float, default=0.25, help="share of writes (default 0.25)")
@@ -288,7 +311,7 @@ async def _main(parsed: argparse.Namespace) -> dict[str, object]:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     reporter = asyncio.create_task(_report(tally, parsed.json))
     try:
-        await Traffic(client, tally, parsed.rate, parsed.writes, parsed.seed).run(parsed.duration, stop)
+        await Traffic(client, tally, parsed.rate, parsed.writes, parsed.seed, parsed.also).run(parsed.duration, stop)
     finally:
         reporter.cancel()
         client.close()
