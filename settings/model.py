@@ -40,9 +40,7 @@ class StackSettings(Settings):
     stack: Label
     # Each of the model of its kind: see load.py.
     modules: dict[ModuleName, InstanceOf[ModuleSettings]] = Field(min_length=1)
-    defaults: CommonSettings | None = Field(
-        None, description="for every module; its kind and itself say otherwise"
-    )
+    defaults: CommonSettings | None = Field(None, description="for every module; its kind and itself say otherwise")
     postgres: PostgresSettings | None = None
     broker: BrokerSettings | None = None
     temporal: TemporalSettings | None = None
