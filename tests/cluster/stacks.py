@@ -31,7 +31,7 @@ LEDGER: dict[str, Any] = {
     "drainSeconds": 1,
     "terminationGracePeriodSeconds": 10,
     "progressDeadlineSeconds": 30,
-    "migration": {"activeDeadlineSeconds": 40},
+    "migration": {"activeDeadlineSeconds": 120},
     "rehearse": "off",
 }
 

@@ -23,7 +23,7 @@ def test_a_transactional_migration_that_failed_has_left_nothing(stack: Stack) ->
 
 def test_a_foreign_image_that_fails_half_way_is_reported_with_what_it_left(stack: Stack) -> None:
     stack.deployed("1.1.0")
-    stack.configure(version="1.2.0", migration={"args": ["migrate-stepwise"], "activeDeadlineSeconds": 40})
+    stack.configure(version="1.2.0", migration={"args": ["migrate-stepwise"], "activeDeadlineSeconds": 120})
     process = stack.workspace.start("up")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 3, stderr
@@ -40,7 +40,7 @@ def test_a_foreign_image_that_fails_half_way_is_reported_with_what_it_left(stack
 def test_who_looks_on_changes_no_job_of_a_version_that_is_deployed(stack: Stack) -> None:
     stack.deployed("1.1.0")
     jobs = stack.job_uids()
-    stack.configure(migration={"activeDeadlineSeconds": 40, "witness": False})
+    stack.configure(migration={"activeDeadlineSeconds": 120, "witness": False})
     code, verdict = stack.up()
     assert (code, verdict["outcome"]) == (0, "unchanged")
     assert stack.job_uids() == jobs
