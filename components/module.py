@@ -93,7 +93,14 @@ class Module(pulumi.ComponentResource):
         # Both are clients of the database with a password; a rehearsal makes one too.
         seen = module.migration.witness and not server.aws_iam
         trial = (
-            Trial(name, version, module, migration_container(module, image, env), settings.migrator_image)
+            Trial(
+                name,
+                version,
+                module,
+                migration_container(module, image, env),
+                settings.migrator_image,
+                settings.starts_in_rehearsal(name),
+            )
             if creator
             else None
         )

@@ -5,7 +5,8 @@ One pod, whose containers run one after the other:
 1. ``hold``      a sidecar that drops the scratch database when the pod ends, however it ends
 2. ``prepare``   makes the scratch database beside the real one, and fills it with its schema
 3. ``migrate``   the new image's real migration, with POSTGRES_DATABASE naming the scratch database
-4. ``previous``  the version that serves, as its Deployment runs it now, on the scratch database; a sidecar
+4. ``previous``  the version that serves, as its Deployment runs it now, on the scratch database; a sidecar, and left out for
+                 modules that would take from the real queues there
 5. ``judge``     compares the scratch database with before, and asks the version that serves
 
 It is no Pulumi resource: it would have to be deleted after the update that made it. It ends by its deadline, and
@@ -81,6 +82,7 @@ class Trial:
         settings: of the module.
         container: of the migration Job: image, arguments, environment.
         migrator_image: for the other containers.
+        serves: whether the serving version is started on the result.
     """
 
     module: str
@@ -88,6 +90,7 @@ class Trial:
     settings: ModuleSettings
     container: Mapping[str, Any]
     migrator_image: str
+    serves: bool = True
 
     @property
     def database(self) -> str:
@@ -123,6 +126,7 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
     judge = ["rehearse-judge", "--folder", _FOLDER, "--previous", serving.version, "--port", str(port)]
     judge += ["--health", health, "--probes", json.dumps(probes), "--seconds", str(settings.progress_deadline_seconds)]
     judge += ["--contract"] if trial.contracts(serving.version) else []
+    judge += [] if trial.serves else ["--not-started"]
     migrate = {**trial.container, **_fixed(), "env": _sent_to(trial.scratch, env)}
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -135,7 +139,7 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
             {**_migrator(trial, "hold", ["rehearse-hold"], ours), "restartPolicy": "Always"},
             {**_migrator(trial, "prepare", prepare, ours), "volumeMounts": [folder]},
             migrate,
-            _previous(trial, serving, env),
+            *([_previous(trial, serving, env)] if trial.serves else []),
         ],
         "containers": [{**_migrator(trial, "judge", judge, ours), "volumeMounts": [folder]}],
         "volumes": [{"name": "rehearsal", "emptyDir": {"sizeLimit": "64Mi"}}, *_volumes(serving.pod)],

@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name == "rehearse-judge":
             command.add_argument("--previous", required=True, metavar="VERSION", help="the version that serves")
+            command.add_argument("--not-started", action="store_true", help="only the schema is judged")
             command.add_argument("--port", type=int, required=True, help="that it listens on")
             command.add_argument("--health", default="", metavar="PATH", help="answers 200 once it is healthy")
             command.add_argument("--probes", default="[]", metavar="JSON", help="requests that it must answer")
@@ -258,6 +259,7 @@ def _rehearse_judge(parsed: argparse.Namespace, environment: Mapping[str, str]) 
         seconds=parsed.seconds,
         contract=parsed.contract,
         previous=parsed.previous,
+        started=not parsed.not_started,
         log=_say("rehearse-judge"),
     )
 

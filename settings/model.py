@@ -195,6 +195,12 @@ class StackSettings(Settings):
         """The modules that listen to the events of one."""
         return sorted(m for m, s in self.modules.items() if m != publisher and self.listens(m))
 
+    def starts_in_rehearsal(self, module: str) -> bool:
+        """Whether the version that serves may be started a second time, on a rehearsed schema."""
+        kind = find(self.kind_of(module))
+        asked = self.modules[module].rehearsal.serve
+        return not (kind.consumes or kind.needs_temporal) if asked is None else asked
+
     @property
     def public_url(self) -> str | None:
         """Where the gateway is reached from outside; None without an Ingress."""

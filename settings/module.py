@@ -65,6 +65,11 @@ class RehearsalSettings(Settings):
     deadline_seconds: int = Field(300, ge=10, le=86_400, description="a rehearsal that takes longer refuses the update")
     copy_limit: Quantity = Field("1Gi", description="`copy` takes the rows of databases up to this size")
     tables: tuple[str, ...] = Field((), description="whose rows the migration needs; the tools' own records are known")
+    serve: bool | None = Field(
+        None,
+        description="start the version that serves on the rehearsed schema; default: unless its kind listens to the broker or "
+        "works for Temporal, where it would take what is meant for the real one",
+    )
     requests: tuple[ProbeRequest, ...] = Field((), description="that the version that serves must answer")
     env: dict[EnvironmentName, str] = Field(
         {}, description="of the version that serves, there: to keep it from queues and other services"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -90,6 +90,12 @@ def test_the_serving_version_runs_as_its_deployment_runs_it_but_for_probes_hooks
     env = values(previous)
     assert (env["QUEUE"], env["CONN"]) == ("off", "$(POSTGRES_URI)")
     assert "ONLY" not in env
+
+
+def test_what_consumes_a_queue_is_not_started_a_second_time() -> None:
+    containers = pod(manifest(replace(trial(), serves=False), SERVING, "dev", OWNER))
+    assert "previous" not in containers
+    assert "--not-started" in containers["judge"]["args"]
 
 
 def test_the_judge_asks_where_the_readiness_probe_asks() -> None:

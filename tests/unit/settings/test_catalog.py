@@ -209,3 +209,9 @@ def started_with(variables: tuple[Variable, ...]) -> dict[str, str]:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kinds_file_says_what_it_is(name: str) -> None:
     assert find(name).name == name
+
+
+def test_what_listens_to_the_broker_or_works_for_temporal_is_not_started_in_a_rehearsal(full: StackSettings) -> None:
+    left_out = [name for name in full.modules if not full.starts_in_rehearsal(name)]
+    assert sorted(left_out) == ["orchestration", "payments", "transactionplane", "webhooks"]
+    assert stack(payments={"rehearsal": {"serve": True}}).starts_in_rehearsal("payments")
