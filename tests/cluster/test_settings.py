@@ -65,6 +65,7 @@ def plane(stack: Stack, **settings: Any) -> tuple[int, dict[str, Any]]:
     return stack.workspace.rollout("up")
 
 
+@pytest.mark.timeout(600)  # three updates, one of which waits for a worker's whole progress deadline
 def test_a_worker_that_does_not_come_up_is_put_back_and_the_next_version_takes_its_place(stack: Stack) -> None:
     assert plane(stack)[0] == 0
     assert workers(stack) == ["1.0.0"]
