@@ -83,7 +83,8 @@ def up(
 ) -> Verdict:
     """Previews and, where that allows it and there is something to do, updates the stack.
 
-    Several stacks may be updated at once from several threads.
+    A process does one of these at a time (`AlreadyRunning`); to update several stacks at once, give each a process:
+    ``ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))``, or `rollout up --json`.
 
     Args:
         stack: name of the stack.

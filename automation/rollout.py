@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import locks
 from .engine import Engine, choose
-from .errors import AutomationError, ClusterUnreachable, UsageError
+from .errors import AlreadyRunning, AutomationError, ClusterUnreachable, UsageError
 from .interrupt import Interrupt
 from .program import InlineProgram, Overlay, load
 from .progress import Narrator, OnProgress
@@ -67,8 +67,29 @@ class Request:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+_process = threading.Lock()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Keeps a second run out of this process.
+
+    Two at once corrupt its memory now and then: gRPC crashes with a null pointer in its server's start, or TLS connections
+    of one are told what was meant for another (grpcio 1.76 to 1.85 with event loops in several threads).
+
+    Raises:
+        AlreadyRunning: there is one.
+    """
+    if not _process.acquire(blocking=False):
+        raise AlreadyRunning
+    try:
+        yield
+    finally:
+        _process.release()
+
+
 class Rollout:
-    """One run on one stack. Holds no state beyond it; several may run at once in one process, each on its own stack.
+    """One run on one stack. Holds no state beyond it. A process has one at a time.
 
     Args:
         request: what is asked for.
@@ -115,6 +136,7 @@ class Rollout:
 
     # --- the four ways in ---------------------------------------------------------------------------------------------
 
+    @alone()
     def preview(self) -> Verdict:
         """What an update would do, checked by the settings, the policies and the downgrade rule. Nothing is changed."""
         program = self._program()
@@ -122,6 +144,7 @@ class Rollout:
             run = self._session.preview(program, Recorder(on_event=self._on_event), self._policy_packs)
             return self._previewed(program, run, preflight.result())
 
+    @alone()
     def up(self) -> Verdict:
         """Updates the stack, if its preview allows it and it would change anything."""
         locked = self._held_lock()
@@ -153,6 +176,7 @@ class Rollout:
             pending.keep()
             return self._update(facts.cluster, facts.before)
 
+    @alone()
     def destroy(self) -> Verdict:
         """Deletes everything the stack made but the databases."""
         locked = self._held_lock()
@@ -163,6 +187,7 @@ class Rollout:
             run = self._session.destroy(program, Recorder(on_event=self._on_event, on_step=self._narrator.step))
             return self._destroyed(program, run, preflight.result())
 
+    @alone()
     def rehearse(self) -> Verdict:
         """Rehearses the migrations that an update would run, and changes nothing."""
         locked = self._held_lock()
@@ -396,7 +421,7 @@ class Rollout:
     def _after(cluster: Cluster | None) -> Snapshot | None:
         if cluster is None:
             return None
-        with suppress(
+        with contextlib.suppress(
             Exception
         ):  # the API may be gone in the middle of a failure; the verdict then says that it does not know
             return cluster.snapshot()
