@@ -56,8 +56,8 @@ parity: up ## the same scenarios on every engine of this machine, against what t
 record: up ## write those expectations anew, from the Pulumi CLI on the PATH (K=pattern)
 	@$(PYTHON) -m tests.parity record -k "$(K)"
 
-test-parity: up ## a part of parity that is quick, and what of it needs no cluster
-	@$(PYTHON) -m pytest tests/parity -q -n 4
+test-parity: venv ## what of parity needs no cluster: the CLI's recorded events and states through the offline engine
+	@$(PYTHON) -m pytest tests/parity -q -m "not cluster" -n 2
 
 test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards
 	@TEST_KIT=1 $(PYTHON) -m pytest tests/cluster_kit -q
