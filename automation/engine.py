@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .errors import EngineNotFound, UsageError
 
-OFFLINE_EXECUTABLE = Path(__file__).resolve().parents[1] / "offline" / "engine" / "bin" / "pulumi"
+OFFLINE_EXECUTABLE = Path(__file__).resolve().parents[1] / "offline" / "cli" / "bin" / "pulumi"
 # In the first lines of the offline engine's launcher, wherever it was copied to.
 _MARK = b"Stands in for the Pulumi CLI"
 

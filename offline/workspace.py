@@ -22,7 +22,7 @@ from offline import paths
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ROLLOUT = REPOSITORY / "bin" / "rollout"
-OFFLINE_ENGINE = REPOSITORY / "offline" / "engine" / "bin"
+OFFLINE_ENGINE = REPOSITORY / "offline" / "cli" / "bin"
 PASSPHRASE = "offline"  # protects the state of throw-away stacks on this machine, as the file beside it does
 
 

@@ -1,10 +1,11 @@
-"""A stand-in for the Pulumi CLI on machines that cannot have it. It says so in ``pulumi about``; production uses the CLI.
+"""The deployment engine of the stand-in for the Pulumi CLI: one preview, up, refresh or destroy, from a state to the next.
 
-cli        arguments to calls                     backend, config, secrets   the file backend, as the CLI lays it out
-update     one preview/up/refresh/destroy         display                    events to text and JSON
-monitor    gRPC services the program talks to     program                    runs the user's program
-steps      same/create/update/replace/delete      policy                     policy packs
-providers  kubernetes and command, in this process
+update     one operation from beginning to end     planner    which steps a registration takes
+monitor    gRPC services the program talks to      steps      same/create/update/replace/delete
+program    runs the user's program                 executor   runs steps side by side
+policy     policy packs                            journal    the state as it is after every step
+
+It knows no files of a stack (``offline.backend``), no kind of resource (``offline.providers``) and no screen (``offline.cli``).
 """
 
 VERSION = "v3.260.0"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .model import Emit, ResourceState, Urn
-from .providers.base import InitError, PropertyDiff, Uncertain
+from .provider import InitError, PropertyDiff, Uncertain
 from .values import SECRET_SIGNATURE, SIGNATURE, UNKNOWN, UNKNOWN_WIRE, Secret
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from .events import Events
 from .journal import Journal
 from .model import ResourceState, Urn
 from .paths import is_default_provider
-from .providers.base import InitError
+from .provider import InitError
 from .steps import Applier, DeleteProtected, Step
 from .values import Properties
 

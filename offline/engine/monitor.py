@@ -19,7 +19,7 @@ from .model import UpdateRequest, Urn
 from .paths import is_provider, split_reference
 from .planner import Alias, Goal
 from .protocol import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
-from .providers.base import ProviderError
+from .provider import ProviderError
 from .registry import INTERNAL
 from .steps import Registered
 from .values import Properties, _value_from_wire, contains_unknown, from_wire, to_wire

@@ -27,7 +27,7 @@ from .paths import (
     split_reference,
     type_of,
 )
-from .providers.base import Diff, PropertyDiff
+from .provider import Diff, PropertyDiff
 from .steps import Applier, Reply, Step, with_unknowns
 from .values import UNKNOWN_WIRE, Properties, contains_unknown, unwrap
 

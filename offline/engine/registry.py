@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from .model import PROVIDER_PREFIX, ResourceState, Urn
 from .paths import is_provider, split_reference, type_of
-from .providers.base import Call, CheckFailure, Diff, Factory, Made, Provider, ProviderError
+from .provider import Call, CheckFailure, Diff, Factory, Made, Provider, ProviderError
 from .values import UNKNOWN_WIRE, Properties, contains_unknown
 
 INTERNAL = "__internal"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .events import Events, error_text
 from .model import ResourceState, Urn
 from .paths import is_provider
-from .providers.base import Call, Diff, InitError, Made, PropertyDiff, Provider, ProviderError, Uncertain
+from .provider import Call, Diff, InitError, Made, PropertyDiff, Provider, ProviderError, Uncertain
 from .registry import Providers
 from .values import UNKNOWN, Properties, Secret
 

@@ -19,7 +19,7 @@ from .model import PROVIDER_PREFIX, STACK_TYPE, Emit, ResourceState, Save, Updat
 from .monitor import Monitor, MonitorDown
 from .paths import Targets, dependencies_of, is_provider, qualified_type
 from .planner import Bail, Goal, Planner
-from .providers.base import Factory, ProviderError, factories
+from .provider import Factory, ProviderError
 from .registry import INTERNAL, Providers
 from .steps import Applier, Registered, Reply, Step
 from .values import Properties
@@ -40,7 +40,7 @@ def run(
     emit: Emit,
     save: Save,
     cancel: threading.Event,
-    providers: Mapping[str, Factory] | None = None,
+    providers: Mapping[str, Factory],
 ) -> UpdateResult:
     """Performs one update.
 
@@ -49,11 +49,11 @@ def run(
         emit: takes the events in their order; called from several threads, one at a time.
         save: writes the state; called before and after every step, not during previews.
         cancel: set by the caller on Ctrl-C: no further step begins, those that wait are cut short.
-        providers: the packages there are, those of this engine by default.
+        providers: the packages there are, by name.
     Returns:
         How it ended. Everything the user should know went out as events before, but for ``error``.
     """
-    return _Update(request, emit, save, cancel, factories() if providers is None else providers).run()
+    return _Update(request, emit, save, cancel, providers).run()
 
 
 class _Update:

@@ -15,7 +15,7 @@ _TEXT: Final = """\
 <!-- Made by `python -m tests.parity docs` from tests/parity: change it there. -->
 # The offline engine and the Pulumi CLI
 
-`offline/engine` stands in for the Pulumi CLI where there is none (tests, the demo). How far it does the same is compared, not
+`offline/cli` stands in for the Pulumi CLI where there is none (tests, the demo). How far it does the same is compared, not
 claimed:
 
     make parity               # every scenario on every engine of this machine; JSON=file, K=pattern

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from offline.engine.display import Diff, Digest, Display, Options, Progress
-from offline.engine.secrets import Passphrase
-from offline.engine.state import Encoder, snapshot_from_json
+from offline.backend.secrets import Passphrase
+from offline.backend.state import Encoder, snapshot_from_json
+from offline.cli.display import Diff, Digest, Display, Options, Progress
 from tests.parity import recordings
 from tests.parity.recordings import PASSPHRASE, Row
 from tests.parity.runner import SALT

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from offline import paths
-from offline.engine.providers.base import Call, InitError, Made
-from offline.engine.providers.kubernetes import KubernetesProvider
-from offline.engine.providers.kubernetes.client import ApiError, Client, Kubeconfig
+from offline.engine.provider import Call, InitError, Made
+from offline.providers.kubernetes import KubernetesProvider
+from offline.providers.kubernetes.client import ApiError, Client, Kubeconfig
 
 Object = dict[str, Any]
 NAMESPACE = "engine-providers"

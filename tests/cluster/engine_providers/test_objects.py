@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from offline.engine.providers.base import InitError, ProviderError
-from offline.engine.providers.kubernetes import KubernetesProvider
-from offline.engine.providers.kubernetes.client import ApiError, Client
+from offline.engine.provider import InitError, ProviderError
 from offline.engine.values import Secret, unwrap
+from offline.providers.kubernetes import KubernetesProvider
+from offline.providers.kubernetes.client import ApiError, Client
 
 from .conftest import NAMESPACE, Object, Resource, deployment, job, named
 
@@ -223,7 +223,7 @@ def test_custom_objects_are_made_as_soon_as_their_definition_exists(make: Make) 
 
 
 def test_a_custom_object_without_a_definition_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("offline.engine.providers.kubernetes.writes.RETRY_DELAYS", (0.1,))
+    monkeypatch.setattr("offline.providers.kubernetes.writes.RETRY_DELAYS", (0.1,))
     nothing = make(named("example.org/v1", "Nothing", "n"))
     assert nothing.inputs["metadata"]["namespace"] == NAMESPACE
     assert nothing.create(preview=True).made.outputs == nothing.inputs

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from offline.engine.providers.base import Made, ProviderError
-from offline.engine.providers.kubernetes import KubernetesProvider
-from offline.engine.providers.kubernetes.client import ApiError, Client
+from offline.engine.provider import Made, ProviderError
+from offline.providers.kubernetes import KubernetesProvider
+from offline.providers.kubernetes.client import ApiError, Client
 
 from .conftest import NAMESPACE, SERVE, Object, Resource, deployment, job, named, pod_spec
 

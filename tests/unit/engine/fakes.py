@@ -17,7 +17,7 @@ from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2_grpc
 
 from offline.engine.model import Event, Project, Snapshot, UpdateOptions, UpdateRequest, UpdateResult
-from offline.engine.providers.base import Call, CheckFailure, Diff, InitError, Made, PropertyDiff, ProviderError
+from offline.engine.provider import Call, CheckFailure, Diff, InitError, Made, PropertyDiff, ProviderError
 from offline.engine.update import run
 from offline.engine.values import UNKNOWN, Properties, unwrap
 

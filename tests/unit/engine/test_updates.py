@@ -10,7 +10,7 @@ import pulumi
 import pytest
 from pulumi import ResourceOptions as Opts
 
-from offline.engine.providers.base import ProviderError
+from offline.engine.provider import ProviderError
 
 from .fakes import Group, StackUnderTest, Thing
 

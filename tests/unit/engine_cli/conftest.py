@@ -14,9 +14,9 @@ from unittest import mock
 
 import pytest
 
-from offline.engine.cli import main
+from offline.cli.main import main
 
-BIN = Path(__file__).parents[3] / "offline" / "engine" / "bin"
+BIN = Path(__file__).parents[3] / "offline" / "cli" / "bin"
 
 SALT = "v1:x4VkdLCPNsM=:v1:O40KZx8ue5I6PtD/:Yiayy17YEQRv6q02YAtAg5cZKUDfgg=="  # of Pulumi CLI v3.260.0, passphrase "recorded"
 

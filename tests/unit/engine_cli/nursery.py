@@ -26,12 +26,8 @@ from pulumi.runtime.proto import language_pb2_grpc
 from pulumi_command import local
 
 # What an update imports on its way, so that the children need not.
-import offline.engine.commands.update
-import offline.engine.display
-import offline.engine.providers.command
-import offline.engine.update  # noqa: F401
-from offline.engine.cli import main
-from offline.engine.secrets import _key
+from offline.backend.secrets import _key
+from offline.cli.main import main
 
 from .conftest import SALT
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from offline.engine.backend import Backend, StackRef, parse_stack
+from offline.backend.store import Backend, StackRef, parse_stack
 from offline.engine.errors import EngineError, NotCovered, StackLocked, StackNotFound, UsageError
 
 STACK = StackRef("test", "dev")
@@ -119,7 +119,7 @@ def test_a_lock_that_may_be_alive_is_never_removed(backend: Backend, change: dic
 
 def test_a_killed_holder_is_followed_by_the_next(backend: Backend) -> None:
     script = (
-        "import sys, time; from offline.engine.backend import Backend, StackRef\n"
+        "import sys, time; from offline.backend.store import Backend, StackRef\n"
         "with Backend(sys.argv[1]).lock(StackRef('test', 'dev')): print('held', flush=True); time.sleep(60)\n"
     )
     p = subprocess.Popen(

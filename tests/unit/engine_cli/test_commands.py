@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from offline.engine.cli import parse
+from offline.cli.main import parse
 from offline.engine.errors import NotCovered, UsageError
 
 from .conftest import Shell

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from offline.engine.config import StackConfig, find_project, load_yaml, opened, parse_path
+from offline.backend.config import StackConfig, find_project, load_yaml, opened, parse_path
 from offline.engine.errors import EngineError, UsageError
 
 from .conftest import Shell

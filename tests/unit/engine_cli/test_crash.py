@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from offline.engine.checkpoint import latest, verify
-from offline.engine.secrets import Passphrase
-from offline.engine.state import snapshot_from_json
+from offline.backend.checkpoint import latest, verify
+from offline.backend.secrets import Passphrase
+from offline.backend.state import snapshot_from_json
 
 from .conftest import SALT, Shell
 from .nursery import RESOURCES

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from offline.engine.display import Digest, Options, Progress, diff_info, render, summary_text, type_name
-from offline.engine.eventlog import EventLog
+from offline.cli.display import Digest, Options, Progress, diff_info, render, summary_text, type_name
+from offline.cli.eventlog import EventLog
 from tests.parity import recordings
 
 

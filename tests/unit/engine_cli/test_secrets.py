@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from offline.backend.secrets import Passphrase
 from offline.engine.errors import EngineError, WrongPassphrase
-from offline.engine.secrets import Passphrase
 from offline.engine.values import Secret, from_state, to_state
 
 STATE = "v1:x4VkdLCPNsM=:v1:O40KZx8ue5I6PtD/:Yiayy17YEQRv6q02YAtAg5cZKUDfgg=="

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from offline.engine.checkpoint import latest, verify
+from offline.backend.checkpoint import latest, verify
+from offline.backend.secrets import Passphrase
+from offline.backend.state import Encoder, resource_from_json, resource_to_json, snapshot_from_json
 from offline.engine.errors import EngineError, IntegrityError
 from offline.engine.model import PendingOperation, ResourceState, Snapshot
-from offline.engine.secrets import Passphrase
-from offline.engine.state import Encoder, resource_from_json, resource_to_json, snapshot_from_json
 from offline.engine.values import Secret
 
 from .conftest import SALT

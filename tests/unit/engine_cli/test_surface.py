@@ -12,8 +12,8 @@ from pulumi import automation as auto
 from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
+from offline.cli.main import parse
 from offline.engine import VERSION
-from offline.engine.cli import parse
 from offline.engine.errors import NotCovered
 
 from . import surface

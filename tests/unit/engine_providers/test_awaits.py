@@ -9,15 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from offline.engine.providers.kubernetes.awaits import Custom, NotReady, Status, WaitForError, until
-from offline.engine.providers.kubernetes.awaits.deployment import DeploymentReady
-from offline.engine.providers.kubernetes.awaits.job import JobComplete
-from offline.engine.providers.kubernetes.awaits.pod import check
-from offline.engine.providers.kubernetes.awaits.simple import daemon_set, select
-from offline.engine.providers.kubernetes.awaits.statefulset import StatefulSetReady
-from offline.engine.providers.kubernetes.client import Client
-from offline.engine.providers.kubernetes.informers import Event, Feed, Informers
-from offline.engine.providers.kubernetes.kinds import Resource
+from offline.providers.kubernetes.awaits import Custom, NotReady, Status, WaitForError, until
+from offline.providers.kubernetes.awaits.deployment import DeploymentReady
+from offline.providers.kubernetes.awaits.job import JobComplete
+from offline.providers.kubernetes.awaits.pod import check
+from offline.providers.kubernetes.awaits.simple import daemon_set, select
+from offline.providers.kubernetes.awaits.statefulset import StatefulSetReady
+from offline.providers.kubernetes.client import Client
+from offline.providers.kubernetes.informers import Event, Feed, Informers
+from offline.providers.kubernetes.kinds import Resource
 
 from .objects import BACKOFF, UNREADY, Object, deployment, job, pod, replica_set
 

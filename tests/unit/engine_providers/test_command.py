@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from offline.engine.providers.base import Call, PropertyDiff, ProviderError
-from offline.engine.providers.command import TOKEN, CommandProvider
+from offline.engine.provider import Call, PropertyDiff, ProviderError
 from offline.engine.values import Secret
+from offline.providers.command import TOKEN, CommandProvider
 
 HELLO = {
     "create": "echo created $WHO",

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from offline.engine.providers.base import Call, Diff
-from offline.engine.providers.kubernetes import KubernetesProvider, state
-from offline.engine.providers.kubernetes.diff import covers, parse, show
+from offline.engine.provider import Call, Diff
 from offline.engine.values import UNKNOWN, Secret
+from offline.providers.diff import covers, parse, show
+from offline.providers.kubernetes import KubernetesProvider, state
 
 from .test_inputs import KUBECONFIG
 

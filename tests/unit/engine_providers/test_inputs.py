@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from offline.engine.providers.base import Call, ProviderError
-from offline.engine.providers.kubernetes import KubernetesProvider, metadata, state
-from offline.engine.providers.kubernetes.normalize import normalize, quantity
+from offline.engine.provider import Call, ProviderError
 from offline.engine.values import UNKNOWN, Secret
+from offline.providers.kubernetes import KubernetesProvider, metadata, state
+from offline.providers.kubernetes.normalize import normalize, quantity
 
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 KUBECONFIG = """

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from offline.engine.providers.base import Call, ProviderError
-from offline.engine.providers.kubernetes import KubernetesProvider
+from offline.engine.provider import Call, ProviderError
 from offline.engine.values import UNKNOWN
+from offline.providers.kubernetes import KubernetesProvider
 
 from .test_inputs import CONFIG_MAP, KUBECONFIG, config_map
 

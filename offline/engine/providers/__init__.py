@@ -1,1 +1,0 @@
-"""Resource providers that run in the engine's process, behind the interface of ``pulumirpc.ResourceProvider``."""
