@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         "rehearse-prepare": "make the database SCRATCH_DATABASE beside the real one, with its schema",
         "rehearse-judge": "compare the scratch database with before, and try the serving version on it",
         "rehearse-hold": "at SIGTERM, drop the scratch database",
+        "backup": "back the database up, and read the backup back",
+        "backups": "list the backups there are",
+        "restore": "put a backup in the database's place; what was there is kept under another name",
         "witness": "look at the database now and again at SIGTERM, and tell the difference; changes nothing",
     }
     for name, text in texts.items():
@@ -84,6 +87,23 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("witness", "rehearse-prepare", "rehearse-judge"):
             command.add_argument(
                 "--folder", type=Path, required=True, metavar="DIR", help="where the first look is kept"
+            )
+        if name in ("backup", "backups", "restore"):
+            command.add_argument(
+                "--store",
+                required=True,
+                metavar="PLACE",
+                help="folder that keeps them",
+            )
+        if name == "backup":
+            command.add_argument("--module", default="", metavar="NAME", help="whose database; told in the manifest")
+            command.add_argument("--serving", default="", metavar="VERSION", help="that serves; told likewise")
+            command.add_argument("--target", required=True, metavar="VERSION", help="that is to be migrated to")
+            command.add_argument("--keep", type=int, default=5, metavar="COUNT", help="backups to keep")
+        if name == "restore":
+            command.add_argument("--backup", default="", metavar="ID", help="default: the newest")
+            command.add_argument(
+                "--accept-differences", action="store_true", help="take it although it is not what was backed up"
             )
         if name == "rehearse-prepare":
             command.add_argument("--mode", choices=("schema", "copy"), default="schema", help="with the rows too?")
@@ -239,6 +259,29 @@ def _witness(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Word
     return witness.watch(environment, parsed.folder, _say("witness"))
 
 
+def _backup(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+    from migrator import backup, stores  # likewise
+
+    place = stores.Folder(Path(parsed.store))
+    of = {"module": parsed.module, "version": parsed.serving, "target": parsed.target}
+    return backup.take(environment, place, **of, keep=parsed.keep, log=_say("backup"))
+
+
+def _backups(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+    from migrator import backup, stores
+
+    return backup.listed(environment, stores.Folder(Path(parsed.store)), _say("backups"))
+
+
+def _restore(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+    from migrator import restore, stores
+
+    place = stores.Folder(Path(parsed.store))
+    return restore.restore(
+        environment, place, parsed.backup, differences=parsed.accept_differences, log=_say("restore")
+    )
+
+
 def _rehearse_prepare(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     from migrator import rehearsal
 
@@ -284,6 +327,9 @@ _COMMANDS = {
     "rehearse-judge": _rehearse_judge,
     "rehearse-hold": _rehearse_hold,
     "witness": _witness,
+    "backup": _backup,
+    "backups": _backups,
+    "restore": _restore,
 }
 
 

@@ -22,7 +22,7 @@ _NO = (
     "--no-security-labels",
     "--no-tablespaces",
 )
-_LOCK_WAIT = "--lock-wait-timeout=5000"  # milliseconds; a dump queues behind DDL, and others behind the dump
+LOCK_WAIT = "--lock-wait-timeout=5000"  # milliseconds; a dump queues behind DDL, and others behind the dump
 
 
 def copy(source: str, target: str, dumps: Sequence[Sequence[str]], folder: Path) -> None:
@@ -38,16 +38,16 @@ def copy(source: str, target: str, dumps: Sequence[Sequence[str]], folder: Path)
         InvalidMigration: the tools are not installed.
         DatabaseCommandFailed: one of them failed; the text is its own.
     """
-    command = [_tool("psql"), "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
+    command = [tool("psql"), "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
     with tempfile.TemporaryFile(dir=folder) as said_by_psql, tempfile.TemporaryFile(dir=folder) as said_by_dump:
         psql = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said_by_psql, env=_environment(target)
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said_by_psql, env=environment(target)
         )
         assert psql.stdin is not None
         failed = ""
         for options in dumps:
-            dump = [_tool("pg_dump"), *_NO, _LOCK_WAIT, *options]
-            done = subprocess.run(dump, stdout=psql.stdin, stderr=said_by_dump, env=_environment(source), check=False)
+            dump = [tool("pg_dump"), *_NO, LOCK_WAIT, *options]
+            done = subprocess.run(dump, stdout=psql.stdin, stderr=said_by_dump, env=environment(source), check=False)
             if done.returncode:
                 failed = "pg_dump"
                 # The transaction must not be committed half: psql ends with an error on this.
@@ -62,25 +62,26 @@ def copy(source: str, target: str, dumps: Sequence[Sequence[str]], folder: Path)
         if failed:
             file = said_by_dump if failed == "pg_dump" else said_by_psql
             file.seek(0)
-            raise _error(failed, file.read().decode(errors="replace"))
+            raise failure(failed, file.read().decode(errors="replace"))
 
 
-def _error(tool: str, said: str) -> DatabaseCommandFailed:
+def failure(program: str, said: str) -> DatabaseCommandFailed:
+    """What one of the tools said, with what to do about it."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     text = " ".join(lines[:3]) or "no reason given"
     hint = ""
     if "server version mismatch" in said:
         hint = "The server is newer than the image's pg_dump: build the migrator's image with that PostgreSQL's client."
-    elif "permission denied" in said and tool == "pg_dump":
+    elif "permission denied" in said and program == "pg_dump":
         hint = "The role must be able to read the whole schema."
     elif "extension" in said:
         hint = "The role cannot create the extension in another database: mark it trusted, or put it into template1."
     elif "canceling statement due to lock timeout" in said or "could not obtain lock" in said:
         hint = "Another session has a table locked; try again when it has ended."
-    return DatabaseCommandFailed(f"{tool}: {text}", hint=hint)
+    return DatabaseCommandFailed(f"{program}: {text}", hint=hint)
 
 
-def _tool(name: str) -> str:
+def tool(name: str) -> str:
     """The newest of the installed; Debian's wrapper in the PATH needs Perl and asks about clusters."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
     path = str(found[-1]) if found else shutil.which(name)
@@ -89,7 +90,7 @@ def _tool(name: str) -> str:
     return path
 
 
-def _environment(text: str) -> dict[str, str]:
+def environment(text: str) -> dict[str, str]:
     """The environment by which libpq finds a database; no variable of ours that could lead elsewhere is kept."""
     options = psycopg.pq.Conninfo.parse(text.encode())
     given = {o.envvar.decode(): o.val.decode() for o in options if o.envvar and o.val}

@@ -8,6 +8,8 @@
     ├── Refused                 (`rehearsal`) the version that serves would not survive the migration
     ├── Blocked                 other sessions held a lock for the whole budget; rolled back
     ├── DatabaseCommandFailed   CREATE DATABASE or DROP DATABASE was refused
+    ├── BackupUnusable          what was written as a backup cannot be read back, or is not what was written
+    ├── StoreFailed             the place where backups are kept cannot be read or written
     ├── BrokerUnavailable       the message broker does not answer
     └── BrokerCommandFailed     it refused to make a stream or a consumer
 
@@ -124,6 +126,14 @@ class Blocked(MigratorError):
 
 class DatabaseCommandFailed(MigratorError):
     """The server refused to create or drop a database."""
+
+
+class BackupUnusable(MigratorError):
+    """A backup cannot be read back, or is not what was written."""
+
+
+class StoreFailed(MigratorError):
+    """The place where backups are kept cannot be read or written."""
 
 
 class BrokerUnavailable(MigratorError):

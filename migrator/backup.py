@@ -1,0 +1,397 @@
+"""Backups of a database: `pg_dump` in its custom format, proven to be readable before it counts, and a manifest.
+
+A backup `<id>` is three objects of a store: `<id>.dump`, `<id>.schema` (the fingerprint, see `fingerprint`) and `<id>.json`
+(the manifest). The manifest is written last, so whatever was killed half way has none, and is no backup; the next run
+removes it. Dump, fingerprint and the counts of rows are of one and the same moment: they share the server's snapshot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from migrator import dump, fingerprint
+from migrator.errors import BackupUnusable, DatabaseCommandFailed, InvalidMigration, MigratorError, StoreFailed
+from migrator.job import Words
+from migrator.sessions import Log, connect, conninfo
+from migrator.settings import Settings
+from migrator.stores import Store
+
+_FORMAT = 1
+_CHUNK = 1 << 20
+_NOTHING = """
+SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f'))
+"""
+# What pg_dump takes rows of: neither system tables, nor other sessions' temporary ones, nor what an extension brings.
+_TABLES = """
+SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1, 2
+"""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup is.
+
+    Attributes:
+        id: its name.
+        module: whose database.
+        version: the version that served; empty where none did.
+        target: the version that was to be migrated to.
+        created: UTC, ISO 8601, to the second.
+        database: its name.
+        server: the server's version.
+        size: bytes of the dump.
+        sha256: of the dump.
+        entries: in the dump's table of contents.
+        schema: digest of the fingerprint.
+        rows: table -> rows.
+    """
+
+    id: str
+    module: str
+    version: str
+    target: str
+    created: str
+    database: str
+    server: str
+    size: int
+    sha256: str
+    entries: int
+    schema: str
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        return json.dumps({"format": _FORMAT, **asdict(self)}, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Manifest:
+        """Reads a manifest.
+
+        Raises:
+            ValueError: it is none.
+        """
+        value = json.loads(text)
+        if not isinstance(value, dict) or value.pop("format", None) != _FORMAT:
+            raise ValueError("not a manifest of this format")
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the single tables."""
+        told = asdict(self)
+        return {**told, "rows": sum(self.rows.values()), "tables": len(self.rows)}
+
+
+def take(
+    environment: Mapping[str, str], store: Store, *, module: str, version: str, target: str, keep: int, log: Log
+) -> Words:
+    """Backs the database of POSTGRES_URI up, proves it, and removes backups beyond those to be kept.
+
+    Args:
+        environment: holds POSTGRES_URI, and limits.
+        store: where to.
+        module: whose database.
+        version: that serves; empty where none does.
+        target: that is to be migrated to.
+        keep: how many backups to keep, this one included.
+        log: where lines for people go.
+
+    Raises:
+        MigratorError: there is no backup; earlier ones are as they were.
+    """
+    uri = environment.get("POSTGRES_URI", "")
+    if not uri:
+        raise InvalidMigration("POSTGRES_URI is not set", hint="Set it to postgresql://user:password@host/database.")
+    settings = Settings.from_environment(environment)
+    for name in leftovers(store.names()):
+        store.delete(name)
+        log(f"removed {name}, which an earlier run did not finish")
+    begun = time.monotonic()
+    with contextlib.closing(connect(uri, settings, log, name="backup")) as connection:
+        row = connection.execute(_NOTHING.encode()).fetchone()
+        if row and row[0]:
+            log("the database holds no tables: there is nothing to back up")
+            return {"outcome": "skipped", "message": "the database holds no tables: there was nothing to back up"}
+        manifest = _written(connection, conninfo(uri), store, (module, version, target), log)
+    store.begin(f"{manifest.id}.json", [manifest.to_json()])
+    store.finish(f"{manifest.id}.json")
+    log(f"backup {manifest.id}: {manifest.size} bytes, read back whole ({time.monotonic() - begun:.1f} s)")
+    removed = beyond(kept(store), manifest.id, keep)
+    for old in removed:
+        remove(store, old)
+        log(f"backup {old} removed: {keep} are kept")
+    return {"outcome": "backed up", "backup": manifest.summary(), "removed": removed}
+
+
+def _written(connection: psycopg.Connection, uri: str, store: Store, of: tuple[str, str, str], log: Log) -> Manifest:
+    """Writes dump and fingerprint, and reads the dump back."""
+    module, version, target = of
+    now = datetime.now(UTC).replace(microsecond=0)
+    parts = [now.strftime("%Y%m%dT%H%M%SZ"), *([version] if version else []), "to", target]
+    name = "-".join(parts)
+    written = Digest()
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        # Nothing is said in it while pg_dump works.
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        connection.execute("SET LOCAL row_security = off")
+        snapshot = str(_value(connection, "SELECT pg_catalog.pg_export_snapshot()"))
+        schema = fingerprint.take(connection)
+        rows = counted(connection)
+        database = str(_value(connection, "SELECT current_database()"))
+        server = str(_value(connection, "SELECT current_setting('server_version')"))
+        log(f"backing {database} up: {len(rows)} tables, {sum(rows.values())} rows")
+        store.begin(f"{name}.dump", written.over(_dumped(uri, snapshot)))
+    entries = verify(store.read(f"{name}.dump"), written.sha256, written.size, len(rows), store.read(f"{name}.dump"))
+    store.begin(f"{name}.schema", [schema.to_json().encode()])
+    for suffix in ("dump", "schema"):
+        store.finish(f"{name}.{suffix}")
+    return Manifest(
+        name, module, version, target, now.isoformat(), database, server, written.size, written.sha256, entries,
+        schema.digest, rows,
+    )  # fmt: skip
+
+
+def counted(connection: psycopg.Connection) -> dict[str, int]:
+    """The rows of every table, by its qualified name; counted, which costs less than the dump that reads them too."""
+    names = connection.execute(_TABLES.encode()).fetchall()
+    rows = {}
+    for schema, table in names:
+        name = sql.Identifier(str(schema), str(table))
+        rows[name.as_string(connection)] = int(_value(connection, sql.SQL("SELECT count(*) FROM ONLY {}").format(name)))
+    return rows
+
+
+def verify(chunks: Iterable[bytes], sha256: str, size: int, tables: int, again: Iterable[bytes]) -> int:
+    """Reads a dump as a restore would, all of it.
+
+    Args:
+        chunks: of the dump.
+        sha256: that it must have.
+        size: bytes that it must have.
+        tables: whose rows must be in it.
+        again: the same dump; of which only the table of contents is read.
+
+    Returns:
+        The number of entries in its table of contents.
+
+    Raises:
+        BackupUnusable: it cannot be read, or is another.
+    """
+    read = Digest()
+    feed(["--file=/dev/null"], {}, read.over(chunks))
+    if (read.sha256, read.size) != (sha256, size):
+        raise BackupUnusable(
+            f"what is read back is not what was written: {read.size} bytes of {size}, SHA-256 {read.sha256[:12]}… for {sha256[:12]}…",
+            hint="The storage lost or changed it. Do not rely on this store before that is understood.",
+        )
+    listed = [line for line in feed(["--list"], {}, again, partly=True).splitlines() if line and line[0] != ";"]
+    with_rows = sum(" TABLE DATA " in line for line in listed)
+    if with_rows != tables:
+        raise BackupUnusable(f"the dump has the rows of {with_rows} tables, the database has {tables}")
+    return len(listed)
+
+
+def feed(
+    options: Sequence[str], environment: Mapping[str, str], chunks: Iterable[bytes], *, partly: bool = False
+) -> str:
+    """Runs pg_restore on a dump that is handed to it piece by piece.
+
+    Args:
+        options: of it.
+        environment: of its connection, see `dump.environment`.
+        chunks: of the dump.
+        partly: it need not read all.
+
+    Returns:
+        What it wrote to its standard output.
+
+    Raises:
+        BackupUnusable: it cannot read the dump.
+        DatabaseCommandFailed: the server refused a part of it.
+    """
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(
+            [dump.tool("pg_restore"), *options], stdin=subprocess.PIPE, stdout=out, stderr=said, env=environment or None
+        )
+        assert process.stdin is not None
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                for chunk in chunks:
+                    process.stdin.write(chunk)
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            code = process.wait()
+            if code == 0 and not partly:
+                for _ in chunks:  # what is left is part of the digest
+                    pass
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        said.seek(0)
+        out.seek(0)
+        if code:
+            text = said.read().decode(errors="replace")
+            if environment and ("Command was:" in text or "connection to server" in text or "FATAL" in text):
+                raise dump.failure("pg_restore", text)
+            lines = [line for line in text.splitlines() if line.strip()]
+            raise BackupUnusable(
+                f"the dump cannot be read: {' '.join(lines[:2]) or f'pg_restore ended with {code}'}",
+                hint="It is damaged or incomplete.",
+            )
+        return out.read().decode(errors="replace")
+
+
+def kept(store: Store) -> list[Manifest]:
+    """The complete backups, newest first.
+
+    Raises:
+        StoreFailed: the store cannot be read.
+    """
+    found = []
+    for name in store.names():
+        if name.endswith(".json"):
+            with contextlib.suppress(ValueError):  # not ours
+                found.append(Manifest.from_json(b"".join(store.read(name))))
+    return sorted(found, key=lambda each: each.created, reverse=True)
+
+
+def leftovers(names: Iterable[str]) -> list[str]:
+    """What belongs to no complete backup: of a run that was killed."""
+    names = list(names)
+    complete = {name.removesuffix(".json") for name in names if name.endswith(".json")}
+    return [
+        name
+        for name in names
+        if name.endswith(".partial")
+        or (name.endswith((".dump", ".schema")) and name.rpartition(".")[0] not in complete)
+    ]
+
+
+def beyond(found: Sequence[Manifest], made: str, keep: int) -> list[str]:
+    """The backups that are no longer kept.
+
+    The one just made always is. So is the first of the upgrade it belongs to: a migration that commits step by step and is
+    tried again and again must not push out the one backup from before its first step.
+
+    Args:
+        found: newest first.
+        made: the one just made.
+        keep: how many.
+    """
+    newest = next((each for each in found if each.id == made), None)
+    first = made
+    for each in found:
+        if newest is None or (each.version, each.target) != (newest.version, newest.target):
+            break
+        first = each.id
+    return [each.id for each in found[max(keep, 1) :] if each.id not in (made, first)]
+
+
+def remove(store: Store, backup: str) -> None:
+    """Deletes a backup, its manifest first: what is left after a kill is no backup."""
+    for suffix in ("json", "schema", "dump"):
+        store.delete(f"{backup}.{suffix}")
+
+
+def find(store: Store, wanted: str) -> Manifest:
+    """One backup; the newest where none is named.
+
+    Raises:
+        StoreFailed: there is no such backup.
+    """
+    found = kept(store)
+    for each in found:
+        if wanted in ("", each.id):
+            return each
+    known = ", ".join(each.id for each in found[:5]) or "none"
+    raise StoreFailed(f"there is no backup {wanted}".rstrip(), hint=f"There are: {known}.")
+
+
+def listed(environment: Mapping[str, str], store: Store, log: Log) -> Words:
+    """The backups there are, and how large the database is now, so far as it can be asked."""
+    now: dict[str, Any] | None = None
+    try:
+        settings = Settings.from_environment(environment, connect_budget=3.0)
+        with contextlib.closing(
+            connect(environment.get("POSTGRES_URI", ""), settings, log, name="backups")
+        ) as connection:
+            connection.execute("SET statement_timeout = '5s'")
+            size, rows, name = connection.execute(
+                "SELECT pg_database_size(current_database()), (SELECT coalesce(sum(n_live_tup), 0)"
+                " FROM pg_catalog.pg_stat_user_tables), current_database()"
+            ).fetchall()[0]
+            now = {"database": str(name), "bytes": int(size), "rows": int(rows)}
+    except (MigratorError, psycopg.Error) as error:
+        log(f"the database cannot be asked: {error}")
+    return {"outcome": "listed", "backups": [each.summary() for each in kept(store)], "now": now}
+
+
+class Digest:
+    """Size and SHA-256 of what passes."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def over(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._hash.update(chunk)
+            self.size += len(chunk)
+            yield chunk
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def _dumped(uri: str, snapshot: str) -> Iterator[bytes]:
+    """The database as pg_dump writes it, of the moment of a snapshot."""
+    command = [dump.tool("pg_dump"), "--format=custom", f"--snapshot={snapshot}", dump.LOCK_WAIT]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, env=dump.environment(uri))
+        assert process.stdout is not None
+        try:
+            while chunk := process.stdout.read(_CHUNK):
+                yield chunk
+            code = process.wait()
+        finally:
+            process.stdout.close()
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if code:
+            said.seek(0)
+            raise dump.failure("pg_dump", said.read().decode(errors="replace"))
+
+
+def _value(connection: psycopg.Connection, query: str | sql.Composed) -> Any:
+    try:
+        row = connection.execute(query.encode() if isinstance(query, str) else query).fetchone()
+    except psycopg.Error as error:
+        raise DatabaseCommandFailed(
+            f"the database cannot be read: {error.diag.message_primary or error}",
+            hint=error.diag.message_hint or "",
+            sqlstate=error.sqlstate or "",
+        ) from None
+    return row[0] if row else None

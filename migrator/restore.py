@@ -1,0 +1,283 @@
+"""Puts a backup in the place of a database, and keeps what was there under another name.
+
+1. The backup is restored into a new database beside the real one, in one transaction, and its bytes are those of the manifest.
+2. That database is compared with the manifest: the same schema, and the same number of rows in every table.
+3. The two change names in one transaction of the server, while everybody is sent out of the real one.
+
+Up to the third step the real database is not touched; the third happens or it does not. So it can be killed anywhere and
+begun again: what was left of the new database is dropped first. The server makes who connects during the change wait, for it
+holds the database's lock; there is no moment in which the name belongs to nobody for longer than a commit takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from migrator import database, dump, fingerprint
+from migrator.backup import Digest, counted, feed, find
+from migrator.errors import BackupUnusable, Blocked, DatabaseCommandFailed, MigratorError
+from migrator.job import Words
+from migrator.sessions import Log, connect, conninfo, describe
+from migrator.settings import Settings
+from migrator.stores import Store
+
+_SHOWN = 20
+# PostgreSQL itself waits 5 s for sessions to leave a database that is renamed, then refuses (55006).
+_ATTEMPTS = 6
+
+
+def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differences: bool, log: Log) -> Words:
+    """Restores a backup in the place of the database of POSTGRES_DATABASE.
+
+    Args:
+        environment: holds the connection, see `database.target`.
+        store: of the backups.
+        wanted: the backup's id; empty for the newest.
+        differences: take it although it is not what the manifest says it is.
+        log: where lines for people go.
+
+    Raises:
+        BackupUnusable: it cannot be read, or restores to something else than was backed up.
+        MigratorError: it was not restored; the real database is as it was.
+    """
+    begun = time.monotonic()
+    settings = Settings.from_environment(environment)
+    real = database.target(environment)
+    manifest = find(store, wanted)
+    new = database.Target(beside(real.name, "-restoring"), real.conninfo)
+    old = beside(real.name, f"_before_restore_{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    database.drop(new, settings, log)
+    with contextlib.closing(connect(real.conninfo, settings, log, name="restore")) as connection:
+        there = _create(connection, real.name, new.name)
+    try:
+        log(f"restoring backup {manifest.id} into {new.name}")
+        _fill(store, manifest.id, (manifest.sha256, manifest.size), conninfo(real.conninfo, dbname=new.name))
+        where = conninfo(real.conninfo, dbname=new.name)
+        schema = fingerprint.Snapshot.from_json(b"".join(store.read(f"{manifest.id}.schema")))
+        with contextlib.closing(connect(where, settings, log, name="restore")) as connection:
+            found = _differences(connection, schema, manifest.rows)
+            for line in found:
+                log(line)
+            _same(manifest.id, [] if differences else found)
+            log(f"{new.name} is what was backed up: {len(manifest.rows)} tables, {sum(manifest.rows.values())} rows")
+            connection.execute("ANALYZE")
+        with contextlib.closing(connect(real.conninfo, settings, log, name="restore")) as connection:
+            seconds, ended = _swap(connection, real, new.name, old if there else "", log)
+    except BaseException:
+        with contextlib.suppress(MigratorError):
+            database.drop(new, settings, log)
+        raise
+    log(
+        f"{real.name} is the restored database since now; changing places took {seconds:.2f} s and ended {ended} sessions"
+    )
+    if there:
+        log(f"what was there is kept as {old}")
+    return {
+        "outcome": "restored",
+        "backup": manifest.summary(),
+        "database": real.name,
+        "kept": old if there else "",
+        "swap_seconds": round(seconds, 3),
+        "sessions": ended,
+        "changes": found,
+        "seconds_in_all": round(time.monotonic() - begun, 2),
+    }
+
+
+def beside(name: str, ending: str) -> str:
+    """A database's name with an ending, within PostgreSQL's 63 bytes."""
+    return name.encode()[: 63 - len(ending)].decode(errors="ignore") + ending
+
+
+def _create(connection: psycopg.Connection, real: str, new: str) -> bool:
+    """Makes a database with the real one's encoding, collation, settings and grants.
+
+    Returns:
+        Whether there is a real one.
+    """
+    row = connection.execute(
+        "SELECT to_jsonb(d), pg_encoding_to_char(d.encoding) FROM pg_catalog.pg_database d WHERE datname = %s", (real,)
+    ).fetchone()
+    name = sql.Identifier(new)
+    try:
+        if row is None:
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
+            return False
+        facts: dict[str, Any] = row[0]
+        words = [
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name),
+            sql.SQL("ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(row[1], facts["datcollate"], facts["datctype"]),
+        ]
+        locale = facts.get("datlocale") or facts.get("daticulocale")  # from 17 on, and 15 and 16
+        if facts.get("datlocprovider") == "i" and locale:
+            words.append(sql.SQL("LOCALE_PROVIDER icu ICU_LOCALE {}").format(locale))
+        connection.execute(sql.SQL(" ").join(words))
+        for setting in _settings(connection, real):
+            key, _, value = setting.partition("=")
+            # A list such as search_path's keeps its parts this way.
+            connection.execute("SELECT set_config(%s, %s, false)", (key, value))
+            connection.execute(sql.SQL("ALTER DATABASE {} SET {} FROM CURRENT").format(name, sql.SQL(key)))
+        if facts["datacl"] is not None:
+            _grant(connection, real, new)
+    except psycopg.Error as error:
+        hint = error.diag.message_hint or ""
+        if error.sqlstate == "42501":
+            hint = "The role must be able to create databases: ALTER ROLE … CREATEDB."
+        raise DatabaseCommandFailed(
+            f"cannot create database {new}: {error.diag.message_primary or error}",
+            hint=hint,
+            sqlstate=error.sqlstate or "",
+        ) from None
+    return True
+
+
+def _settings(connection: psycopg.Connection, real: str) -> list[str]:
+    rows = connection.execute(
+        "SELECT unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_database d"
+        " ON d.oid = s.setdatabase WHERE d.datname = %s AND s.setrole = 0",
+        (real,),
+    )
+    return [str(each) for (each,) in rows.fetchall()]
+
+
+def _grant(connection: psycopg.Connection, real: str, new: str) -> None:
+    name = sql.Identifier(new)
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    rows = connection.execute(
+        "SELECT a.privilege_type, a.is_grantable, coalesce(r.rolname, '') FROM pg_catalog.pg_database d,"
+        " aclexplode(d.datacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee"
+        " WHERE d.datname = %s AND a.grantee <> d.datdba",
+        (real,),
+    ).fetchall()
+    for privilege, grantable, role in rows:
+        statement = sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
+            sql.SQL(privilege),
+            name,
+            sql.Identifier(role) if role else sql.SQL("PUBLIC"),
+            sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+        )
+        connection.execute(statement)
+
+
+def _fill(store: Store, backup: str, expected: tuple[str, int], where: str) -> None:
+    """Restores a dump; its bytes are checked as they pass, and the database is a new one still."""
+    read = Digest()
+    # A name that libpq would take for a connection string is not one here.
+    name = make_conninfo(dbname=str(conninfo_to_dict(where)["dbname"]))
+    options = [f"--dbname={name}", "--exit-on-error", "--single-transaction"]
+    feed(options, dump.environment(where), read.over(store.read(f"{backup}.dump")))
+    if (read.sha256, read.size) != expected:
+        raise BackupUnusable(
+            f"backup {backup} is damaged: {read.size} bytes with SHA-256 {read.sha256[:12]}…, "
+            f"the manifest says {expected[1]} with {expected[0][:12]}…",
+            hint="Take another backup: `backups` lists them.",
+        )
+
+
+def _differences(connection: psycopg.Connection, schema: fingerprint.Snapshot, rows: Mapping[str, int]) -> list[str]:
+    """What of the restored database is not as it was backed up."""
+    now = counted(connection)
+    lines = [
+        f"{table}: {now.get(table, 0)} rows, the backup has {rows.get(table, 0)}"
+        for table in sorted({*rows, *now})
+        if now.get(table) != rows.get(table)
+    ]
+    restored = fingerprint.take(connection)
+    if restored.postgres == schema.postgres:  # else the catalogue prints definitions differently
+        lines += [each.text for each in fingerprint.difference(schema, restored)]
+    return lines
+
+
+def _same(backup: str, found: list[str]) -> None:
+    if not found:
+        return
+    error = BackupUnusable(
+        f"backup {backup} does not restore to what was backed up: {'; '.join(found[:3])}",
+        hint="Roles or extensions may have gone since. Where the differences do no harm, accept them.",
+    )
+    error.more = {"changes": found[:_SHOWN]}
+    raise error
+
+
+def _swap(connection: psycopg.Connection, real: database.Target, new: str, old: str, log: Log) -> tuple[float, int]:
+    """Lets two databases change names.
+
+    Returns:
+        Seconds in which nobody could connect, and how many sessions were ended.
+    """
+    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+    for attempt in range(1, _ATTEMPTS + 1):
+        begun = time.monotonic()
+        try:
+            with _sent_out(real) as ended, connection.transaction():
+                # The first takes the lock by which who connects now waits, until all who are in it have gone.
+                if old:
+                    connection.execute(rename.format(sql.Identifier(real.name), sql.Identifier(old)))
+                connection.execute(rename.format(sql.Identifier(new), sql.Identifier(real.name)))
+            return time.monotonic() - begun, len(ended)
+        except psycopg.errors.ObjectInUse as error:
+            log(f"{real.name} is still used: {error.diag.message_detail or error.diag.message_primary}")
+            if attempt == _ATTEMPTS:
+                raise _held(connection, real, error) from None
+        except psycopg.Error as error:
+            raise DatabaseCommandFailed(
+                f"the databases could not change names: {error.diag.message_primary or error}",
+                hint=error.diag.message_hint or "The role must own both and be able to create databases.",
+                sqlstate=error.sqlstate or "",
+            ) from None
+    raise AssertionError("unreachable")
+
+
+def _held(connection: psycopg.Connection, real: database.Target, error: psycopg.Error) -> Blocked:
+    pids = [
+        int(pid)
+        for (pid,) in connection.execute(
+            "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname = %s", (real.name,)
+        ).fetchall()
+    ]
+    return Blocked(
+        f"others are in {real.name} and could not be sent out: {error.diag.message_detail or error.diag.message_primary}",
+        hint="End their sessions, or their prepared transactions (pg_prepared_xacts).",
+        sqlstate=error.sqlstate or "",
+        blockers=describe(connection, pids),
+    )
+
+
+@contextlib.contextmanager
+def _sent_out(real: database.Target) -> Iterator[set[int]]:
+    """Ends, again and again, the sessions in the real database."""
+    ended: set[int] = set()
+    stop = threading.Event()
+    connection = psycopg.connect(real.conninfo, autocommit=True, application_name="restore")
+
+    def send() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(psycopg.Error):
+                # One by one: a session of a role that may not be ended must not protect the others.
+                rows = connection.execute(
+                    "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+                    (real.name,),
+                ).fetchall()
+                for (pid,) in rows:
+                    with contextlib.suppress(psycopg.Error):
+                        connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+                        ended.add(int(pid))
+            stop.wait(0.05)
+
+    thread = threading.Thread(target=send, name="send-out", daemon=True)
+    thread.start()
+    try:
+        yield ended
+    finally:
+        stop.set()
+        thread.join()
+        connection.close()

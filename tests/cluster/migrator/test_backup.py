@@ -1,0 +1,372 @@
+"""A backup is one once it has been read back whole; a restore puts exactly that in the database's place, or changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from migrator import backup, database, dump, fingerprint, restore
+from migrator.backup import Manifest
+from migrator.database import Target
+from migrator.errors import BackupUnusable, MigratorError, StoreFailed
+from migrator.stores import Folder
+from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database
+
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
+
+EVERYTHING = (Path(__file__).parent / "everything.sql").read_text()
+BOOKS = """
+CREATE TABLE accounts (id int PRIMARY KEY, name text NOT NULL, cents bigint NOT NULL);
+INSERT INTO accounts SELECT n, md5(n::text), n * 7 FROM generate_series(1, 5000) n;
+CREATE TABLE "odd ""name" (x int);
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "backups"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def books(base: Database, server: str) -> Iterator[Database]:
+    base.execute(BOOKS)
+    yield base
+    for name in beside(base, server):
+        database.drop(Target(name, server), QUIET, print)
+
+
+def beside(base: Database, server: str) -> list[str]:
+    """The databases that are named after one."""
+    with psycopg.connect(server) as connection:
+        rows = connection.execute(
+            "SELECT datname FROM pg_database WHERE starts_with(datname, %s) AND datname <> %s", (base.name, base.name)
+        )
+        return [str(name) for (name,) in rows.fetchall()]
+
+
+def environment(base: Database) -> dict[str, str]:
+    return {"POSTGRES_URI": base.uri, "POSTGRES_DATABASE": base.name, "MIGRATE_CONNECT_BUDGET": "5"}
+
+
+def take(base: Database, folder: Path, target: str = "1.1.0", version: str = "1.0.0", keep: int = 3) -> dict[str, Any]:
+    words = backup.take(
+        environment(base), Folder(folder), module="ledger", version=version, target=target, keep=keep, log=print
+    )
+    return dict(words)
+
+
+def back(base: Database, folder: Path, wanted: str = "", *, differences: bool = False) -> dict[str, Any]:
+    return dict(restore.restore(environment(base), Folder(folder), wanted, differences=differences, log=print))
+
+
+def schema(uri: str) -> fingerprint.Snapshot:
+    with psycopg.connect(uri, autocommit=True) as connection:
+        return fingerprint.take(connection)
+
+
+def command(base: Database, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "migrator", *arguments]
+
+
+def test_a_backup_is_a_dump_its_fingerprint_and_a_manifest(books: Database, folder: Path) -> None:
+    said = take(books, folder)["backup"]
+    assert sorted(path.name.rpartition(".")[2] for path in folder.iterdir()) == ["dump", "json", "schema"]
+    manifest = Manifest.from_json((folder / f"{said['id']}.json").read_bytes())
+    assert (manifest.module, manifest.version, manifest.target) == ("ledger", "1.0.0", "1.1.0")
+    assert manifest.rows == {'"public"."accounts"': 5000, '"public"."odd ""name"': 0}
+    assert manifest.size == (folder / f"{manifest.id}.dump").stat().st_size
+    assert manifest.schema == schema(books.uri).digest
+    assert manifest.database == books.name
+    assert said["rows"] == 5000, "the last words have the sum, as they are kept short"
+
+
+def test_a_database_without_tables_is_not_backed_up_and_that_is_said(base: Database, folder: Path) -> None:
+    words = take(base, folder)
+    assert words["outcome"] == "skipped"
+    assert "no tables" in words["message"]
+    assert list(folder.iterdir()) == []
+
+
+def test_what_was_backed_up_comes_back_and_what_was_there_is_kept(books: Database, folder: Path, server: str) -> None:
+    before = schema(books.uri)
+    take(books, folder)
+    books.execute(
+        "DELETE FROM accounts WHERE id > 10; ALTER TABLE accounts ADD COLUMN later int; CREATE TABLE more (x int)"
+    )
+    words = back(books, folder)
+    assert schema(books.uri) == before
+    assert books.value("SELECT count(*) FROM accounts") == 5000
+    assert books.value("SELECT sum(cents) FROM accounts") == sum(n * 7 for n in range(1, 5001))
+    assert beside(books, server) == [words["kept"]]
+    kept = make_conninfo(server, dbname=words["kept"])
+    with psycopg.connect(kept) as connection:
+        assert connection.execute("SELECT count(*), count(later) FROM accounts").fetchone() == (10, 0)
+
+
+def test_every_kind_of_object_comes_back(base: Database, folder: Path, server: str) -> None:
+    base.execute(EVERYTHING)
+    base.execute(f'ALTER DATABASE "{base.name}" SET search_path = books, "$user", public')
+    base.execute(
+        f'REVOKE TEMPORARY ON DATABASE "{base.name}" FROM PUBLIC; GRANT CREATE ON DATABASE "{base.name}" TO pg_monitor'
+    )
+    before = schema(base.uri)
+    take(base, folder)
+    words = back(base, folder)
+    try:
+        assert schema(base.uri) == before
+        assert words["changes"] == []
+    finally:
+        database.drop(Target(words["kept"], server), QUIET, print)
+
+
+def test_a_database_that_is_gone_comes_back(books: Database, folder: Path, server: str) -> None:
+    take(books, folder)
+    database.drop(Target(books.name, server), QUIET, print)
+    words = back(books, folder)
+    assert words["kept"] == ""
+    assert books.value("SELECT count(*) FROM accounts") == 5000
+
+
+def test_sessions_in_the_database_are_sent_out_and_come_into_the_restored_one(books: Database, folder: Path) -> None:
+    take(books, folder)
+    books.execute("DELETE FROM accounts")
+    stop = threading.Event()
+    errors: list[str] = []
+    seen: list[int] = []
+
+    def client() -> None:
+        while not stop.is_set():
+            try:
+                with psycopg.connect(books.uri, autocommit=True) as connection:
+                    while not stop.is_set():
+                        row = connection.execute("SELECT count(*) FROM accounts").fetchone()
+                        seen.append(row[0] if row else -1)
+                        time.sleep(0.01)
+            except psycopg.Error as error:
+                errors.append(str(error))
+
+    threads = [threading.Thread(target=client) for _ in range(4)]
+    with psycopg.connect(books.uri) as idle:
+        idle.execute("SELECT 1")  # in a transaction, and nobody in front of it
+        for thread in threads:
+            thread.start()
+        words = back(books, folder)
+        at_end = len(seen)
+        while len(seen) < at_end + 8:
+            time.sleep(0.01)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        with pytest.raises(psycopg.OperationalError):
+            idle.execute("SELECT 1")
+    assert words["sessions"] >= 5
+    assert set(seen) == {0, 5000}
+    assert seen[-1] == 5000
+    assert all("terminating connection" in e or "does not exist" in e or "server closed" in e for e in errors), set(
+        errors
+    )
+
+
+@pytest.mark.parametrize("how", ["truncated", "one byte changed", "gone"])
+def test_a_damaged_backup_is_refused_and_the_database_is_as_it_was(
+    books: Database, folder: Path, server: str, how: str
+) -> None:
+    made = take(books, folder)["backup"]["id"]
+    books.execute("DELETE FROM accounts WHERE id > 10")
+    path = folder / f"{made}.dump"
+    whole = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif how == "one byte changed":
+        middle = len(whole) // 2
+        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    else:
+        path.unlink()
+    with pytest.raises((BackupUnusable, StoreFailed)):
+        back(books, folder)
+    assert books.value("SELECT count(*) FROM accounts") == 10
+    assert beside(books, server) == []
+
+
+def test_rows_that_are_not_those_of_the_manifest_are_refused_unless_accepted(
+    books: Database, folder: Path, server: str
+) -> None:
+    made = take(books, folder)["backup"]["id"]
+    path = folder / f"{made}.json"
+    manifest = json.loads(path.read_text())
+    manifest["rows"]['"public"."accounts"'] = 5001
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(BackupUnusable, match="5000 rows, the backup has 5001"):
+        back(books, folder)
+    assert beside(books, server) == []
+    words = back(books, folder, differences=True)
+    assert words["changes"] == ['"public"."accounts": 5000 rows, the backup has 5001']
+
+
+def test_a_dump_that_was_cut_off_while_it_was_written_is_no_backup(
+    books: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = take(books, folder)["backup"]["id"]
+
+    class Losing(Folder):
+        """A volume that says it has written what it has not."""
+
+        def begin(self, name: str, chunks: Any) -> None:
+            super().begin(name, chunks)
+            if name.endswith(".dump"):
+                path = folder / f"{name}.partial"
+                path.write_bytes(path.read_bytes()[:-200])
+
+    with pytest.raises(BackupUnusable):
+        backup.take(
+            environment(books), Losing(folder), module="ledger", version="1.1.0", target="1.2.0", keep=1, log=print
+        )
+    assert [each.id for each in backup.kept(Folder(folder))] == [first], "the one before is not removed for it"
+    monkeypatch.setattr(backup, "datetime", Later)
+    second = take(books, folder, "1.2.0", "1.1.0", keep=1)
+    assert [each.id for each in backup.kept(Folder(folder))] == [second["backup"]["id"]]
+    assert len(list(folder.iterdir())) == 3, "what the failed one left is gone"
+
+
+class Later(datetime):
+    """A clock that goes on by a minute each time it is asked."""
+
+    asked = 0
+
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        cls.asked += 1
+        return datetime.fromtimestamp(1_900_000_000 + 60 * cls.asked, tz)
+
+
+def test_so_many_are_kept_but_never_without_the_first_of_an_upgrade_that_is_tried_again(
+    books: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "datetime", Later)
+    for target in ("1.1.0", "1.2.0", "1.3.0"):
+        take(books, folder, target, "1.0.0", keep=2)
+    assert [each.target for each in backup.kept(Folder(folder))] == ["1.3.0", "1.2.0"]
+    first = backup.kept(Folder(folder))[0].id
+    for _ in range(4):
+        take(books, folder, "1.3.0", "1.0.0", keep=2)
+    left = backup.kept(Folder(folder))
+    assert len(left) == 3
+    assert left[-1].id == first, "it is from before the upgrade was tried at all"
+    words = take(books, folder, "1.4.0", "1.3.0", keep=2)
+    assert first in words["removed"]
+    assert len(list(folder.iterdir())) == 6
+
+
+def test_killed_in_the_middle_it_leaves_no_backup_and_the_next_run_cleans_up(books: Database, folder: Path) -> None:
+    # Wide rows that do not compress, so that there is a middle to be killed in.
+    books.execute(
+        "CREATE TABLE wide AS SELECT n, (SELECT string_agg(md5(random()::text || n || i), '') FROM generate_series(1, 300) i) t"
+        " FROM generate_series(1, 3000) n"
+    )
+    process = subprocess.Popen(
+        command(books, "backup", "--store", str(folder), "--target", "1.1.0"),
+        cwd=REPOSITORY, env={**os.environ, **environment(books)}, start_new_session=True,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not any(path.stat().st_size for path in folder.glob("*.dump.partial")):
+        assert time.monotonic() < end
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    left = [path.name for path in folder.iterdir()]
+    assert backup.kept(Folder(folder)) == []
+    assert all(name.endswith(".partial") for name in left), left
+    take(books, folder)
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_its_password_is_in_no_command_line_and_in_no_log(books: Database, folder: Path) -> None:
+    password = str(conninfo_to_dict(books.uri).get("password") or "")
+    seen: set[str] = set()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    line = path.read_bytes().decode(errors="replace")
+                    if "pg_dump" in line or "pg_restore" in line:
+                        seen.add(line)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for words in (["backup", "--target", "1.1.0"], ["backups", "--json"], ["restore"]):
+            done = subprocess.run(
+                command(books, *words, "--store", str(folder)), cwd=REPOSITORY, env={**os.environ, **environment(books)},
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            assert password
+            assert password not in done.stdout + done.stderr
+            if words[0] == "backups":
+                told = json.loads(done.stdout)
+                assert (told["now"]["database"], len(told["backups"])) == (books.name, 1)
+    finally:
+        stop.set()
+        thread.join()
+    assert seen, "the tools were at work"
+    assert not any(password in line for line in seen)
+
+
+def test_killed_in_the_middle_of_a_restore_the_database_is_as_it_was_and_it_can_be_run_again(
+    books: Database, folder: Path, server: str
+) -> None:
+    take(books, folder)
+    books.execute("DELETE FROM accounts WHERE id > 10")
+    process = subprocess.Popen(
+        command(books, "restore", "--store", str(folder)), cwd=REPOSITORY, env={**os.environ, **environment(books)},
+        start_new_session=True,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while beside(books, server) != [f"{books.name}-restoring"]:
+        assert time.monotonic() < end
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert books.value("SELECT count(*) FROM accounts") == 10
+    words = back(books, folder)
+    assert books.value("SELECT count(*) FROM accounts") == 5000
+    assert beside(books, server) == [words["kept"]]
+
+
+def test_a_database_that_cannot_be_dumped_is_no_backup(
+    books: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dump, "LOCK_WAIT", "--lock-wait-timeout=200")
+    # Counting the rows waits too, so the lock comes between: on a view's table pg_dump alone asks for.
+    books.execute("CREATE VIEW shown AS SELECT 1 AS one")
+    with psycopg.connect(books.uri) as connection:
+        connection.execute("LOCK TABLE shown IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(MigratorError):
+            take(books, folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_names_stay_within_what_postgresql_allows() -> None:
+    name = restore.beside("a" * 63, "_before_restore_20260101T000000")
+    assert len(name) == 63
+    assert name.endswith("_before_restore_20260101T000000")
+    made: Callable[[str], str] = lambda text: restore.beside(text, "-restoring")  # noqa: E731
+    assert len(made("ä" * 40).encode()) <= 63
