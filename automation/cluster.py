@@ -18,7 +18,7 @@ from components import kubeconfig
 from components.cluster import prepare_types
 
 from .errors import ClusterUnreachable
-from .pods import JOB, MODULE, NAME, OWNER, VERSION, PodFacts, observe
+from .pods import APART, JOB, MODULE, NAME, OWNER, VERSION, PodFacts, observe
 from .verdict import JobState, Serving, Snapshot
 
 _JOB_VERSION = "rollout.formance.com/version"
@@ -109,7 +109,7 @@ class Cluster:
         states = []
         for job in found:
             labels = job.metadata.labels or {}
-            if labels.get(JOB) == "rehearse":
+            if labels.get(JOB) in APART:
                 continue  # it comes and goes, and nothing waits for it
             ended = {c.type for c in (job.status and job.status.conditions) or [] if c.status == "True"}
             state = "succeeded" if "Complete" in ended else "failed" if "Failed" in ended else "active"

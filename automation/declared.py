@@ -15,6 +15,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
 from components import Owner, Stack
+from components.backing_up import Backups
 from components.cluster import LiveCluster, RunningJob, Size
 from components.rehearsal_cluster import LiveRehearsals
 from components.rehearsing import Rehearsals
@@ -86,8 +87,9 @@ def declared(settings: StackSettings) -> Program:
 
     async def main() -> None:
         mocks.set_mocks(monitor.mocks, project=owner.project, stack=owner.stack, preview=True, monitor=monitor)
-        rehearsals = Rehearsals(LiveRehearsals(LiveCluster(settings.namespace_name, None, owner)), "", owner)
-        await run_pulumi_func(lambda: (Stack(settings, _NoCluster(), owner, rehearsals), None)[1])
+        live = LiveRehearsals(LiveCluster(settings.namespace_name, None, owner))
+        before = Rehearsals(live, "", owner), Backups(live, "", owner)
+        await run_pulumi_func(lambda: (Stack(settings, _NoCluster(), owner, *before), None)[1])
 
     asyncio.run(main())
     return Program(tuple(_resource(urn, r) for urn, r in monitor.requests))

@@ -17,6 +17,9 @@ OWNER = "rollout.formance.com/owner"
 NAME = "app.kubernetes.io/name"
 VERSION = "app.kubernetes.io/version"
 
+# Jobs that come and go beside the update; who runs them tells of them.
+APART = frozenset({"rehearse", "backup", "backups", "restore"})
+
 # Seconds a state may last before it counts as final. A registry that hiccups answers the second pull; a Secret made in the
 # same second is seen by the kubelet's next try; a name that cannot be one never heals.
 _PATIENCE = {

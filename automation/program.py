@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from .redact import Redactor, secret_values
 
 if TYPE_CHECKING:
-    from components.rehearsing import Listener, Rehearsals
+    from components.program import Listener
+    from components.rehearsing import Rehearsals
     from settings import StackSettings
 
 _MODULES = "rollout:modules"
@@ -98,7 +99,7 @@ class InlineProgram:
         root: folder of Pulumi.yaml.
         overlay: laid over the configuration.
         redactor: learns the stack's secrets before anything is shown.
-        listener: told what rehearsals do.
+        listener: told what rehearsals and backups do.
 
     Attributes:
         settings: of the stack, once the program has begun and they are valid.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import locks
+from . import backup, locks
 from .engine import Engine, choose
 from .errors import AlreadyRunning, AutomationError, ClusterUnreachable, UsageError
 from .interrupt import Interrupt
@@ -38,6 +38,7 @@ from .verdict import (
 if TYPE_CHECKING:
     from pulumi.automation.events import EngineEvent
 
+    from components.backing_up import BackedUp
     from components.rehearsing import Rehearsed
 
     from .cluster import Cluster
@@ -133,6 +134,7 @@ class Rollout:
         )
         self._notices: list[str] = []
         self._rehearsals: dict[str, Rehearsal] = {}
+        self._backups: dict[str, backup.BackupReport] = {}
 
     # --- the four ways in ---------------------------------------------------------------------------------------------
 
@@ -268,6 +270,18 @@ class Rollout:
         else:
             worst = next((f"{f.what}: {f.why}" for f in found.findings if f.level == "breaks"), found.message)
             self._narrator.say(f"rehearsal: {worst}", result.module, "cause")
+
+    # --- what backups do (components.backing_up.Listener) -------------------------------------------------------------
+
+    def backing_up(self, module: str, text: str) -> None:
+        self._narrator.say(text, module)
+
+    def backed_up(self, result: BackedUp) -> None:
+        found = self._backups[result.module] = backup.report(result, self._clean)
+        if found.ok:
+            self._narrator.say(f"backup {found.text}", result.module)
+        else:
+            self._narrator.say(f"backup failed: {found.message}", result.module, "cause")
 
     def _changed_versions(self) -> dict[str, str]:
         written = self._written or {}
@@ -410,6 +424,7 @@ class Rollout:
             seconds=self._seconds(),
             notices=self._notices,
             rehearsals=self._rehearsals,
+            backups=self._backups,
         )
         return replace(
             verdict,

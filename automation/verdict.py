@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from .backup import BackupReport
 from .database import Database
 from .last_words import LastWords
 from .rehearsal import Rehearsal
@@ -167,6 +168,7 @@ class ModuleVerdict:
         pods: of the version that did not become healthy.
         serving: what gets traffic now; None where it was not asked.
         rehearsal: of its migration, None where there was none.
+        backup: from before it, None where there was none.
     """
 
     name: str
@@ -178,6 +180,7 @@ class ModuleVerdict:
     pods: tuple[PodReport, ...] = ()
     serving: Serving | None = None
     rehearsal: Rehearsal | None = None
+    backup: BackupReport | None = None
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,7 @@ def _module_json(module: ModuleVerdict) -> dict[str, Any]:
         "job": job,
         "database": asdict(module.job.database) if module.job and module.job.database else None,
         "rehearsal": module.rehearsal.as_json() if module.rehearsal else None,
+        "backup": module.backup.as_json() if module.backup else None,
         "pods": [asdict(p) for p in module.pods],
         "serving": asdict(module.serving) if module.serving else None,
     }
@@ -266,6 +270,7 @@ def judge(
     seconds: float = 0.0,
     notices: Sequence[str] = (),
     rehearsals: Mapping[str, Rehearsal] | None = None,
+    backups: Mapping[str, BackupReport] | None = None,
 ) -> Verdict:
     """The verdict on an update that was begun.
 
@@ -281,11 +286,12 @@ def judge(
         seconds: from the command's start.
         notices: to pass on.
         rehearsals: by module, of those that ended.
+        backups: likewise.
     """
     watched = watched or Watched()
-    rehearsed = rehearsals or {}
+    rehearsed, backed_up = rehearsals or {}, backups or {}
     modules = tuple(
-        _judge_module(name, version, run, before, after, watched, interrupted, rehearsed.get(name))
+        _judge_module(name, version, run, before, after, watched, interrupted, rehearsed.get(name), backed_up.get(name))
         for name, version in wanted.items()
     )
     failure = run.failure
@@ -361,6 +367,7 @@ def _judge_module(
     watched: Watched,
     interrupted: bool,
     rehearsal: Rehearsal | None,
+    backup: BackupReport | None,
 ) -> ModuleVerdict:
     served = before.serving.get(name)
     verdict = ModuleVerdict(
@@ -370,9 +377,12 @@ def _judge_module(
         Outcome.UNCHANGED,
         serving=after.serving.get(name, Serving(None, 0, 0)) if after else None,
         rehearsal=rehearsal,
+        backup=backup,
     )
     if rehearsal and not rehearsal.passed:
         return halted_by(rehearsal, verdict)
+    if backup and not backup.ok:
+        return _not_backed_up(backup, verdict)
     steps = [s for s in run.of(name) if s.is_workload]
     failed = [s for s in steps if s.phase == "failed"]
     changed = [s for s in steps if s.changes]
@@ -420,6 +430,15 @@ def halted_by(rehearsal: Rehearsal, verdict: ModuleVerdict) -> ModuleVerdict:
     words = rehearsal.words or LastWords(rehearsal.message)
     job = JobReport(rehearsal.job, "rehearse", rehearsal.logs, words, failed=True, database=untouched)
     return replace(verdict, outcome=Outcome.MIGRATION_FAILED, job=job, rehearsal=rehearsal)
+
+
+def _not_backed_up(backup: BackupReport, verdict: ModuleVerdict) -> ModuleVerdict:
+    """The verdict on a module whose migration was not begun, because there is no backup: as if it had failed."""
+    untouched = Database(True, message="the migration was not begun")
+    job = JobReport(
+        backup.job, "backup", backup.logs, backup.words or LastWords(backup.message), failed=True, database=untouched
+    )
+    return replace(verdict, outcome=Outcome.MIGRATION_FAILED, job=job)
 
 
 def _open_steps(changed: Iterable[Step]) -> set[str]:

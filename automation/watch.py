@@ -15,7 +15,7 @@ from typing import Protocol
 
 from . import database
 from .last_words import LastWords, parse
-from .pods import PodFacts
+from .pods import APART, PodFacts
 from .verdict import JobReport, PodReport, Watched
 
 _TAIL_LINES = 50
@@ -153,7 +153,7 @@ class Watch:
 
     def see(self, facts: PodFacts, gone: bool) -> None:
         """Takes notice of a pod's state."""
-        if facts.kind == "rehearse":
+        if facts.kind in APART:
             return  # it is no part of the update; who runs it tells of it
         with self._lock:
             if facts.name in self._ignored:

@@ -41,6 +41,8 @@ def _lines(verdict: Verdict) -> Iterator[str]:
             yield _quiet(module)
             if module.rehearsal:
                 yield from _rehearsed(module.rehearsal)
+            if module.backup:
+                yield f"  backup {module.backup.text}"
             if module.job and module.job.database:
                 yield from _changes(module.job.database, "  database: ")
     for notice in verdict.notices:
@@ -51,9 +53,11 @@ def _lines(verdict: Verdict) -> Iterator[str]:
 
 def _migration_failed(module: ModuleVerdict) -> Iterator[str]:
     job = module.job or JobReport("unknown")
-    what = {"database": "its database could not be made", "rehearse": "migration failed in its rehearsal"}.get(
-        job.kind, "migration failed"
-    )
+    what = {
+        "database": "its database could not be made",
+        "rehearse": "migration failed in its rehearsal",
+        "backup": "its database could not be backed up, so it was not migrated",
+    }.get(job.kind, "migration failed")
     yield f"{module.name} {module.version}: {what} (Job {job.name})"
     words = job.words
     if job.state:
@@ -74,6 +78,8 @@ def _migration_failed(module: ModuleVerdict) -> Iterator[str]:
     yield from _indented(_still_serving(module))
     if job.database:
         yield from _left_behind(job.database)
+    if module.backup and module.backup.ok:
+        yield f"  backup from before it: {module.backup.text}"
 
 
 def _left_behind(database: Database) -> Iterator[str]:

@@ -105,6 +105,7 @@ def prepare_types() -> None:
         core_v1.Event,
         core_v1.Namespace,
         core_v1.ConfigMap,
+        core_v1.PersistentVolumeClaim,
         core_v1.Secret,
         core_v1.ServiceAccount,
         apps_v1.Deployment,
@@ -263,6 +264,7 @@ class LiveCluster:
             "NetworkPolicy": networking_v1.NetworkPolicy,
             "PodDisruptionBudget": policy_v1.PodDisruptionBudget,
             "Secret": core_v1.Secret,
+            "PersistentVolumeClaim": core_v1.PersistentVolumeClaim,
             "Service": core_v1.Service,
             "ServiceAccount": core_v1.ServiceAccount,
         }

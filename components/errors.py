@@ -4,7 +4,8 @@ ProgramError
 ├── ClusterUnreachable   the Kubernetes API does not answer
 ├── Downgrade            an older version than the one that serves was asked for
 ├── ForeignObject        an object of the wanted name exists and is not this stack's
-├── RehearsalLeft        an earlier rehearsal's pod does not go away
+├── BackupFailed         the database could not be backed up before its migration
+├── JobsLeft             an earlier rehearsal's or backup's pod does not go away
 ├── RehearsalFailed      a migration, tried on a scratch database, must not run on the real one
 ├── StillServing         a Deployment that its Service selects was about to be deleted
 ├── TooFew               an autoscaled version did not get as many pods as the one that serves
@@ -112,12 +113,23 @@ class RehearsalFailed(ProgramError):
         )
 
 
-class RehearsalLeft(ProgramError):
-    """What is left of an earlier rehearsal does not go away, and would get in the way of the next one's database."""
+class BackupFailed(ProgramError):
+    """There is no backup, so the migration must not run."""
 
-    def __init__(self, module: str, objects: Sequence[str], seconds: float) -> None:
+    def __init__(self, module: str, version: str, job: str, words: str) -> None:
         super().__init__(
-            f"module {module}: what is left of its last rehearsal ({', '.join(objects)}) is still being deleted after {seconds:.0f} s; "
+            f"module {module}: {version} is not migrated to: its database could not be backed up (Job {job}), and was not touched. "
+            f"{_told(words)}. rollout:modules.{module}.backup: off migrates without a backup"
+        )
+
+
+class JobsLeft(ProgramError):
+    """What is left of an earlier rehearsal or backup does not go away, and would get in the way of the next one."""
+
+    def __init__(self, module: str, kind: str, objects: Sequence[str], seconds: float) -> None:
+        what = {"rehearse": "rehearsal"}.get(kind, kind)
+        super().__init__(
+            f"module {module}: what is left of its last {what} ({', '.join(objects)}) is still being deleted after {seconds:.0f} s; "
             "see why with: kubectl describe pod"
         )
 

@@ -9,6 +9,7 @@ import pulumi
 
 from settings import ModuleSettings, Version
 
+from .backup import ANNOTATION, Backup
 from .database import Database
 from .job import gate_job
 from .names import job_labels
@@ -31,6 +32,7 @@ class Migration(pulumi.ComponentResource):
         database: to migrate.
         witness: that compares the database before and after, see `gate_job`.
         rehearsal: of it, before it is begun.
+        backup: of the database, likewise; None for none.
         scope: where to declare it.
         depends_on: what the Job waits for besides the database.
     """
@@ -45,6 +47,7 @@ class Migration(pulumi.ComponentResource):
         database: Database,
         witness: Mapping[str, Any],
         rehearsal: Trial | None,
+        backup: Backup | None,
         scope: Scope,
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> None:
@@ -59,8 +62,14 @@ class Migration(pulumi.ComponentResource):
             run_as_user=settings.run_as_user,
             service_account=module,
             scope=scope,
-            annotations=settings.migration.annotations,
-            opts=scope.job(self, depends_on=[*database.ready, *depends_on], before=scope.rehearsals.hooks(rehearsal)),
+            # For policies; as annotations of the pod change no Job, neither does switching backups on.
+            annotations={**settings.migration.annotations, **({ANNOTATION: settings.backup} if backup else {})},
+            opts=scope.job(
+                self,
+                depends_on=[*database.ready, *depends_on],
+                # Nothing is backed up for a migration that is refused.
+                before=[*scope.rehearsals.hooks(rehearsal), *scope.backups.hooks(backup)],
+            ),
             witness=witness,
         )
         self.register_outputs({})

@@ -9,6 +9,7 @@ import pulumi_kubernetes as k8s
 
 from settings import Plan, Role, StackSettings
 
+from .backup import Backup
 from .configuration import Configuration, references
 from .database import Database
 from .migration import Migration, migration_container
@@ -104,6 +105,11 @@ class Module(pulumi.ComponentResource):
             if creator
             else None
         )
+        backup = (
+            Backup(name, version, module, self._configuration.entries(plan.database), settings.migrator_image)
+            if module.backup != "off"
+            else None
+        )
         migration = Migration(
             name,
             version,
@@ -113,6 +119,7 @@ class Module(pulumi.ComponentResource):
             database,
             witness(settings.migrator_image, self._configuration.entries(plan.database)) if seen else {},
             trial,
+            backup,
             self._scope.under(self, [self._account, *credentials]),
             earlier,
         )

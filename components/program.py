@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import pulumi
 from pulumi.runtime import config as runtime_config
 
 import settings
 
+from .backing_up import Backups
+from .backing_up import Listener as BackupListener
 from .cluster import LiveCluster
 from .errors import Frozen, ProgramError
 from .names import Owner
 from .rehearsal_cluster import LiveRehearsals
-from .rehearsing import Listener, Rehearsals
+from .rehearsing import Listener as RehearsalListener
+from .rehearsing import Rehearsals
 from .stack import Stack
+
+
+class Listener(RehearsalListener, BackupListener, Protocol):
+    """Told what goes on beside the engine."""
 
 
 def program(root: Path | None = None, listener: Listener | None = None) -> Rehearsals:
@@ -22,7 +30,7 @@ def program(root: Path | None = None, listener: Listener | None = None) -> Rehea
 
     Args:
         root: folder of ``Pulumi.yaml``; default: where the engine says it is.
-        listener: told what rehearsals do.
+        listener: told what rehearsals and backups do.
 
     Returns:
         The rehearsals that come before the migrations.
@@ -41,8 +49,10 @@ def program(root: Path | None = None, listener: Listener | None = None) -> Rehea
             raise Frozen(wanted.freeze)
         owner = Owner(pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack())
         cluster = LiveCluster(wanted.namespace_name, wanted.context, owner)
-        rehearsals = Rehearsals(LiveRehearsals(cluster), wanted.namespace_name, owner, listener)
-        stack = Stack(wanted, cluster, owner, rehearsals)
+        live = LiveRehearsals(cluster)
+        rehearsals = Rehearsals(live, wanted.namespace_name, owner, listener)
+        backups = Backups(live, wanted.namespace_name, owner, listener)
+        stack = Stack(wanted, cluster, owner, rehearsals, backups)
     except (settings.SettingsError, ProgramError) as error:
         raise pulumi.RunError(str(error)) from None
     pulumi.export("namespace", wanted.namespace_name)

@@ -1,4 +1,4 @@
-"""What rehearsals do in the live cluster: make a Job, follow its pod, clear what is left of earlier ones."""
+"""What rehearsals and backups do in the live cluster: make a Job, follow its pod, clear what is left of earlier ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .cluster import LiveCluster
-from .errors import RehearsalLeft
-from .names import NAME, VERSION
+from .errors import ForeignObject, JobsLeft
+from .names import JOB, MODULE, NAME, OWNER, VERSION
 from .rehearsal import Serving, is_serving, of_module
 from .rehearsing import Container, PodState
 
@@ -46,7 +46,28 @@ class LiveRehearsals:
                 return Serving(selector[VERSION], each.spec.template.spec.to_dict())
         return None
 
+    def serving_version(self, module: str) -> str:
+        return self._cluster.selected(module).get(VERSION, "")
+
+    def ensure_claim(self, claim: Mapping[str, Any]) -> None:
+        from lightkube import ApiError
+        from lightkube.resources.core_v1 import PersistentVolumeClaim
+
+        with self._cluster.reachable():
+            try:
+                self._cluster.client.create(PersistentVolumeClaim.from_dict(dict(claim)))
+            except ApiError as error:
+                if error.status.reason != "AlreadyExists":
+                    raise
+        metadata = claim["metadata"]
+        _, owner = self._cluster.owner("PersistentVolumeClaim", metadata["name"], None)
+        if owner != metadata["labels"][OWNER]:
+            raise ForeignObject("PersistentVolumeClaim", metadata["name"], metadata["namespace"], owner)
+
     def clear_rehearsals(self, module: str, seconds: float) -> None:
+        self.clear_jobs(of_module(module), seconds)
+
+    def clear_jobs(self, labels: Mapping[str, str], seconds: float) -> None:
         from lightkube.resources.batch_v1 import Job
         from lightkube.resources.core_v1 import Pod
 
@@ -54,15 +75,15 @@ class LiveRehearsals:
         told: set[str] = set()
         while True:
             with self._cluster.reachable():
-                jobs = [str(j.metadata.name) for j in client.list(Job, labels=of_module(module))]
-                pods = [str(p.metadata.name) for p in client.list(Pod, labels=of_module(module))]
+                jobs = [str(j.metadata.name) for j in client.list(Job, labels=labels)]
+                pods = [str(p.metadata.name) for p in client.list(Pod, labels=labels)]
             if not jobs and not pods:
                 return
             for job in set(jobs) - told:
                 told.add(job)
                 self._cluster.delete_job(job)
             if time.monotonic() > end:
-                raise RehearsalLeft(module, [*jobs, *pods], seconds)
+                raise JobsLeft(labels[MODULE], labels[JOB], [*jobs, *pods], seconds)
             time.sleep(0.1)
 
     def create_job(self, job: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 
+from .backing_up import Backups
 from .guards import Guards
 from .names import Owner
 from .rehearsing import Rehearsals
@@ -23,6 +24,7 @@ class Scope:
         provider: the Kubernetes provider.
         guards: hooks to bind.
         rehearsals: of migrations.
+        backups: before migrations.
         parent: the component that the next one is a child of.
         after: resources that everything here waits for, such as the namespace.
         contents: Secret that the stack refers to -> digits that change with what is in it.
@@ -33,6 +35,7 @@ class Scope:
     provider: pulumi.ProviderResource
     guards: Guards
     rehearsals: Rehearsals
+    backups: Backups
     parent: pulumi.Resource
     after: tuple[pulumi.Resource, ...] = ()
     contents: Mapping[str, str] = field(default_factory=dict)

@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 
 from settings import StackSettings, Version
 
+from .backing_up import Backups
 from .broker import Topics
 from .cluster import Cluster
 from .configuration import fingerprint, references
@@ -31,13 +32,16 @@ class Stack(pulumi.ComponentResource):
         cluster: what serves now.
         owner: the stack's identity.
         rehearsals: of its migrations.
+        backups: before them.
 
     Raises:
         Downgrade: a module would go back to an older version and that was not asked for.
         ClusterUnreachable: the Kubernetes API does not answer.
     """
 
-    def __init__(self, settings: StackSettings, cluster: Cluster, owner: Owner, rehearsals: Rehearsals) -> None:
+    def __init__(
+        self, settings: StackSettings, cluster: Cluster, owner: Owner, rehearsals: Rehearsals, backups: Backups
+    ) -> None:
         serving = cluster.serving()
         refuse_downgrades(settings, serving)
         super().__init__("rollout:index:Stack", settings.stack, None)
@@ -50,7 +54,7 @@ class Stack(pulumi.ComponentResource):
         )
         contents = _contents(settings, cluster, owner)
         guards = Guards.register(cluster, owner)
-        scope = Scope(settings.namespace_name, owner, provider, guards, rehearsals, self, contents=contents)
+        scope = Scope(settings.namespace_name, owner, provider, guards, rehearsals, backups, self, contents=contents)
         if settings.namespace.create:
             scope = scope.under(self, [_namespace(settings, scope)])
         if settings.network_policies:
@@ -81,7 +85,11 @@ def _namespace(settings: StackSettings, scope: Scope) -> k8s.core.v1.Namespace:
     metadata: dict[str, Any] = {"name": name, "labels": {**given.labels, **scope.owner.labels, **restricted}}
     if given.annotations:
         metadata["annotations"] = dict(given.annotations)
-    return k8s.core.v1.Namespace(name, metadata=metadata, opts=scope.resource(scope.parent))
+    options = scope.resource(scope.parent)
+    if any(m.database and m.backup == "pvc" for m in settings.modules.values()):
+        # With it went the claims that hold the backups, and a destroy is when they may be needed most.
+        options.retain_on_delete = True
+    return k8s.core.v1.Namespace(name, metadata=metadata, opts=options)
 
 
 def _contents(settings: StackSettings, cluster: Cluster, owner: Owner) -> dict[str, str]:

@@ -84,6 +84,10 @@ class StackSettings(Settings):
                 "pulumi config set --secret --path 'rollout:postgres.uri' 'postgresql://user:password@host:5432', "
                 "or with a Kubernetes Secret 'postgresql://host:5432?secret=NAME'"
             )
+        if module.database and module.backup == "pvc" and self.postgres_of(name).aws_iam:
+            raise ValueError(
+                f"modules.{name}.backup: backups need a password for the database, and postgres.awsIam has none"
+            )
         if kind.needs_broker and self.broker is None:
             raise ValueError(f"modules.{name} needs a message broker: set rollout:broker.uri, such as nats://nats:4222")
         if kind.needs_temporal and self.temporal is None:

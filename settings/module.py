@@ -84,6 +84,18 @@ class RehearsalSettings(Settings):
         return int(float(number) * factors[unit])
 
 
+class BackupSettings(Settings):
+    """The backup of a module's database before each migration."""
+
+    keep: int = Field(
+        5, ge=1, le=1000, description="how many are kept; older ones are removed once a new one is proven"
+    )
+    deadline_seconds: int = Field(1800, ge=10, le=86_400, description="a backup that takes longer halts the update")
+    memory_limit: Quantity = Field("512Mi", description="of the Job")
+    size: Quantity = Field("10Gi", description="of the claim `<module>-backups`, when it is made (`pvc`)")
+    storage_class: str | None = Field(None, description="of the claim; default: the cluster's own (`pvc`)")
+
+
 def _off(value: object) -> object:
     return "off" if value is False else value  # YAML 1.1 reads `off` as false
 
@@ -163,6 +175,10 @@ class CommonSettings(Settings):
         "needs a role that may create databases",
     )
     rehearsal: RehearsalSettings = RehearsalSettings()
+    backup: Annotated[Literal["pvc", "off"], BeforeValidator(_off)] = Field(
+        "off", description="back the database up before each migration: to a volume of the module's own"
+    )
+    backups: BackupSettings = BackupSettings()
     env: dict[EnvironmentName, str] = Field({}, description="takes the place of a variable of the same name")
     debug: bool | None = Field(None, description="default: rollout:debug")
     dev: bool | None = Field(None, description="default: rollout:dev")

@@ -16,6 +16,7 @@ from pulumi.runtime.stack import run_pulumi_func
 
 import settings
 from components import Owner, Stack
+from components.backing_up import Backups
 from components.cluster import LiveCluster, RunningJob, Size
 from components.rehearsal_cluster import LiveRehearsals
 from components.rehearsing import Rehearsals
@@ -124,13 +125,14 @@ def declare(modules: dict[str, Any], cluster: FakeCluster | None = None, **more:
         secret_keys=["rollout:postgres", "rollout:modules", "rollout:temporal"],
     )
     monitor = Recorder()
-    rehearsals = Rehearsals(LiveRehearsals(LiveCluster("dev", None, OWNER)), "dev", OWNER)
+    live = LiveRehearsals(LiveCluster("dev", None, OWNER))
+    before = Rehearsals(live, "dev", OWNER), Backups(live, "dev", OWNER)
 
     async def main() -> None:
         mocks.set_mocks(
             monitor.mocks, project="rollout", stack="dev", preview=False, monitor=monitor, organization="organization"
         )
-        await run_pulumi_func(lambda: (Stack(wanted, cluster or FakeCluster(), OWNER, rehearsals), None)[1])
+        await run_pulumi_func(lambda: (Stack(wanted, cluster or FakeCluster(), OWNER, *before), None)[1])
 
     asyncio.run(main())
     return {f"{r.type.rsplit(':', 1)[-1]}/{r.name}": _declared(r) for r in monitor.requests}

@@ -1,0 +1,102 @@
+"""A backup as the verdict tells of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .last_words import LastWords, parse
+
+if TYPE_CHECKING:
+    from components.backing_up import BackedUp
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """How the backup before a module's migration came out.
+
+    Args:
+        outcome: "backed up", "skipped" where there was nothing to back up, or "failed".
+        job: its Job.
+        seconds: it took.
+        id: of the backup, empty where there is none.
+        size: bytes of it.
+        rows: in it.
+        message: what else is to be known.
+        words: why it failed.
+        logs: the end of its log, where it failed.
+    """
+
+    outcome: str
+    job: str
+    seconds: float
+    id: str = ""
+    size: int = 0
+    rows: int = 0
+    message: str = ""
+    words: LastWords | None = None
+    logs: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome != "failed"
+
+    @property
+    def text(self) -> str:
+        """In one line, for people."""
+        if self.id:
+            return f"{self.id}: {self.rows} rows, {size(self.size)}, read back whole, in {self.seconds:.1f} s"
+        return f"{self.outcome}{': ' + self.message if self.message else ''}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "outcome": self.outcome,
+            "job": self.job,
+            "seconds": round(self.seconds, 2),
+            "id": self.id or None,
+            "bytes": self.size,
+            "rows": self.rows,
+            "message": self.message or None,
+        }
+
+
+def report(result: BackedUp, clean: Callable[[str], str]) -> BackupReport:
+    """What a backup's container said, read and without secrets."""
+    logs = tuple(clean(line) for line in result.logs)
+    if not result.ok:
+        words = parse(result.words, logs).cleaned(clean)
+        return BackupReport("failed", result.job, result.seconds, message=words.message, words=words, logs=logs)
+    said = read(result.words)
+    made = said.get("backup") or {}
+    return BackupReport(
+        str(said.get("outcome") or "backed up"),
+        result.job,
+        result.seconds,
+        str(made.get("id") or ""),
+        int(made.get("size") or 0),
+        int(made.get("rows") or 0),
+        clean(str(said.get("message") or "")),
+    )
+
+
+def read(words: str) -> Mapping[str, Any]:
+    """The JSON object that is a container's last words, or the last line of its log."""
+    for text in (words, words.rstrip().rpartition("\n")[2]):
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def size(number: float) -> str:
+    """Bytes as people write them."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"

@@ -1,0 +1,176 @@
+"""A backup as it is planned: the Job that makes one of a module's database, and those that list and restore them.
+
+They are no Pulumi resources. A resource would be made for the version that is deployed already when backups are switched on,
+after its migration, and again when a setting of theirs changes; and a destroy would take the volume. A backup is made when a
+migration Job is about to be created, and at no other time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from settings import ModuleSettings, Version
+
+from .names import JOB, MODULE, Owner, digest, job_labels
+from .pod import JOB_RESOURCES, container_security, pod_security
+
+KIND = "backup"
+CONTAINER = "backup"
+ANNOTATION = "rollout.formance.com/backup"
+_FOLDER = "/backups"
+# What a failed one has said can be read so long.
+_KEPT_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Backup:
+    """What is to be backed up, and where to.
+
+    Args:
+        module: name.
+        version: that is about to be migrated to.
+        settings: of the module.
+        env: how to connect to the database.
+        migrator_image: that makes backups.
+    """
+
+    module: str
+    version: Version
+    settings: ModuleSettings
+    env: Sequence[Mapping[str, Any]]
+    migrator_image: str
+
+    @property
+    def claim(self) -> str:
+        """The claim that holds the module's backups."""
+        return f"{self.module}-backups"
+
+    @property
+    def database(self) -> str:
+        return str(next(e["value"] for e in self.env if e["name"] == "POSTGRES_DATABASE"))
+
+    @property
+    def can_be_listed(self) -> bool:
+        """Whether backups are of our making; of those that a command makes only its exit code is known."""
+        return self.settings.backup == "pvc"
+
+
+def claim(backup: Backup, namespace: str, owner: Owner) -> dict[str, Any] | None:
+    """The claim for the module's backups; None where they are kept elsewhere."""
+    given = backup.settings.backups
+    if backup.settings.backup != "pvc":
+        return None
+    spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": given.size}},
+    }
+    if given.storage_class is not None:
+        spec["storageClassName"] = given.storage_class
+    labels = {**owner.labels, MODULE: backup.module, JOB: KIND}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": backup.claim, "namespace": namespace, "labels": labels},
+        "spec": spec,
+    }
+
+
+def making(backup: Backup, serving: str, namespace: str, owner: Owner) -> dict[str, Any]:
+    """The Job that makes a backup.
+
+    Args:
+        backup: to make.
+        serving: label of the version that serves; empty for none.
+        namespace: of the stack.
+        owner: whose label it carries.
+    """
+    target = backup.version.label
+    args = ["backup", "--module", backup.module, "--target", target]
+    args += ["--serving", serving, "--keep", str(backup.settings.backups.keep)]
+    return _job(backup, KIND, args, namespace, owner)
+
+
+def listing(backup: Backup, namespace: str, owner: Owner) -> dict[str, Any]:
+    """The Job that lists a module's backups."""
+    return _job(backup, "backups", ["backups", "--json"], namespace, owner)
+
+
+def restoring(backup: Backup, wanted: str, differences: bool, namespace: str, owner: Owner) -> dict[str, Any]:
+    """The Job that restores one.
+
+    Args:
+        backup: of the module.
+        wanted: the backup's id.
+        differences: take it although it is not what was backed up.
+        namespace: of the stack.
+        owner: whose label it carries.
+    """
+    args = ["restore", "--backup", wanted] + (["--accept-differences"] if differences else [])
+    return _job(backup, "restore", args, namespace, owner)
+
+
+def of_module(module: str, kind: str) -> dict[str, str]:
+    """The labels of a module's Jobs of one kind."""
+    return {MODULE: module, JOB: kind}
+
+
+def _job(backup: Backup, kind: str, args: list[str], namespace: str, owner: Owner) -> dict[str, Any]:
+    settings = backup.settings
+    given = settings.backups
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "serviceAccountName": backup.module,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 10,
+        "securityContext": pod_security(settings.run_as_user, settings.run_as_group),
+        "containers": [
+            {
+                "name": CONTAINER,
+                **_program(backup, args),
+                "imagePullPolicy": "IfNotPresent",
+                "resources": {**JOB_RESOURCES, "limits": {"memory": given.memory_limit}},
+                "securityContext": container_security(),
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+            }
+        ],
+        # The root cannot be written to, and what pg_dump and pg_restore say goes through a file.
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}, *_volumes(backup)],
+    }
+    labels = {**owner.labels, **job_labels(backup.module, kind, backup.version)}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": f"{backup.module}-{backup.version.slug}-{kind}-{digest(pod)}",
+            "namespace": namespace,
+            "labels": labels,
+        },
+        "spec": {
+            "activeDeadlineSeconds": given.deadline_seconds,
+            "backoffLimit": 0,
+            "ttlSecondsAfterFinished": _KEPT_SECONDS,
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def _program(backup: Backup, args: list[str]) -> dict[str, Any]:
+    """What the container runs."""
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}]
+    if backup.settings.backup == "pvc":
+        mounts.append({"name": "backups", "mountPath": _FOLDER})
+    return {
+        "image": backup.migrator_image,
+        "args": [*args, "--store", _FOLDER],
+        "env": list(backup.env),
+        "volumeMounts": mounts,
+    }
+
+
+def _volumes(backup: Backup) -> list[dict[str, Any]]:
+    if backup.settings.backup != "pvc":
+        return []
+    return [{"name": "backups", "persistentVolumeClaim": {"claimName": backup.claim}}]
