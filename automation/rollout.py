@@ -221,6 +221,10 @@ class Rollout:
                 if program.settings and wanted
                 else []
             )
+            if program.settings and any(m.backup == "pvc" for m in program.settings.modules.values()):
+                kept.append(
+                    f"backups are kept, and so is namespace {program.settings.namespace_name}, which has their claims"
+                )
             return Verdict(
                 self._request.stack,
                 self._name(),

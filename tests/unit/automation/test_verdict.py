@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from automation import wording
+from automation.backup import BackupReport
 from automation.last_words import LastWords
 from automation.steps import Diagnostic, Failure, Finding, LockHolder, Phase, Run, Step
 from automation.verdict import (
@@ -391,3 +392,27 @@ def test_the_engines_frame_around_an_error_is_taken_off() -> None:
         )
         == "timed out"
     )
+
+
+def test_a_database_that_cannot_be_backed_up_is_not_migrated_and_the_verdict_says_so() -> None:
+    backup = BackupReport(
+        "failed", "ledger-1-2-0-backup-1", 2.0, words=LastWords("the volume is full", hint="Enlarge it.")
+    )
+    run = Run(False, (job(phase="failed"),), failure=Failure("failed", "hook"))
+    verdict = judge(
+        "dev",
+        ENGINE,
+        {"ledger": "1.2.0"},
+        run,
+        before=serving("1.1.0"),
+        after=serving("1.1.0"),
+        backups={"ledger": backup},
+    )
+    assert (verdict.outcome, verdict.exit_code) == (Outcome.MIGRATION_FAILED, 3)
+    lines = wording.text(verdict).splitlines()
+    assert lines[0].startswith(
+        "ledger 1.2.0: its database could not be backed up, so it was not migrated (Job ledger-1-2-0-"
+    )
+    assert lines[1] == "  the volume is full"
+    assert "  database unchanged: the migration was not begun" in lines
+    assert verdict.as_json()["modules"][0]["backup"]["outcome"] == "failed"

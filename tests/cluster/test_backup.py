@@ -1,0 +1,147 @@
+"""A backup stands before each migration: without one nothing is migrated, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightkube import Client
+from lightkube.models.core_v1 import HostPathVolumeSource, PersistentVolumeSpec
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod
+
+from tests.cluster.stacks import Stack, wait_for
+
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
+
+
+@pytest.fixture
+def volume(api: Client, tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes volumes of a class of their own: the cluster of the tests makes none by itself."""
+    made: list[str] = []
+
+    def make(name: str) -> Path:
+        folder = tmp_path / "volume"
+        folder.mkdir()
+        folder.chmod(0o777)  # a hostPath volume has the rights of its folder, whatever the pod's fsGroup
+        made.append(name)
+        spec = PersistentVolumeSpec(
+            capacity={"storage": "10Gi"},
+            accessModes=["ReadWriteOnce"],
+            storageClassName=name,
+            persistentVolumeReclaimPolicy="Retain",
+            hostPath=HostPathVolumeSource(path=str(folder)),
+        )
+        api.create(PersistentVolume(metadata=ObjectMeta(name=name), spec=spec))
+        return folder
+
+    yield make
+    for name in made:
+        api.delete(PersistentVolume, name)
+
+
+@pytest.fixture
+def backed(stack: Stack, volume: Callable[[str], Path]) -> tuple[Stack, Path]:
+    """A stack that backs its ledger up, and the folder of the volume."""
+    folder = volume(stack.name)
+    stack.configure(backup="pvc", backups={"storageClass": stack.name, "keep": 2, "size": "1Gi"})
+    return stack, folder
+
+
+def backup(verdict: dict[str, Any]) -> Any:
+    return verdict["modules"][0]["backup"]
+
+
+def ids(folder: Path) -> list[str]:
+    """The complete backups, by their manifests."""
+    return sorted(path.stem for path in folder.glob("*.json"))
+
+
+def test_each_migration_has_a_backup_before_it_and_nothing_else_has(backed: tuple[Stack, Path]) -> None:
+    stack, folder = backed
+    verdict = stack.deployed("1.0.0")
+    assert backup(verdict)["outcome"] == "skipped", "there was nothing to back up, and that is said"
+    assert ids(folder) == []
+    verdict = stack.deployed("1.1.0")
+    [made] = ids(folder)
+    assert (backup(verdict)["outcome"], backup(verdict)["id"]) == ("backed up", made)
+    assert made.endswith("-1.0.0-to-1.1.0")
+    before = stack.job_uids()
+    stack.configure(replicas=2, backups={"storageClass": stack.name, "keep": 1, "size": "1Gi"})
+    verdict = stack.deployed("1.1.0")
+    assert (verdict["outcome"], backup(verdict), ids(folder)) == ("deployed", None, [made])
+    assert stack.job_uids() == before, "other settings, those of backups too, run no Job"
+    code, verdict = stack.up()
+    assert (code, verdict["outcome"]) == (0, "unchanged")
+    verdict = stack.deployed("1.6.0")
+    assert ids(folder) == [backup(verdict)["id"]], "one is kept now"
+
+
+def test_without_a_backup_nothing_is_migrated_and_the_next_run_tries_again(backed: tuple[Stack, Path]) -> None:
+    stack, folder = backed
+    stack.deployed("1.0.0")
+    before = stack.fingerprints("1.0.0"), stack.pods("1.0.0"), stack.schema(), stack.jobs()
+    folder.chmod(0o555)
+    process = stack.workspace.start("up", "--set", "ledger=1.1.0")
+    stdout, stderr = process.communicate(timeout=180)
+    assert process.returncode == 3, stderr
+    assert "its database could not be backed up, so it was not migrated" in stdout
+    assert "database unchanged: the migration was not begun" in stdout
+    assert "Permission denied" in stdout
+    assert "version 1.0.0 still serving (1/1 ready)" in stdout
+    assert (stack.fingerprints("1.0.0"), stack.pods("1.0.0"), stack.schema(), stack.jobs()) == before
+    folder.chmod(0o777)
+    verdict = stack.deployed("1.1.0")
+    assert ids(folder) == [backup(verdict)["id"]]
+
+
+def test_a_volume_that_there_is_not_is_told_and_nothing_is_migrated(stack: Stack) -> None:
+    stack.deployed("1.0.0")
+    # The claim is bound by hand to a volume that nobody makes; two minutes are given to one that is being made.
+    stack.configure(backup="pvc", backups={"storageClass": "none-such", "deadlineSeconds": 10})
+    code, verdict = stack.up("1.1.0")
+    assert (code, verdict["outcome"]) == (3, "migration_failed")
+    assert verdict["modules"][0]["database"]["unchanged"] is True
+    assert stack.job("1.1.0") == ""
+
+
+def test_killed_in_the_middle_of_a_dump_the_next_run_makes_it_whole(backed: tuple[Stack, Path]) -> None:
+    stack, folder = backed
+    stack.deployed("1.0.0")
+    stack.sql(
+        "CREATE TABLE wide AS SELECT n, (SELECT string_agg(md5(random()::text || n || i), '') FROM generate_series(1, 300) i) t"
+        " FROM generate_series(1, 4000) n"
+    )
+
+    def writing() -> bool:
+        return any(path.stat().st_size for path in folder.glob("*.partial"))
+
+    stack.configure(version="1.1.0")
+    with stack.running("up", until=writing, what="a dump that is being written") as process:
+        stack.kill(process)
+        [pod] = list(stack.api.list(Pod, namespace=stack.name, labels={"rollout.formance.com/job": "backup"}))
+        stack.api.delete(Pod, pod.metadata.name, namespace=stack.name, grace_period=0)
+    assert ids(folder) == [], "what is there does not look like a backup"
+    assert stack.job("1.1.0") == "", "and so nothing was migrated"
+    verdict = stack.deployed("1.1.0")
+    assert ids(folder) == [backup(verdict)["id"]]
+    assert len(list(folder.iterdir())) == 3, "what the killed one left is gone"
+
+
+def test_a_destroy_keeps_the_backups_and_the_next_up_finds_them(backed: tuple[Stack, Path]) -> None:
+    stack, folder = backed
+    stack.deployed("1.0.0")
+    stack.deployed("1.1.0")
+    [made] = ids(folder)
+    code, verdict = stack.workspace.rollout("destroy", "--yes")
+    assert code == 0, json.dumps(verdict, indent=1)
+    assert any("backups are kept" in n for n in verdict["notices"])
+    assert stack.api.get(Namespace, stack.name).status.phase == "Active"
+    claim = stack.api.get(PersistentVolumeClaim, "ledger-backups", namespace=stack.name)
+    assert claim.status.phase == "Bound"
+    verdict = stack.deployed("1.1.0")
+    assert made in ids(folder)
+    wait_for("the ledger", lambda: stack.deployments().get("ledger-1-1-0") == 1)
