@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Literal
 
 from .events import Events
 from .journal import Journal
@@ -92,9 +93,13 @@ class Executor:
         events, dry_run = self._events, self._applier.dry_run
         error: Exception | None = None
         events.pre(step)
-        try:
-            if not dry_run:
+        if not dry_run:
+            try:
                 self._journal.begin(step)
+            except Exception as e:
+                events.error(f"pre-step event returned an error: {e}", step.urn)
+                return self._lost(step, e)
+        try:
             self._applier.apply(step)
         except Exception as e:
             error = e
@@ -120,6 +125,9 @@ class Executor:
             if self._applier.post_errors and not self._continue:
                 self.stop.set()
             return True
+        return self._lost(step, error)
+
+    def _lost(self, step: Step, error: Exception) -> Literal[False]:
         with self._lock:
             self.failed.append(step)
         if self._continue:

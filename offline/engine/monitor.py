@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -15,14 +16,14 @@ from google.protobuf import empty_pb2
 from .errors import NotCovered
 from .events import Events
 from .hooks import HookError, Hooks
-from .model import UpdateRequest, Urn
-from .paths import is_provider, split_reference
+from .model import ResourceState, UpdateRequest, Urn
+from .paths import is_provider, make_urn, split_reference
 from .planner import Alias, Goal
 from .protocol import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 from .provider import ProviderError
 from .registry import INTERNAL
 from .steps import Registered
-from .values import Properties, _value_from_wire, contains_unknown, from_wire, to_wire
+from .values import UNKNOWN_WIRE, Properties, _value_from_wire, contains_unknown, from_wire, to_wire
 
 _FEATURES = {
     "secrets": resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
@@ -44,9 +45,8 @@ _SEVERITY = {
 _RESULT = {"success": resource_pb2.SUCCESS, "fail": resource_pb2.FAIL, "skip": resource_pb2.FAIL}
 _HOOKS = ("before_create", "after_create", "before_update", "after_update", "before_delete", "after_delete")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-
-
-_NO_PARENT = Goal("", "", custom=False, inputs={})
+_PART = r"([\d.]+)(h|ms|m|s|us|µs|ns)"
+_NO_PARENT = ResourceState("", "", custom=False)
 
 
 class MonitorDown(Exception):
@@ -61,7 +61,7 @@ class Deployment(Protocol):
     hooks: Hooks
 
     def register(self, goal: Goal) -> Registered: ...
-    def read(self, goal: Goal, id: str) -> Registered: ...
+    def read(self, goal: Goal) -> Registered: ...
     def register_outputs(self, urn: Urn, outputs: Properties) -> None: ...
     def default_provider(self, package: str, version: str, url: str) -> str: ...
     def invoke(self, token: str, args: Properties, provider: str) -> Properties: ...
@@ -70,33 +70,16 @@ class Deployment(Protocol):
 
 def seconds(duration: str) -> float:
     """A duration as Go writes it (``1h30m``, ``90s``) in seconds."""
-    total, number = 0.0, ""
-    rest = duration
-    while rest:
-        if rest[0].isdigit() or rest[0] == ".":
-            number, rest = number + rest[0], rest[1:]
-            continue
-        unit = "".join(_takewhile_alpha(rest))
-        if unit not in _UNITS or not number:
-            raise ValueError(f"unable to parse customTimeouts value {duration!r}")
-        total, number, rest = total + float(number) * _UNITS[unit], "", rest[len(unit) :]
-    return total
-
-
-def _takewhile_alpha(text: str) -> list[str]:
-    out = []
-    for c in text:
-        if not c.isalpha():
-            break
-        out.append(c)
-    return out
+    if not re.fullmatch(f"({_PART})+", duration):
+        raise ValueError(f"unable to parse customTimeouts value {duration!r}")
+    return sum(float(part[1]) * _UNITS[part[2]] for part in re.finditer(_PART, duration))
 
 
 class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineServicer):
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         self._root = deployment.request.project.root
-        self._goals: dict[Urn, Goal] = {}
+        self._wanted: dict[Urn, ResourceState] = {}
         self._root_urn = ""
         self._shutdown = threading.Event()
         size = 400 * 2**20
@@ -149,7 +132,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
             goal = self._goal(request)
             registered = self._deployment.register(goal)
             state = registered.state
-            self._goals[state.urn] = goal
+            self._wanted[state.urn] = goal.wanted
             if registered.result != "success" and not request.supportsResultReporting:
                 context.abort(grpc.StatusCode.INTERNAL, "resource registration failed")
             outputs = state.outputs if state.custom else {}
@@ -165,18 +148,20 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
 
     def ReadResource(self, request: Any, context: Any) -> Any:
         with _Answer(context):
-            goal = Goal(
+            wanted = ResourceState(
+                self._urn(request),
                 request.type,
-                request.name,
                 custom=True,
+                id="" if request.id == UNKNOWN_WIRE else request.id,
                 inputs=from_wire(request.properties),
                 parent=request.parent,
                 provider=self._provider(request),
                 dependencies=sorted(request.dependencies),
+                external=True,
                 additional_secret_outputs=list(request.additionalSecretOutputs),
                 raw=self._positions(request),
             )
-            state = self._deployment.read(goal, request.id).state
+            state = self._deployment.read(Goal(wanted)).state
             outputs = to_wire(state.outputs, keep_secrets=request.acceptSecrets)
             return resource_pb2.ReadResourceResponse(urn=state.urn, properties=outputs)
 
@@ -249,7 +234,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
     # --- messages to values ---
 
     def _goal(self, request: Any) -> Goal:
-        above = self._goals.get(request.parent) or _NO_PARENT
+        above = self._wanted.get(request.parent, _NO_PARENT)
         inputs = from_wire(request.object)
         dependencies = sorted(set(request.dependencies))
         per_property = {k: sorted(set(d.urns)) for k, d in request.propertyDependencies.items()}
@@ -269,38 +254,41 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         timeouts = request.customTimeouts
         names = [(n, list(getattr(request.hooks, n))) for n in _HOOKS]
         trigger = request.replacement_trigger if request.HasField("replacement_trigger") else None
-        return Goal(
+        wanted = ResourceState(
+            self._urn(request),
             request.type,
-            request.name,
             request.custom,
-            inputs,
+            inputs=inputs,
             parent=request.parent,
             provider=provider,
             dependencies=dependencies,
             property_dependencies=per_property,
             protect=request.protect if request.HasField("protect") else above.protect,
             retain_on_delete=request.retainOnDelete if request.HasField("retainOnDelete") else above.retain_on_delete,
-            delete_before_replace=request.deleteBeforeReplace
-            if request.deleteBeforeReplaceDefined or request.deleteBeforeReplace
-            else None,
             ignore_changes=list(request.ignoreChanges),
             replace_on_changes=list(request.replaceOnChanges),
             replacement_trigger=None if trigger is None else _value_from_wire(trigger),
             deleted_with=request.deletedWith or above.deleted_with,
             replace_with=list(request.replace_with),
-            aliases=[Alias(urn=u) for u in request.aliasURNs] + [_alias(a) for a in request.aliases],
             custom_timeouts={k: seconds(v) for k in ("create", "update", "delete") if (v := getattr(timeouts, k, ""))},
             additional_secret_outputs=list(request.additionalSecretOutputs),
             hooks={"".join(part.title() for part in n.split("_")): hooks for n, hooks in names if hooks},
             raw=self._positions(request) | ({"hideDiff": list(request.hideDiffs)} if request.hideDiffs else {}),
         )
+        aliases = [Alias(urn=u) for u in request.aliasURNs] + [_alias(a) for a in request.aliases]
+        defined = request.deleteBeforeReplaceDefined or request.deleteBeforeReplace
+        return Goal(wanted, aliases, request.deleteBeforeReplace if defined else None)
+
+    def _urn(self, request: Any) -> Urn:
+        update = self._deployment.request
+        return make_urn(update.stack, update.project.name, request.parent, request.type, request.name)
 
     def _provider(self, request: Any, token: str = "") -> str:
         """The provider reference a request names, its parent's, or that of the package's default provider."""
         package = (token or request.type).split(":")[0]
         if request.provider:
             return str(request.provider)
-        above = self._goals.get(request.parent)
+        above = self._wanted.get(request.parent)
         if above and above.provider and f":providers:{package}::" in split_reference(above.provider)[0]:
             return above.provider
         return self._deployment.default_provider(package, request.version, request.pluginDownloadURL)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .events import Events
@@ -29,7 +29,7 @@ from .paths import (
 )
 from .provider import Diff, PropertyDiff
 from .steps import Applier, Reply, Step, with_unknowns
-from .values import UNKNOWN_WIRE, Properties, contains_unknown, unwrap
+from .values import Properties, contains_unknown, unwrap
 
 INIT_ERROR = "#initerror"
 
@@ -51,31 +51,13 @@ class Alias:
     no_parent: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class Goal:
-    """What the program asks for."""
+    """What the program asks for: a resource as it is to be, and what of the request no state keeps."""
 
-    type: str
-    name: str
-    custom: bool
-    inputs: Properties
-    parent: Urn = ""
-    provider: str = ""
-    dependencies: list[Urn] = field(default_factory=list)
-    property_dependencies: dict[str, list[Urn]] = field(default_factory=dict)
-    protect: bool | None = None
-    retain_on_delete: bool | None = None
+    wanted: ResourceState
+    aliases: Sequence[Alias] = ()
     delete_before_replace: bool | None = None
-    ignore_changes: list[str] = field(default_factory=list)
-    replace_on_changes: list[str] = field(default_factory=list)
-    replacement_trigger: Any = None
-    deleted_with: Urn = ""
-    replace_with: list[Urn] = field(default_factory=list)
-    aliases: list[Alias] = field(default_factory=list)
-    custom_timeouts: dict[str, float] = field(default_factory=dict)
-    additional_secret_outputs: list[str] = field(default_factory=list)
-    hooks: dict[str, list[str]] = field(default_factory=dict)
-    raw: dict[str, Any] = field(default_factory=dict)
 
 
 class Analyzer(Protocol):
@@ -133,56 +115,24 @@ class Planner:
             Bail: it cannot be done, and the user has been told.
             Exception: it cannot be done.
         """
-        urn = self._identify(goal)
-        old = self._old(goal, urn)
+        urn = self._identify(goal.wanted)
+        old = self._old(goal)
         self.goals[urn] = goal
-        new = ResourceState(
-            urn,
-            goal.type,
-            goal.custom,
-            inputs=goal.inputs,
-            parent=goal.parent,
-            provider=goal.provider,
-            dependencies=goal.dependencies,
-            property_dependencies=goal.property_dependencies,
-            protect=bool(goal.protect),
-            retain_on_delete=bool(goal.retain_on_delete),
-            deleted_with=goal.deleted_with,
-            replace_with=goal.replace_with,
-            aliases=[old.urn] if old is not None and old.urn != urn else [],
-            additional_secret_outputs=goal.additional_secret_outputs,
-            custom_timeouts=goal.custom_timeouts,
-            ignore_changes=goal.ignore_changes,
-            replace_on_changes=goal.replace_on_changes,
-            replacement_trigger=goal.replacement_trigger,
-            hooks=goal.hooks,
-            created=old.created if old else "",
-            modified=old.modified if old else "",
-            raw=goal.raw,
-        )
-        if is_provider(goal.type):
+        new = replace(goal.wanted)
+        if old is not None:
+            new.aliases = [old.urn] if old.urn != urn else []
+            new.created, new.modified = old.created, old.modified
+        if is_provider(new.type):
             self.providers[urn] = new
         if self._destroying and (steps := self._plan_destroyed(old, new, reply)) is not None:
             return steps
         return self._allowed(self._plan(goal, old, new, reply))
 
-    def plan_read(self, goal: Goal, id: str, reply: Reply) -> list[Step]:
+    def plan_read(self, goal: Goal, reply: Reply) -> list[Step]:
         """The steps for a resource that the program looks up and does not own."""
-        urn = self._identify(goal)
+        new = goal.wanted
+        urn = self._identify(new)
         old = self.olds.get(urn)
-        new = ResourceState(
-            urn,
-            goal.type,
-            True,
-            id="" if id == UNKNOWN_WIRE else id,
-            inputs=goal.inputs,
-            parent=goal.parent,
-            provider=goal.provider,
-            dependencies=goal.dependencies,
-            external=True,
-            additional_secret_outputs=goal.additional_secret_outputs,
-            raw=goal.raw,
-        )
         if old is not None and not old.external:
             self._mark(old, new, "replace")
             return [
@@ -194,18 +144,14 @@ class Planner:
         self._done[urn] = "read"
         return [Step("read", old, new, reply)]
 
-    def urn_of(self, goal: Goal) -> Urn:
-        return make_urn(self._stack, self._project, goal.parent, goal.type, goal.name)
-
-    def _identify(self, goal: Goal) -> Urn:
-        if goal.parent and goal.parent not in self._urns:
-            raise ValueError(f"could not find parent resource {goal.parent}")
-        urn = self.urn_of(goal)
-        if urn in self._urns:
-            self._events.error(f"Duplicate resource URN '{urn}'; try giving it a unique name", urn)
+    def _identify(self, wanted: ResourceState) -> Urn:
+        if wanted.parent and wanted.parent not in self._urns:
+            raise ValueError(f"could not find parent resource {wanted.parent}")
+        if wanted.urn in self._urns:
+            self._events.error(f"Duplicate resource URN '{wanted.urn}'; try giving it a unique name", wanted.urn)
             raise Bail
-        self._urns.add(urn)
-        return urn
+        self._urns.add(wanted.urn)
+        return wanted.urn
 
     def _plan_destroyed(self, old: ResourceState | None, new: ResourceState, reply: Reply) -> list[Step] | None:
         """`destroy --run-program`: the program runs for its hooks; what it names is kept until the end, then deleted."""
@@ -261,8 +207,7 @@ class Planner:
         return self._plan_change(goal, old, new, reply, seed)
 
     def _check(self, goal: Goal, olds: Properties, new: ResourceState, seed: bytes) -> None:
-        news = ignore(goal.ignore_changes, olds, goal.inputs) if olds and goal.ignore_changes else goal.inputs
-        new.inputs = news
+        new.inputs = news = ignore(new.ignore_changes, olds, goal.wanted.inputs) if olds else goal.wanted.inputs
         if not new.custom:
             return
         provider = self._applier.provider(new)
@@ -287,14 +232,14 @@ class Planner:
         if contains_unknown(new.replacement_trigger) and not self._dry_run:
             self._events.error(f"replacement trigger contains unknowns for {urn}", urn)
             raise Bail
-        diff = Diff(changes=True) if triggered else self._diff(goal, old, new)
-        diff = with_replace_on_changes(diff, goal.replace_on_changes, init_errors=bool(old.init_errors))
+        diff = Diff(changes=True) if triggered else self._diff(old, new)
+        diff = with_replace_on_changes(diff, new.replace_on_changes, init_errors=bool(old.init_errors))
         if not (diff.changes or old.pending_replacement or old.init_errors):
             return [self._same(old, new, reply)]
         if not (must_replace(diff) or triggered or old.pending_replacement):
             # Also without a difference: an object that did not become ready is waited for once more.
             self._mark(old, new, "update")
-            more = {"diffs": diff.diffs, "detailed": diff.detailed, "ignore_changes": goal.ignore_changes}
+            more = {"diffs": diff.diffs, "detailed": diff.detailed, "ignore_changes": new.ignore_changes}
             return [Step("update", old, new, reply, **more)]  # type: ignore[arg-type]
         return self._plan_replacement(goal, old, new, reply, diff, seed)
 
@@ -374,7 +319,7 @@ class Planner:
         cascade = [s for s in self.olds.values() if s.deleted_with == urn or urn in s.replace_with]
         return found + [(s, ()) for s in cascade if id(s) not in listed]
 
-    def _diff(self, goal: Goal, old: ResourceState, new: ResourceState) -> Diff:
+    def _diff(self, old: ResourceState, new: ResourceState) -> Diff:
         if new.urn in self._replace:
             return Diff(changes=True, replaces=["id"])
         if any(self._done.get(u) == "replace" for u in new.replace_with):
@@ -386,7 +331,7 @@ class Planner:
         if not new.custom:
             return Diff(changes=old.inputs != new.inputs)
         target = replace(old, urn=new.urn, provider=new.provider) if not is_provider(new.type) else old
-        return self._applier.diff(target, new.inputs, goal.ignore_changes)
+        return self._applier.diff(target, new.inputs, new.ignore_changes)
 
     def _provider_changed(self, old: ResourceState, new: ResourceState) -> bool:
         if old.provider == new.provider:
@@ -426,7 +371,8 @@ class Planner:
 
     # --- aliases ------------------------------------------------------------------------------------------------
 
-    def _old(self, goal: Goal, urn: Urn) -> ResourceState | None:
+    def _old(self, goal: Goal) -> ResourceState | None:
+        urn = goal.wanted.urn
         if urn in self._aliased:
             self._events.error(
                 f"Duplicate resource URN '{urn}' conflicting with alias on resource with URN '{self._aliased[urn]}'",
@@ -448,28 +394,29 @@ class Planner:
         return None
 
     def _aliases(self, goal: Goal) -> list[Urn]:
-        own = [self._resolve(a, goal) for a in goal.aliases]
-        above = self._alias_of.get(goal.parent, "")
+        wanted = goal.wanted
+        own = [self._resolve(a, wanted) for a in goal.aliases]
+        above = self._alias_of.get(wanted.parent, "")
         if not above:
             return own
-        inherited = [self._inherited(goal, above, goal.type, goal.name)]
-        inherited += [self._inherited(goal, above, type_of(a), name_of(a)) for a in own]
+        inherited = [self._inherited(wanted, above, wanted.type, wanted.name)]
+        inherited += [self._inherited(wanted, above, type_of(a), name_of(a)) for a in own]
         return own + inherited
 
-    def _resolve(self, alias: Alias, goal: Goal) -> Urn:
+    def _resolve(self, alias: Alias, wanted: ResourceState) -> Urn:
         if alias.urn:
             return alias.urn
-        parent = self._alias_of.get(alias.parent, alias.parent) if alias.parent else goal.parent
+        parent = self._alias_of.get(alias.parent, alias.parent) if alias.parent else wanted.parent
         return make_urn(
             alias.stack or self._stack,
             alias.project or self._project,
             "" if alias.no_parent else parent,
-            alias.type or goal.type,
-            alias.name or goal.name,
+            alias.type or wanted.type,
+            alias.name or wanted.name,
         )
 
-    def _inherited(self, goal: Goal, above: Urn, type: str, name: str) -> Urn:
-        parent_name = name_of(goal.parent)
+    def _inherited(self, wanted: ResourceState, above: Urn, type: str, name: str) -> Urn:
+        parent_name = name_of(wanted.parent)
         if name.startswith(parent_name):
             name = name_of(above) + name.removeprefix(parent_name)
         return make_urn(self._stack, self._project, above, type, name)

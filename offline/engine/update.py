@@ -17,7 +17,7 @@ from .hooks import Hooks
 from .journal import Journal
 from .model import PROVIDER_PREFIX, STACK_TYPE, Emit, ResourceState, Save, UpdateRequest, UpdateResult, Urn
 from .monitor import Monitor, MonitorDown
-from .paths import Targets, dependencies_of, is_provider, qualified_type
+from .paths import Targets, dependencies_of, is_provider, make_urn, qualified_type
 from .planner import Bail, Goal, Planner
 from .provider import Factory, ProviderError
 from .registry import INTERNAL, Providers
@@ -363,8 +363,8 @@ class _Update:
     def register(self, goal: Goal) -> Registered:
         return self._submit(lambda reply: self._planner.plan(goal, reply), goal)
 
-    def read(self, goal: Goal, id: str) -> Registered:
-        return self._submit(lambda reply: self._planner.plan_read(goal, id, reply), goal)
+    def read(self, goal: Goal) -> Registered:
+        return self._submit(lambda reply: self._planner.plan_read(goal, reply), goal)
 
     def _submit(self, plan: Planning, goal: Goal) -> Registered:
         reply: Reply = Future()
@@ -389,7 +389,7 @@ class _Update:
             self._fail()
             return []
         except Exception as e:
-            self.events.error(str(e) or type(e).__name__, self._planner.urn_of(goal))
+            self.events.error(str(e) or type(e).__name__, goal.wanted.urn)
             self._fail()
             return []
         self._skipped |= {s.urn for s in self._executor.failed}
@@ -431,7 +431,9 @@ class _Update:
             if version:
                 inputs["version"] = version
             inputs[INTERNAL] = {"pluginDownloadURL": url} if url else {}
-            state = self.register(Goal(PROVIDER_PREFIX + package, name, True, inputs)).state
+            type = PROVIDER_PREFIX + package
+            urn = make_urn(self.request.stack, self.request.project.name, "", type, name)
+            state = self.register(Goal(ResourceState(urn, type, custom=True, inputs=inputs))).state
             future.set_result(f"{state.urn}::{state.id}")
         except BaseException as e:
             future.set_exception(e)

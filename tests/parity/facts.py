@@ -190,13 +190,13 @@ def _disorder(events: list[Row], resources: list[Json]) -> Iterator[str]:
             yield f"{_name(urn)} is deleted before everything is made"
 
 
-def _diagnostics(events: list[Row]) -> list[Json]:
-    out = []
+def _diagnostics(events: list[Row]) -> Json:
+    out: dict[str, list[Json]] = defaultdict(list)
     for event in events:
         d = event.get("diagnosticEvent")
         if d and d["severity"] in ("warning", "error") and not d.get("ephemeral") and d["message"].strip():
-            out.append([_name(d.get("urn") or ""), d["severity"], steady(d["message"]).strip().splitlines()])
-    return sorted(out)
+            out[_name(d.get("urn") or "")].append([d["severity"], *steady(d["message"]).strip().splitlines()])
+    return {name: sorted(said) for name, said in out.items()}
 
 
 def _policies(events: list[Row]) -> list[Json]:
