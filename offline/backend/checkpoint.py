@@ -11,9 +11,6 @@ from offline.engine import VERSION
 from offline.engine.errors import EngineError, IntegrityError, NotCovered
 
 MAGIC: Final = "7dff0d166258e7f1d265e8e044021ea087795d58a0c6415ab6fe8b7c790e447f"
-SIGNATURE: Final = "4dabf18193072939515e22adb298388d"  # as in values, which is slower to import
-SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"
-
 
 FEATURES: Final = (  # feature, its field in apitype.ResourceV3, its attribute of ResourceState (or it is in ``raw``)
     ("hooks", "resourceHooks", "hooks"),

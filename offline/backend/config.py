@@ -11,6 +11,7 @@ from typing import Any
 
 from offline.engine.errors import EngineError, UsageError
 from offline.engine.model import Project
+from offline.engine.paths import parse_path
 
 from .secrets import Passphrase
 
@@ -92,20 +93,15 @@ def qualify(key: str, project: str) -> str:
     return key if len(parts) == 2 else f"{project}:{key}"
 
 
-def parse_path(path: str) -> list[str | int]:
+def key_path(path: str) -> list[str | int]:
     """``a.b[0]["c.d"]``."""
-    out: list[str | int] = []
-    token = re.compile(r'\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|\.?([^.\[\]]+)')
-    at = 0
-    while at < len(path):
-        m = token.match(path, at)
-        if m is None:
-            raise UsageError(f"invalid config key path: {path!r}")
-        out.append(m[1].replace('\\"', '"') if m[1] is not None else int(m[2]) if m[2] is not None else m[3])
-        at = m.end()
-    if not out:
-        raise UsageError("invalid config key path: empty")
-    return out
+    try:
+        steps = parse_path(path)
+    except ValueError:
+        steps = ()
+    if not steps:
+        raise UsageError(f"invalid config key path: {path!r}")
+    return list(steps)
 
 
 def scalar(value: Any) -> str:

@@ -14,10 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from offline.backend.checkpoint import SECRET_SIGNATURE, SIGNATURE
-from offline.engine.model import STACK_TYPE, Event
-
-UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+from offline.engine.model import SECRET_SIGNATURE, SIGNATURE, STACK_TYPE, UNKNOWN_WIRE, Event
+from offline.engine.paths import name_of, parse_path, type_of
 
 # operation -> sign, as planned, going on, done, failed
 OPERATIONS: Final = {
@@ -91,14 +89,6 @@ def type_name(token: str) -> str:
     return token
 
 
-def urn_type(urn: str) -> str:
-    return urn.split("::")[2].rsplit("$", 1)[-1]
-
-
-def urn_name(urn: str) -> str:
-    return urn.split("::", 3)[3]
-
-
 # --- values -------------------------------------------------------------------------------------------------------
 
 
@@ -128,7 +118,11 @@ def render(value: Any, indent: int) -> str:
         )
     if isinstance(value, str):
         return (
-            value if value == "[secret]" else "[unknown]" if value == UNKNOWN else json.dumps(value, ensure_ascii=False)
+            value
+            if value == "[secret]"
+            else "[unknown]"
+            if value == UNKNOWN_WIRE
+            else json.dumps(value, ensure_ascii=False)
         )
     return "<null>" if value is None else json.dumps(value)
 
@@ -203,7 +197,7 @@ def _first(path: str) -> str:
 
 
 def visible(step: Mapping[str, Any], options: Options) -> bool:
-    if step["type"].startswith("pulumi:providers:") and urn_name(step["urn"]).startswith("default"):
+    if step["type"].startswith("pulumi:providers:") and name_of(step["urn"]).startswith("default"):
         return False
     return options.show_sames if step["op"] in ("same", "read", "read-discard", "read-replacement") else True
 
@@ -253,7 +247,7 @@ def policies_text(
             out += f"        - [remediate]  {name}  ({n} resource{'s' * (n != 1)})\n"
         for v in mine:
             urn = v.get("resourceUrn") or ""
-            clause = f"  ({type_name(urn_type(urn))}: {urn_name(urn)})" if urn else ""
+            clause = f"  ({type_name(type_of(urn))}: {name_of(urn)})" if urn else ""
             out += f"        - [{v['enforcementLevel']}]  {v['policyName']}{clause}\n"
             out += "".join(f"          {line}\n" for line in v["message"].rstrip("\n").split("\n"))
     return out + "\n", mandatory
@@ -351,7 +345,7 @@ class Progress:
         step = step or {"op": "same", "urn": urn}
         if urn in self._rows:
             return self._rows[urn]
-        if urn and urn_type(urn) == STACK_TYPE:
+        if urn and type_of(urn) == STACK_TYPE:
             self._stack = urn
             row = self._rows.pop("", None) or _Row(step)
             row.step = step
@@ -407,8 +401,8 @@ class Progress:
     def _line(self, row: _Row) -> str:
         step, op = row.step, row.step["op"]
         urn = step["urn"]
-        kind, name = (type_name(urn_type(urn)), urn_name(urn)) if urn else (STACK_TYPE, self._stack_name)
-        root = bool(urn) and urn_type(urn) == STACK_TYPE
+        kind, name = (type_name(type_of(urn)), name_of(urn)) if urn else (STACK_TYPE, self._stack_name)
+        root = bool(urn) and type_of(urn) == STACK_TYPE
         done = row.failed or self._done or (not root and op in row.ended)
         retains = (step.get("old") or {}).get("retainOnDelete") and op in (
             "delete",
@@ -463,7 +457,7 @@ class Progress:
                 return
             waiting = [
                 r for u, r in self._rows.items()
-                if not r.failed and not (r.step["op"] in r.ended and u and urn_type(u) != STACK_TYPE)
+                if not r.failed and not (r.step["op"] in r.ended and u and type_of(u) != STACK_TYPE)
             ]  # fmt: skip
             self._done = True
             for row in waiting:
@@ -488,9 +482,7 @@ class Progress:
         # Resources first, in the order in which they had something to say: the cause before its consequence.
         for urn, row in sorted(self._rows.items(), key=lambda kv: kv[0] == self._stack):
             title = (
-                f"  {type_name(urn_type(urn))} ({urn_name(urn)}):\n"
-                if urn
-                else f"  {STACK_TYPE} ({self._stack_name}):\n"
+                f"  {type_name(type_of(urn))} ({name_of(urn)}):\n" if urn else f"  {STACK_TYPE} ({self._stack_name}):\n"
             )
             for stream, messages in sorted(row.diagnostics.items()):
                 lasting = [
@@ -537,14 +529,14 @@ class Diff:
                 self._violations.append(payload)
             elif kind in ("resourcePreEvent", "resOutputsEvent"):
                 step = payload["metadata"]
-                if urn_type(step["urn"]) == STACK_TYPE and kind == "resOutputsEvent":
+                if type_of(step["urn"]) == STACK_TYPE and kind == "resOutputsEvent":
                     self._root = step
                 # What a refresh has found is known at its end, and shown if it is something or the stack, which says
                 # only that what follows is its.
                 if kind == "resourcePreEvent":
                     if step["op"] == "refresh":
                         self._refreshed.add(step["urn"])
-                    if step["op"] != "refresh" or urn_type(step["urn"]) == STACK_TYPE:
+                    if step["op"] != "refresh" or type_of(step["urn"]) == STACK_TYPE:
                         self._step(step)
                 elif step["urn"] in self._refreshed:
                     self._refreshed.discard(step["urn"])
@@ -552,7 +544,7 @@ class Diff:
                         self._step(step)
 
     def _step(self, step: Mapping[str, Any]) -> None:
-        root = urn_type(step["urn"]) == STACK_TYPE
+        root = type_of(step["urn"]) == STACK_TYPE
         key = step["op"] + step["urn"]
         if not (visible(step, self._options) or root) or key in self._shown:
             return
@@ -590,8 +582,6 @@ class Diff:
 
 def _nested(detailed: Mapping[str, Any]) -> dict[str | int, Any]:
     """``{"spec.replicas": kind}`` as ``{"spec": {"replicas": (kind,)}}``."""
-    from offline.backend.config import parse_path
-
     out: dict[str | int, Any] = {}
     for path, d in detailed.items():
         *above, last = parse_path(path)
@@ -677,7 +667,7 @@ class Digest:
             elif kind in ("resourcePreEvent", "resOutputsEvent"):
                 step = payload["metadata"]
                 urn, op = step["urn"], step["op"]
-                if not (visible(step, self._options) or urn_type(urn) == STACK_TYPE):
+                if not (visible(step, self._options) or type_of(urn) == STACK_TYPE):
                     continue
                 if kind == "resourcePreEvent":
                     if op == "refresh":

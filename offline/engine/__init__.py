@@ -2,10 +2,11 @@
 
 update     one operation from beginning to end     planner    which steps a registration takes
 monitor    gRPC services the program talks to      steps      same/create/update/replace/delete
-program    runs the user's program                 executor   runs steps side by side
+hooks      the program's functions around steps    executor   runs steps side by side
 policy     policy packs                            journal    the state as it is after every step
 
-It knows no files of a stack (``offline.backend``), no kind of resource (``offline.providers``) and no screen (``offline.cli``).
+It knows no files of a stack (``offline.backend``), no kind of resource (``offline.providers``), no
+program's process (``offline.language``) and no screen (``offline.cli``).
 """
 
 VERSION = "v3.260.0"

@@ -8,6 +8,7 @@ EngineError                1  anything told to the user as ``error: ...``
 ├── Cancelled              8  the user said no
 ├── StackLocked            1  another update holds the stack
 ├── WrongPassphrase        1  the secrets of the stack cannot be read
+├── PolicyError            1  a policy pack cannot be started, configured or asked
 ├── IntegrityError         1  a state that refers to resources it does not hold
 └── UpdateFailed           1  the update ended with errors that were already shown
 """
@@ -47,6 +48,10 @@ class StackLocked(EngineError):
 
 
 class WrongPassphrase(EngineError):
+    pass
+
+
+class PolicyError(EngineError):
     pass
 
 

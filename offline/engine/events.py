@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .model import Emit, ResourceState, Urn
+from .model import SECRET_SIGNATURE, SIGNATURE, UNKNOWN_WIRE, Emit, ResourceState, Urn
 from .provider import InitError, PropertyDiff, Uncertain
-from .values import SECRET_SIGNATURE, SIGNATURE, UNKNOWN, UNKNOWN_WIRE, Secret
+from .values import UNKNOWN, Secret
 
 if TYPE_CHECKING:
     from .steps import Step

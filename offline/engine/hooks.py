@@ -8,13 +8,13 @@ from typing import Any
 
 import grpc
 
+from . import protocol
 from .events import Events
 from .model import ResourceState
 from .protocol import alias_pb2, callback_pb2, callback_pb2_grpc, resource_pb2
 from .values import Properties, to_wire
 
 _POLL = 0.1  # seconds until a running hook notices Ctrl-C
-_CHANNEL = [("grpc.max_receive_message_length", 400 * 2**20), ("grpc.max_send_message_length", 400 * 2**20)]
 
 
 class HookError(Exception):
@@ -83,7 +83,7 @@ class Hooks:
         """Calls a function of the program by its token. One that waits is not waited for after Ctrl-C."""
         with self._lock:
             if callback.target not in self._channels:
-                self._channels[callback.target] = grpc.insecure_channel(callback.target, options=_CHANNEL)
+                self._channels[callback.target] = protocol.channel(callback.target)
             channel = self._channels[callback.target]
         stub = callback_pb2_grpc.CallbacksStub(channel)
         message = callback_pb2.CallbackInvokeRequest(token=callback.token, request=request.SerializeToString())

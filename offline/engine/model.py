@@ -13,6 +13,10 @@ if TYPE_CHECKING:  # values brings protobuf, which commands that run no update d
 Urn = str
 STACK_TYPE = "pulumi:pulumi:Stack"
 PROVIDER_PREFIX = "pulumi:providers:"
+# Keys and values by which Pulumi marks what is not plain JSON (``sdk/go/common/resource/properties.go``).
+SIGNATURE = "4dabf18193072939515e22adb298388d"
+SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
+UNKNOWN_WIRE = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
 @dataclass

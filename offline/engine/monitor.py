@@ -16,14 +16,14 @@ from google.protobuf import empty_pb2
 from .errors import NotCovered
 from .events import Events
 from .hooks import HookError, Hooks
-from .model import ResourceState, UpdateRequest, Urn
+from .model import UNKNOWN_WIRE, ResourceState, UpdateRequest, Urn
 from .paths import is_provider, make_urn, split_reference
 from .planner import Alias, Goal
-from .protocol import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
+from .protocol import OPTIONS, engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 from .provider import ProviderError
 from .registry import INTERNAL
 from .steps import Registered
-from .values import UNKNOWN_WIRE, Properties, _value_from_wire, contains_unknown, from_wire, to_wire
+from .values import Properties, _value_from_wire, contains_unknown, from_wire, to_wire
 
 _FEATURES = {
     "secrets": resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
@@ -82,11 +82,10 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         self._wanted: dict[Urn, ResourceState] = {}
         self._root_urn = ""
         self._shutdown = threading.Event()
-        size = 400 * 2**20
         # Every registration holds a thread until its step has ended: threads are made as needed, none is ever short.
         self._server = grpc.server(
             ThreadPoolExecutor(10_000, thread_name_prefix="rpc"),
-            options=[("grpc.max_receive_message_length", size), ("grpc.max_send_message_length", size)],
+            options=OPTIONS,
         )
         resource_pb2_grpc.add_ResourceMonitorServicer_to_server(self, self._server)
         engine_pb2_grpc.add_EngineServicer_to_server(self, self._server)

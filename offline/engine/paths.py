@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from .model import PROVIDER_PREFIX, STACK_TYPE, ResourceState, Urn
-from .values import Secret
 
 # --- URNs ---------------------------------------------------------------------------------------------------------
 
@@ -98,38 +96,3 @@ def parse_path(text: str) -> PropertyPath:
 def covers(pattern: PropertyPath, path: PropertyPath) -> bool:
     """Whether ``path`` is ``pattern`` or lies below it; ``*`` in the pattern stands for any one step."""
     return len(pattern) <= len(path) and all(p in ("*", s) for p, s in zip(pattern, path, strict=False))
-
-
-def reset(path: PropertyPath, old: Any, new: Any) -> Any:
-    """``new`` with what is at ``path`` set back to what ``old`` has there (``ignoreChanges``)."""
-    if isinstance(new, Secret):
-        return Secret(reset(path, old, new.value))
-    if isinstance(old, Secret):
-        old = old.value
-    if not path:
-        return old
-    step, rest = path[0], path[1:]
-    if isinstance(new, dict) and isinstance(old, dict):
-        out = dict(new)
-        for key in {**new, **old} if step == "*" else [step]:
-            if rest and key in new and key in old:
-                out[key] = reset(rest, old[key], new[key])
-            elif not rest and key in old:
-                out[key] = old[key]
-            elif not rest:
-                out.pop(key, None)
-        return out
-    if isinstance(new, list) and isinstance(old, list):
-        indexes = range(len(new)) if step == "*" else [step]
-        return [
-            (reset(rest, old[i], v) if rest else old[i]) if i in indexes and i < len(old) else v
-            for i, v in enumerate(new)
-        ]
-    return new
-
-
-def ignore(paths: Sequence[str], old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The new inputs with every ignored path as it was."""
-    for p in paths:
-        new = reset(parse_path(p), old, new)
-    return new

@@ -6,7 +6,6 @@ deleted at the end or, where the provider asks for it, before; what the program 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -18,7 +17,6 @@ from .paths import (
     Targets,
     covers,
     dependencies_of,
-    ignore,
     is_provider,
     make_urn,
     name_of,
@@ -29,7 +27,7 @@ from .paths import (
 )
 from .provider import Diff, PropertyDiff
 from .steps import Applier, Reply, Step, with_unknowns
-from .values import Properties, contains_unknown, unwrap
+from .values import Properties, contains_unknown, ignore, unwrap
 
 INIT_ERROR = "#initerror"
 
@@ -171,12 +169,11 @@ class Planner:
         urn = new.urn
         recreating = urn in self._recreate
         targeted = is_provider(new.type) or qualified_type(urn) == STACK_TYPE or self._included(new)
-        seed = secrets.token_bytes(32)
         if not targeted:
             new.inputs = old.inputs if old else new.inputs
         else:
             fresh = old is None or recreating or old.external or urn in self._replace
-            self._check(goal, {} if fresh or old is None else old.inputs, new, seed)
+            self._check(goal, {} if fresh or old is None else old.inputs, new)
             if self._targets:
                 self._actual_targets.add(urn)
         if self._analyzer and self._analyzer.check(new, goal, self.provider_state(new.provider)):
@@ -204,16 +201,14 @@ class Planner:
             return [Step("same", None, new, reply, skipped_create=True)]
         if not targeted:
             return self._untargeted(old, reply)
-        return self._plan_change(goal, old, new, reply, seed)
+        return self._plan_change(goal, old, new, reply)
 
-    def _check(self, goal: Goal, olds: Properties, new: ResourceState, seed: bytes) -> None:
+    def _check(self, goal: Goal, olds: Properties, new: ResourceState) -> None:
         new.inputs = news = ignore(new.ignore_changes, olds, goal.wanted.inputs) if olds else goal.wanted.inputs
         if not new.custom:
             return
         provider = self._applier.provider(new)
-        new.inputs, failures = provider.check(
-            self._applier.call(new), new.type, olds, news, random_seed=seed, autonaming=None
-        )
+        new.inputs, failures = provider.check(self._applier.call(new), new.type, olds, news)
         for f in failures:
             text = f"{new.type} resource '{new.name}' has a problem: {f.reason}"
             if f.property:
@@ -226,7 +221,7 @@ class Planner:
         if failures:
             raise Bail
 
-    def _plan_change(self, goal: Goal, old: ResourceState, new: ResourceState, reply: Reply, seed: bytes) -> list[Step]:
+    def _plan_change(self, goal: Goal, old: ResourceState, new: ResourceState, reply: Reply) -> list[Step]:
         urn = new.urn
         triggered = _triggered(old.replacement_trigger, new.replacement_trigger)
         if contains_unknown(new.replacement_trigger) and not self._dry_run:
@@ -241,10 +236,10 @@ class Planner:
             self._mark(old, new, "update")
             more = {"diffs": diff.diffs, "detailed": diff.detailed, "ignore_changes": new.ignore_changes}
             return [Step("update", old, new, reply, **more)]  # type: ignore[arg-type]
-        return self._plan_replacement(goal, old, new, reply, diff, seed)
+        return self._plan_replacement(goal, old, new, reply, diff)
 
     def _plan_replacement(
-        self, goal: Goal, old: ResourceState, new: ResourceState, reply: Reply, diff: Diff, seed: bytes
+        self, goal: Goal, old: ResourceState, new: ResourceState, reply: Reply, diff: Diff
     ) -> list[Step]:
         urn = new.urn
         if new.protect and old.protect:
@@ -255,7 +250,7 @@ class Planner:
             )
         self._mark(old, new, "replace")
         if new.custom and urn not in self._replace:
-            self._check(goal, {}, new, seed)  # defaults and names are not carried over
+            self._check(goal, {}, new)  # defaults and names are not carried over
         more: dict[str, Any] = {"keys": diff.replaces, "diffs": diff.diffs, "detailed": diff.detailed}
         before = diff.delete_before_replace if goal.delete_before_replace is None else goal.delete_before_replace
         if not before:

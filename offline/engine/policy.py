@@ -1,33 +1,26 @@
-"""Policy packs: hosted by the SDK itself (``python -m pulumi.policy``), asked over the Analyzer service."""
+"""Policy packs, asked over the Analyzer service."""
 
 from __future__ import annotations
 
 import json
-import os
-import queue
-import signal
-import subprocess
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import yaml
 from google.protobuf import empty_pb2, json_format, struct_pb2
 
-from .errors import EngineError, NotCovered
+from .errors import PolicyError
 from .events import Events, masked
+from .language import Language
 from .model import STACK_TYPE, PolicyPackRef, ResourceState, UpdateRequest
 from .paths import make_urn, split_reference
-from .program import python_of
-from .protocol import analyzer_pb2, analyzer_pb2_grpc
+from .protocol import analyzer_pb2, analyzer_pb2_grpc, channel
 from .values import Properties, from_wire, to_wire
 
 if TYPE_CHECKING:
     from .planner import Goal, Planner
 
-_START = 30.0  # seconds for a pack to tell its port
 _LEVELS = {
     "advisory": analyzer_pb2.ADVISORY,
     "mandatory": analyzer_pb2.MANDATORY,
@@ -38,66 +31,14 @@ _LEVEL_NAMES: dict[int, str] = {v: k for k, v in _LEVELS.items()}
 _SEVERITIES = {1: "low", 2: "medium", 3: "high", 4: "critical"}
 
 
-class PolicyError(EngineError):
-    """A policy pack could not be started, configured or asked."""
-
-
 class _Pack:
-    def __init__(self, ref: PolicyPackRef, request: UpdateRequest, engine: str) -> None:
-        self.ref = ref
-        manifest = ref.path / "PulumiPolicy.yaml"
-        if not manifest.is_file():
-            raise PolicyError(f"the policy pack {ref.path} has no PulumiPolicy.yaml")
-        runtime = (yaml.safe_load(manifest.read_text()) or {}).get("runtime")
-        options = runtime.get("options") or {} if isinstance(runtime, Mapping) else {}
-        if (runtime.get("name") if isinstance(runtime, Mapping) else runtime) != "python":
-            raise NotCovered(f"the runtime {runtime!r} of the policy pack {ref.path}")
-        self._process = subprocess.Popen(
-            [python_of(ref.path, options), "-u", "-m", "pulumi.policy", engine, str(ref.path.resolve())],
-            cwd=ref.path,
-            env={
-                **os.environ,
-                "PULUMI_PROJECT": request.project.name,
-                "PULUMI_STACK": request.stack,
-                "PULUMI_ORGANIZATION": request.organization,
-                "PULUMI_DRY_RUN": str(request.dry_run).lower(),
-                "PULUMI_CONFIG": json.dumps(dict(request.config)),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        self._words: queue.Queue[str] = queue.Queue()
-        self._complaints: list[str] = []
-        threading.Thread(target=self._listen, daemon=True).start()
-        threading.Thread(target=self._complain, daemon=True).start()
-        self._request, self._engine = request, engine
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as stream:
-            for line in stream:
-                self._words.put(line.decode(errors="replace").strip())
-        self._words.put("")
-
-    def _complain(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as stream:
-            for line in stream:
-                self._complaints.append(line.decode(errors="replace"))
+    def __init__(self, language: Language, ref: PolicyPackRef, request: UpdateRequest, engine: str) -> None:
+        self.ref, self._request, self._engine = ref, request, engine
+        self._host = language.pack(ref, request, engine)
+        self._channel: grpc.Channel | None = None
 
     def connect(self) -> None:
-        port = ""
-        try:
-            port = self._words.get(timeout=_START)
-        except queue.Empty:
-            pass
-        if not port.isdigit():
-            raise PolicyError(f"the policy pack {self.ref.path} did not start:\n{''.join(self._complaints)}")
-        size = 400 * 2**20
-        sizes = [("grpc.max_receive_message_length", size), ("grpc.max_send_message_length", size)]
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=sizes)
+        self._channel = channel(self._host.address())
         self._stub = analyzer_pb2_grpc.AnalyzerStub(self._channel)
         request, root = self._request, str(self.ref.path.resolve())
         try:
@@ -203,13 +144,9 @@ class _Pack:
         return {"policyPackName": self.info.name, "policyPackVersion": version, "policyPackVersionTag": version}
 
     def close(self) -> None:
-        if hasattr(self, "_channel"):
+        if self._channel is not None:
             self._channel.close()
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self._process.wait()
+        self._host.close()
 
 
 def _config_file(path: Path | None) -> dict[str, tuple[int | None, dict[str, Any]]]:
@@ -239,8 +176,8 @@ def _visible(properties: Properties) -> struct_pb2.Struct:
 class Packs:
     """The packs of one update."""
 
-    def __init__(self, request: UpdateRequest, events: Events) -> None:
-        self._request, self._events = request, events
+    def __init__(self, language: Language, request: UpdateRequest, events: Events) -> None:
+        self._language, self._request, self._events = language, request, events
         self._packs: list[_Pack] = []
         self.errored = False
 
@@ -250,7 +187,7 @@ class Packs:
 
     def load(self, engine: str) -> None:
         for ref in self._request.options.policy_packs:
-            self._packs.append(_Pack(ref, self._request, engine))
+            self._packs.append(_Pack(self._language, ref, self._request, engine))
         for pack in self._packs:
             pack.connect()
 

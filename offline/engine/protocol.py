@@ -7,6 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Final
+
+import grpc
+
+OPTIONS: Final = [("grpc.max_receive_message_length", 400 * 2**20), ("grpc.max_send_message_length", 400 * 2**20)]
+
+
+def channel(target: str) -> grpc.Channel:
+    return grpc.insecure_channel(target, options=OPTIONS)
 
 
 @contextmanager
@@ -46,6 +55,19 @@ with _bare_packages():
     )
 
 __all__ = [
-    "alias_pb2", "analyzer_pb2", "analyzer_pb2_grpc", "callback_pb2", "callback_pb2_grpc", "engine_pb2", "engine_pb2_grpc",
-    "events_pb2", "events_pb2_grpc", "language_pb2", "language_pb2_grpc", "resource_pb2", "resource_pb2_grpc",
+    "OPTIONS",
+    "alias_pb2",
+    "analyzer_pb2",
+    "analyzer_pb2_grpc",
+    "callback_pb2",
+    "callback_pb2_grpc",
+    "channel",
+    "engine_pb2",
+    "engine_pb2_grpc",
+    "events_pb2",
+    "events_pb2_grpc",
+    "language_pb2",
+    "language_pb2_grpc",
+    "resource_pb2",
+    "resource_pb2_grpc",
 ]  # fmt: skip

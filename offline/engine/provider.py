@@ -47,6 +47,15 @@ class Made:
     inputs: Properties | None = None  # read only: the inputs as they are now
 
 
+@dataclass(frozen=True)
+class Seen:
+    """The object as this engine last saw it: its id, the inputs that made it, and its outputs."""
+
+    id: str
+    inputs: Properties
+    outputs: Properties
+
+
 class ProviderError(Exception):
     """The operation did not happen. The text is what the user sees after ``error: ``."""
 
@@ -86,7 +95,29 @@ class Call:
     preview: bool = False
 
 
-class Provider(Protocol):
+class Manager(Protocol):
+    """What manages resources."""
+
+    def check(self, call: Call, type: str, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:
+        """Validated inputs with defaults and the automatic name. ``olds`` are the old inputs, {} if new."""
+
+    def diff(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Diff: ...
+
+    def create(self, call: Call, type: str, inputs: Properties) -> Made:
+        """Makes the object and waits until it is ready. With ``call.preview`` nothing is made and outputs are a guess with unknowns."""
+
+    def read(self, call: Call, type: str, old: Seen) -> Made | None:
+        """The object as it is now, None if it is gone. Of a resource never seen (``.get``) only the id is known."""
+
+    def update(
+        self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()
+    ) -> Made: ...
+
+    def delete(self, call: Call, type: str, old: Seen) -> None:
+        """Deletes the object and waits until it is gone; no error if it was gone already."""
+
+
+class Provider(Manager, Protocol):
     """One configured provider (a ``pulumi:providers:<package>`` resource)."""
 
     def configure(self, inputs: Properties) -> None:
@@ -96,44 +127,6 @@ class Provider(Protocol):
         """The provider resource's inputs with defaults from the environment filled in."""
 
     def diff_config(self, olds: Properties, news: Properties) -> Diff: ...
-
-    def check(
-        self, call: Call, type: str, olds: Properties, news: Properties, *, random_seed: bytes, autonaming: str | None
-    ) -> tuple[Properties, list[CheckFailure]]:
-        """Validated inputs with defaults and the automatic name. ``olds`` are the old inputs, {} if new."""
-
-    def diff(
-        self,
-        call: Call,
-        type: str,
-        id: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        *,
-        ignore_changes: Sequence[str],
-    ) -> Diff: ...
-
-    def create(self, call: Call, type: str, inputs: Properties) -> Made:
-        """Makes the object and waits until it is ready. With ``call.preview`` nothing is made and outputs are a guess with unknowns."""
-
-    def read(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> Made | None:
-        """The object as it is now, None if it is gone. ``inputs``/``outputs`` are {} for a resource never seen (``.get``)."""
-
-    def update(
-        self,
-        call: Call,
-        type: str,
-        id: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        *,
-        ignore_changes: Sequence[str],
-    ) -> Made: ...
-
-    def delete(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> None:
-        """Deletes the object and waits until it is gone; no error if it was gone already."""
 
     def invoke(self, token: str, args: Properties) -> Properties:
         """A function of the package; ProviderError if it is not covered here."""

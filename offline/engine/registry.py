@@ -7,10 +7,10 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
-from .model import PROVIDER_PREFIX, ResourceState, Urn
+from .model import PROVIDER_PREFIX, UNKNOWN_WIRE, ResourceState, Urn
 from .paths import is_provider, split_reference, type_of
-from .provider import Call, CheckFailure, Diff, Factory, Made, Provider, ProviderError
-from .values import UNKNOWN_WIRE, Properties, contains_unknown
+from .provider import Call, CheckFailure, Diff, Factory, Made, Manager, Provider, ProviderError, Seen
+from .values import Properties, contains_unknown
 
 INTERNAL = "__internal"
 
@@ -51,7 +51,7 @@ class Providers:
                 self._configured[reference] = provider
             return self._configured[reference]
 
-    def of(self, state: ResourceState, known: Callable[[Urn, str], ResourceState | None]) -> Provider:
+    def of(self, state: ResourceState, known: Callable[[Urn, str], ResourceState | None]) -> Manager:
         """The provider that manages a resource.
 
         Args:
@@ -81,30 +81,15 @@ class Providers:
         for provider in (*self._plugins.values(), *self._configured.values()):
             provider.close()
 
-    # --- Provider, for the provider resources themselves ---
+    # --- Manager of the provider resources themselves ---
 
-    def configure(self, inputs: Properties) -> None:
-        raise NotImplementedError
-
-    def check(
-        self, call: Call, type: str, olds: Properties, news: Properties, *, random_seed: bytes, autonaming: str | None
-    ) -> tuple[Properties, list[CheckFailure]]:
+    def check(self, call: Call, type: str, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:
         inputs, failures = self.plugin(type).check_config(_config(olds), _config(news))
         kept = {k: news[k] for k in ("version", INTERNAL) if k in news}
         return {**inputs, **kept}, failures
 
-    def diff(
-        self,
-        call: Call,
-        type: str,
-        id: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        *,
-        ignore_changes: Sequence[str],
-    ) -> Diff:
-        olds, wanted = _config(old_inputs), _config(news)
+    def diff(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Diff:
+        olds, wanted = _config(old.inputs), _config(news)
         diff = self.plugin(type).diff_config(olds, wanted)
         if not diff.changes and olds.get("version") != wanted.get("version"):
             return Diff(changes=True, diffs=["version"])
@@ -116,33 +101,14 @@ class Providers:
             self.load(f"{call.urn}::{id}", inputs)
         return Made(id, _config(inputs))
 
-    def read(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> Made | None:
-        return Made(id, outputs, inputs)
+    def read(self, call: Call, type: str, old: Seen) -> Made | None:
+        return Made(old.id, old.outputs, old.inputs)
 
-    def update(
-        self,
-        call: Call,
-        type: str,
-        id: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        *,
-        ignore_changes: Sequence[str],
-    ) -> Made:
+    def update(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Made:
         with self._lock:
-            self._configured.pop(f"{call.urn}::{id}", None)
-        self.load(f"{call.urn}::{id}", news)
-        return Made(id, _config(news))
+            self._configured.pop(f"{call.urn}::{old.id}", None)
+        self.load(f"{call.urn}::{old.id}", news)
+        return Made(old.id, _config(news))
 
-    def delete(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> None:
+    def delete(self, call: Call, type: str, old: Seen) -> None:
         """A provider resource is nothing outside the state."""
-
-    def check_config(self, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:
-        raise NotImplementedError
-
-    def diff_config(self, olds: Properties, news: Properties) -> Diff:
-        raise NotImplementedError
-
-    def invoke(self, token: str, args: Properties) -> Properties:
-        raise NotImplementedError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .events import Events, error_text
 from .model import ResourceState, Urn
 from .paths import is_provider
-from .provider import Call, Diff, InitError, Made, PropertyDiff, Provider, ProviderError, Uncertain
+from .provider import Call, Diff, InitError, Made, Manager, PropertyDiff, ProviderError, Seen, Uncertain
 from .registry import Providers
 from .values import UNKNOWN, Properties, Secret
 
@@ -142,7 +142,7 @@ class Applier:
         if step.new is not None and step.op != "replace":
             mark_secrets(step.new)
 
-    def provider(self, state: ResourceState) -> Provider:
+    def provider(self, state: ResourceState) -> Manager:
         return self.providers.of(state, self.known)
 
     def call(self, state: ResourceState, operation: str = "") -> Call:
@@ -152,9 +152,7 @@ class Applier:
         return Call(state.urn, log, self.cancel, state.custom_timeouts.get(operation, 0.0), self.dry_run)
 
     def diff(self, state: ResourceState, news: Properties, ignore_changes: Sequence[str]) -> Diff:
-        return self.provider(state).diff(
-            self.call(state), state.type, state.id, state.inputs, state.outputs, news, ignore_changes=ignore_changes
-        )
+        return self.provider(state).diff(self.call(state), state.type, _seen(state), news, ignore_changes)
 
     def _same(self, step: Step) -> None:
         old, new = step.old, step.new
@@ -194,11 +192,7 @@ class Applier:
         problem: InitError | None = None
         if new.custom:
             provider, call = self.provider(new), self.call(new, "update")
-            made, problem = _made(
-                lambda: provider.update(
-                    call, new.type, old.id, old.inputs, old.outputs, new.inputs, ignore_changes=step.ignore_changes
-                )
-            )
+            made, problem = _made(lambda: provider.update(call, new.type, _seen(old), new.inputs, step.ignore_changes))
             new.id, new.outputs = made.id or old.id, dict(made.outputs)
         else:
             new.outputs = dict(old.outputs)
@@ -222,7 +216,7 @@ class Applier:
         if not (self.dry_run or left_alone) and old.custom:
             provider, call = self.provider(old), self.call(old, "delete")
             try:
-                provider.delete(call, old.type, old.id, old.inputs, old.outputs)
+                provider.delete(call, old.type, _seen(old))
             except Exception as e:
                 raise Uncertain(error_text(e)) from e
         if step.pending_replacement:
@@ -233,7 +227,7 @@ class Applier:
         old, new = step.old, step.new
         assert new is not None
         if new.id:
-            made = self.provider(new).read(self.call(new), new.type, new.id, new.inputs, {})
+            made = self.provider(new).read(self.call(new), new.type, Seen(new.id, new.inputs, {}))
             if made is None:
                 raise ProviderError(f"resource {new.id!r} does not exist")
             new.id, new.outputs = made.id, dict(made.outputs)
@@ -251,7 +245,7 @@ class Applier:
             return
         provider, reasons = self.provider(old), []
         try:
-            made = provider.read(self.call(old), old.type, old.id, old.inputs, old.outputs)
+            made = provider.read(self.call(old), old.type, _seen(old))
         except InitError as e:
             made, reasons = e.made, e.reasons
             text = "Refreshed resource is in an unhealthy state:\n* " + "\n* ".join(reasons)
@@ -278,6 +272,10 @@ class Applier:
         except Exception as e:
             self.events.error(str(e), state.urn)
             self.post_errors.append(str(e))
+
+
+def _seen(state: ResourceState) -> Seen:
+    return Seen(state.id, state.inputs, state.outputs)
 
 
 def _made(operation: Callable[[], Made]) -> tuple[Made, InitError | None]:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from . import program as programs
 from .errors import EngineError
 from .events import Events
 from .executor import Executor
 from .hooks import Hooks
 from .journal import Journal
+from .language import Language, Program
 from .model import PROVIDER_PREFIX, STACK_TYPE, Emit, ResourceState, Save, UpdateRequest, UpdateResult, Urn
 from .monitor import Monitor, MonitorDown
 from .paths import Targets, dependencies_of, is_provider, make_urn, qualified_type
@@ -41,6 +41,7 @@ def run(
     save: Save,
     cancel: threading.Event,
     providers: Mapping[str, Factory],
+    language: Language,
 ) -> UpdateResult:
     """Performs one update.
 
@@ -50,10 +51,11 @@ def run(
         save: writes the state; called before and after every step, not during previews.
         cancel: set by the caller on Ctrl-C: no further step begins, those that wait are cut short.
         providers: the packages there are, by name.
+        language: runs the program and the policy packs.
     Returns:
         How it ended. Everything the user should know went out as events before, but for ``error``.
     """
-    return _Update(request, emit, save, cancel, providers).run()
+    return _Update(request, emit, save, cancel, providers, language).run()
 
 
 class _Update:
@@ -64,8 +66,9 @@ class _Update:
         save: Save,
         cancel: threading.Event,
         packages: Mapping[str, Factory],
+        language: Language,
     ) -> None:
-        self.request = request
+        self.request, self._language = request, language
         self._cancel = cancel
         self._stop = threading.Event()
         options = request.options
@@ -126,7 +129,7 @@ class _Update:
             return None
         from .policy import Packs
 
-        return Packs(self.request, self.events)
+        return Packs(self._language, self.request, self.events)
 
     def _provider_resource(self, urn: Urn, id: str) -> ResourceState | None:
         return self._planner.provider_resource(urn, id)
@@ -138,13 +141,15 @@ class _Update:
         with_program = request.kind in ("preview", "update") or (
             request.kind == "destroy" and request.options.run_program
         )
-        program: programs.Program | None = None
+        program: Program | None = None
         monitor: Monitor | None = None
         try:
             if request.kind == "destroy" and not with_program and (error := self._orphaned_hooks()):
                 return UpdateResult(False, {}, error=error)
             if with_program:
-                program = programs.start(request, events, self._signals.put)  # imports while the rest gets ready
+                program = self._language.program(
+                    request, events, self._signals.put
+                )  # imports while the rest gets ready
                 monitor = Monitor(self)
                 if self._packs is not None:
                     events.send("policyLoadEvent", {})
@@ -287,7 +292,7 @@ class _Update:
             return True
         return stopped
 
-    def _shut_down(self, program: programs.Program | None, monitor: Monitor | None) -> None:
+    def _shut_down(self, program: Program | None, monitor: Monitor | None) -> None:
         with self._replies_lock:
             self._closing = True
             replies = list(self._replies)

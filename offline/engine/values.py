@@ -12,17 +12,17 @@ The signatures are those of the Pulumi protocol (``sdk/go/common/resource/proper
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from google.protobuf import struct_pb2
 
-SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
-SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"
+from .model import SECRET_SIGNATURE, SIGNATURE, UNKNOWN_WIRE
+from .paths import PropertyPath, parse_path
+
 OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 RESOURCE_SIGNATURE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
-UNKNOWN_WIRE: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,44 @@ def contains_unknown(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(contains_unknown(v) for v in value.values())
     return isinstance(value, list) and any(contains_unknown(v) for v in value)
+
+
+# --- parts of values ---------------------------------------------------------------------------------------------
+
+
+def reset(path: PropertyPath, old: Any, new: Any) -> Any:
+    """``new`` with what is at ``path`` set back to what ``old`` has there (``ignoreChanges``)."""
+    if isinstance(new, Secret):
+        return Secret(reset(path, old, new.value))
+    if isinstance(old, Secret):
+        old = old.value
+    if not path:
+        return old
+    step, rest = path[0], path[1:]
+    if isinstance(new, dict) and isinstance(old, dict):
+        out = dict(new)
+        for key in {**new, **old} if step == "*" else [step]:
+            if rest and key in new and key in old:
+                out[key] = reset(rest, old[key], new[key])
+            elif not rest and key in old:
+                out[key] = old[key]
+            elif not rest:
+                out.pop(key, None)
+        return out
+    if isinstance(new, list) and isinstance(old, list):
+        indexes = range(len(new)) if step == "*" else [step]
+        return [
+            (reset(rest, old[i], v) if rest else old[i]) if i in indexes and i < len(old) else v
+            for i, v in enumerate(new)
+        ]
+    return new
+
+
+def ignore(paths: Sequence[str], old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The new inputs with every ignored path as it was."""
+    for p in paths:
+        new = reset(parse_path(p), old, new)
+    return new
 
 
 # --- wire ---------------------------------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from offline.engine.provider import Call, CheckFailure, Diff, Made, PropertyDiff, Provider, ProviderError
+from offline.engine.paths import covers, parse_path
+from offline.engine.provider import Call, CheckFailure, Diff, Made, PropertyDiff, Provider, ProviderError, Seen
 from offline.engine.values import UNKNOWN, Properties, Secret, contains_secret, contains_unknown, unwrap
 
-from .diff import changes, covers, parse, show
+from .diff import changes, show
 from .kubernetes.metadata import unique
 
 TOKEN = "command:local:Command"
@@ -61,9 +62,7 @@ class CommandProvider:
 
     def close(self) -> None: ...
 
-    def check(
-        self, call: Call, type: str, olds: Properties, news: Properties, *, random_seed: bytes, autonaming: str | None
-    ) -> tuple[Properties, list[CheckFailure]]:
+    def check(self, call: Call, type: str, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:
         _covered(type)
         for key in ("assetPaths", "archivePaths"):
             if news.get(key):
@@ -75,25 +74,15 @@ class CommandProvider:
         ]
         return dict(news), unknown
 
-    def diff(
-        self,
-        call: Call,
-        type: str,
-        id: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        *,
-        ignore_changes: Sequence[str],
-    ) -> Diff:
+    def diff(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Diff:
         _covered(type)
-        old = {k: v for k, v in unwrap(old_outputs).items() if k in _INPUTS}
-        ignored = [parse(p) for p in ignore_changes]
+        before = {k: v for k, v in unwrap(old.outputs).items() if k in _INPUTS}
+        ignored = [parse_path(p) for p in ignore_changes]
         found: dict[str, PropertyDiff] = {}
-        for path, kind in changes(old, unwrap(news)).items():
+        for path, kind in changes(before, unwrap(news)).items():
             if not any(covers(p, path) for p in ignored):
                 found[show(path)] = PropertyDiff(f"{kind}-replace" if path[0] == "triggers" else kind, input_diff=False)
-        top = sorted({str(parse(p)[0]) for p in found})
+        top = sorted({str(parse_path(p)[0]) for p in found})
         return Diff(bool(found), (), top, found)  # the kinds say what replaces; the provider names no keys
 
     def create(self, call: Call, type: str, inputs: Properties) -> Made:
@@ -103,32 +92,22 @@ class CommandProvider:
         stdout, stderr = self._run(call, "create", inputs, {})
         return Made(unique(call.urn.rsplit("::", 1)[1]), self._outputs(inputs, stdout, stderr))
 
-    def update(
-        self,
-        call: Call,
-        type: str,
-        id: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        *,
-        ignore_changes: Sequence[str],
-    ) -> Made:
+    def update(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Made:
         step = self._step(news, "update")
         if call.preview and step:
-            return Made(id, dict(news) | dict.fromkeys(_PRODUCED, UNKNOWN))
+            return Made(old.id, dict(news) | dict.fromkeys(_PRODUCED, UNKNOWN))
         if not step:  # nothing to run: the outputs stay
-            return Made(id, dict(news) | {k: old_outputs.get(k, "") for k in _PRODUCED})
-        stdout, stderr = self._run(call, step, news, old_outputs)
-        return Made(id, self._outputs(news, stdout, stderr))
+            return Made(old.id, dict(news) | {k: old.outputs.get(k, "") for k in _PRODUCED})
+        stdout, stderr = self._run(call, step, news, old.outputs)
+        return Made(old.id, self._outputs(news, stdout, stderr))
 
-    def read(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> Made | None:
+    def read(self, call: Call, type: str, old: Seen) -> Made | None:
         _covered(type)
-        return Made(id, outputs, inputs)
+        return Made(old.id, old.outputs, old.inputs)
 
-    def delete(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> None:
-        if self._step(outputs, "delete"):
-            self._run(call, "delete", outputs, outputs)
+    def delete(self, call: Call, type: str, old: Seen) -> None:
+        if self._step(old.outputs, "delete"):
+            self._run(call, "delete", old.outputs, old.outputs)
 
     @staticmethod
     def _step(inputs: Mapping[str, Any], step: str) -> str:

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from offline.engine.paths import PropertyPath as Path
+from offline.engine.paths import covers, parse_path
 from offline.engine.provider import PropertyDiff
 from offline.engine.values import UNKNOWN
-
-Path = tuple[str | int, ...]
 
 
 def prune(live: Any, shape: Any) -> Any:
@@ -85,25 +85,6 @@ def show(path: Path) -> str:
     return text
 
 
-_STEP = re.compile(r'\.?(?:\["((?:[^"\\]|\\.)*)"\]|\[(\d+|\*)\]|([^.\[\]"]+))')
-
-
-def parse(path: str) -> Path:
-    """The inverse of :func:`show`; ``*`` and ``[*]`` stay as they are, for any step."""
-    steps: list[str | int] = []
-    for quoted, index, plain in _STEP.findall(path):
-        if index:
-            steps.append(index if index == "*" else int(index))
-        else:
-            steps.append(quoted.replace('\\"', '"') if quoted else plain)
-    return tuple(steps)
-
-
-def covers(pattern: Path, path: Path) -> bool:
-    """Whether a path of ``ignoreChanges`` names this path or something around it."""
-    return len(pattern) <= len(path) and all(p in ("*", s) for p, s in zip(pattern, path, strict=False))
-
-
 def _forced(pattern: Sequence[str], path: Path, value: Any) -> bool:
     """Whether a change at ``path``, to ``value``, touches the pattern: above it, at it, or below it inside the value."""
     for i, want in enumerate(pattern):
@@ -132,7 +113,7 @@ def detailed(
 ) -> dict[str, PropertyDiff]:
     """The detailed diff. Kinds that replace end in ``-replace``."""
     patterns = [list(_split(p)) for p in force_new]
-    ignored = [parse(p) for p in ignore]
+    ignored = [parse_path(p) for p in ignore]
     out: dict[str, PropertyDiff] = {}
     for path, kind in changes(old, new).items():
         if any(covers(p, path) for p in ignored):

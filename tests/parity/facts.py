@@ -288,7 +288,10 @@ def _text(row: Row) -> Json:
         return [_known(_listed(row["document"])), errors]
     if row["run"][0] in UPDATES and "--diff" not in row["run"]:
         return [errors]
-    return [_lines(row.get("stdout") or ""), errors]
+    lines = _lines(row.get("stdout") or "")
+    if "--show-urns" in row["run"]:  # a tree of resources: what registers at once is in the state in either order
+        lines = sorted(line.strip(" │├└─") for line in lines)
+    return [lines, errors]
 
 
 def _lines(text: str) -> list[str]:

@@ -12,8 +12,8 @@ from offline.backend.config import (
     get_at,
     has_secure,
     is_secure,
+    key_path,
     opened,
-    parse_path,
     qualify,
     remove_at,
     scalar,
@@ -30,7 +30,7 @@ def _path(args: Args, key: str, project: str) -> list[str | int]:
     """Where a key is: its full name first, then, with --path, the way into its value."""
     if not args.on("path"):
         return [qualify(key, project)]
-    first, *rest = parse_path(key)
+    first, *rest = key_path(key)
     return [qualify(str(first), project), *rest]
 
 

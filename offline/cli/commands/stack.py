@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from offline.backend.checkpoint import (
-    SECRET_SIGNATURE,
-    SIGNATURE,
     dumps,
     envelope,
     latest,
@@ -25,7 +23,7 @@ from offline.backend.checkpoint import (
 from offline.backend.config import has_secure, opened
 from offline.backend.store import StackRef
 from offline.engine.errors import EngineError, StackNotFound, UsageError
-from offline.engine.model import STACK_TYPE
+from offline.engine.model import SECRET_SIGNATURE, SIGNATURE, STACK_TYPE
 
 from ..main import Args
 from ..session import Session

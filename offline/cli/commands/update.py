@@ -27,6 +27,7 @@ from offline.engine.errors import (
     WrongPassphrase,
 )
 from offline.engine.model import PolicyPackRef, Snapshot, UpdateOptions, UpdateRequest, UpdateResult
+from offline.language import Python
 from offline.providers import factories
 
 from ..main import Args
@@ -186,7 +187,11 @@ class _Operation:
 
         def work() -> None:
             try:
-                ended.append(self._engine(request, emit=log, save=state.save, cancel=cancel, providers=factories()))
+                ended.append(
+                    self._engine(
+                        request, emit=log, save=state.save, cancel=cancel, providers=factories(), language=Python()
+                    )
+                )
             except EngineError as e:
                 state.broken = str(e)
             except Exception as e:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from typing import Any
@@ -72,20 +71,19 @@ def named(o: Object) -> bool:
     return bool(name_of(o)) or section(o, "name") is UNKNOWN
 
 
-def unique(prefix: str, seed: bytes = b"") -> str:
-    """The prefix and eight hexadecimal digits; the same ones for the same seed."""
-    digits = hashlib.sha256(seed).hexdigest()[:8] if seed else secrets.token_hex(4)
-    return prefix + digits
+def unique(prefix: str) -> str:
+    """The prefix and eight random hexadecimal digits."""
+    return prefix + secrets.token_hex(4)
 
 
-def assign_name(o: Object, logical_name: str, seed: bytes, proposed: str | None) -> None:
+def assign_name(o: Object, logical_name: str) -> None:
     """Names an object that has no name, and marks it, so that a replacement may have another name."""
     if named(o) or section(o, "generateName"):
         return
     o.setdefault("metadata", {})
     if not isinstance(o["metadata"], dict):
         return
-    o["metadata"]["name"] = proposed or unique(f"{logical_name}-", seed)
+    o["metadata"]["name"] = unique(f"{logical_name}-")
     annotate(o, AUTONAMED)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 
-from offline.engine.provider import Call, CheckFailure, Diff, InitError, Made, Provider, ProviderError
+from offline.engine.provider import Call, CheckFailure, Diff, InitError, Made, Provider, ProviderError, Seen
 from offline.engine.values import UNKNOWN, Properties, contains_unknown, unwrap
 
 from ..diff import detailed, prune
@@ -60,9 +60,7 @@ class KubernetesProvider(Writes):
 
     # --- check and diff -------------------------------------------------------------------------------------------
 
-    def check(
-        self, call: Call, type: str, olds: Properties, news: Properties, *, random_seed: bytes, autonaming: str | None
-    ) -> tuple[Properties, list[CheckFailure]]:
+    def check(self, call: Call, type: str, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:
         if self._unreachable and self._flags.get("skipUpdateUnreachable"):
             call.log(
                 "warning", "Cluster is unreachable but skipUpdateUnreachable flag is set to true, skipping...", False
@@ -83,7 +81,7 @@ class KubernetesProvider(Writes):
         if olds:
             metadata.adopt_name(new, state.plain(olds))
         else:
-            metadata.assign_name(new, call.urn.rsplit("::", 1)[1], random_seed, autonaming)
+            metadata.assign_name(new, call.urn.rsplit("::", 1)[1])
         if not metadata.named(new) and metadata.section(new, "generateName"):
             raise ProviderError("the `.metadata.generateName` field is not supported in Server-Side Apply mode")
         if (
@@ -96,36 +94,26 @@ class KubernetesProvider(Writes):
                 new["metadata"]["namespace"] = self._namespace
         return state.with_secrets(new, news), []
 
-    def diff(
-        self,
-        call: Call,
-        type: str,
-        id: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        *,
-        ignore_changes: Sequence[str],
-    ) -> Diff:
-        made_from, live = state.parse(old_outputs)
+    def diff(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Diff:
+        made_from, live = state.parse(old.outputs)
         made_from, new = normalize(made_from), normalize(state.plain(news))
-        old = prune(live, made_from)
+        before = prune(live, made_from)
         new["metadata"] = metadata_new = (
             dict(new.get("metadata") or {}) if new.get("metadata") is not UNKNOWN else UNKNOWN
         )
-        old["metadata"] = dict(old.get("metadata") or {})
-        old["metadata"].pop("resourceVersion", None)
+        before["metadata"] = dict(before.get("metadata") or {})
+        before["metadata"].pop("resourceVersion", None)
         if isinstance(metadata_new, dict):
             if self._namespaced(new.get("apiVersion", ""), new.get("kind", "")):
-                old["metadata"]["namespace"] = old["metadata"].get("namespace") or "default"
+                before["metadata"]["namespace"] = before["metadata"].get("namespace") or "default"
                 metadata_new["namespace"] = metadata_new.get("namespace") or "default"
             else:
-                old["metadata"].pop("namespace", None)
+                before["metadata"].pop("namespace", None)
                 metadata_new.pop("namespace", None)
             if name_of(new):
-                old["metadata"]["name"] = name_of(live)
-        old.setdefault("apiVersion", new.get("apiVersion"))
-        old.setdefault("kind", new.get("kind"))
+                before["metadata"]["name"] = name_of(live)
+        before.setdefault("apiVersion", new.get("apiVersion"))
+        before.setdefault("kind", new.get("kind"))
         forced = (
             (".metadata.name", ".metadata.namespace")
             if _is_patch(type, new)
@@ -135,7 +123,7 @@ class KubernetesProvider(Writes):
                 mutable_secrets=self._flags["enableSecretMutable"],
             )
         )
-        found = detailed(old, new, forced, ignore_changes)
+        found = detailed(before, new, forced, ignore_changes)
         replaces = [
             path
             for path, d in found.items()
@@ -244,33 +232,23 @@ class KubernetesProvider(Writes):
         seconds = metadata.timeout(new, call.timeout)
         return awaits.until(condition, self._resource(live), self._informers, call.cancel, seconds)
 
-    def update(
-        self,
-        call: Call,
-        type: str,
-        id: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        *,
-        ignore_changes: Sequence[str],
-    ) -> Made:
+    def update(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Made:
         new = normalize(state.plain(news))
-        as_given = Made(id, dict(news))
+        as_given = Made(old.id, dict(news))
         if call.preview and contains_unknown(new):
             return as_given
-        made_from, old = state.parse(old_outputs)
-        before_manager = str(unwrap(old_outputs.get("__fieldManager")) or metadata.unique(f"{CREATED_BY}-"))
+        made_from, last = state.parse(old.outputs)
+        before_manager = str(unwrap(old.outputs.get("__fieldManager")) or metadata.unique(f"{CREATED_BY}-"))
         manager = metadata.annotation(new, metadata.PATCH_FIELD_MANAGER) or before_manager
-        api_version = str(unwrap(old_outputs.get("__initialApiVersion")) or made_from.get("apiVersion", ""))
+        api_version = str(unwrap(old.outputs.get("__initialApiVersion")) or made_from.get("apiVersion", ""))
 
         def made(o: Object) -> Made:
-            return Made(id, state.outputs(new, o, news, api_version, manager))
+            return Made(old.id, state.outputs(new, o, news, api_version, manager))
 
         problem: Exception
         reasons: list[str] = []
         try:
-            before = self._get({**new, "metadata": old.get("metadata", {})})
+            before = self._get({**new, "metadata": last.get("metadata", {})})
             live = self._apply(call, new, before, manager, ignore_changes, patch=_is_patch(type, new))
             if call.preview:
                 return made(live)
@@ -298,7 +276,7 @@ class KubernetesProvider(Writes):
         except NotReady as e:
             problem, text, reasons = e, str(e), e.reasons
         try:
-            live = problem.object if isinstance(problem, NotReady) else self._get(old)
+            live = problem.object if isinstance(problem, NotReady) else self._get(last)
         except (ApiError, Unreachable) as e:
             raise ProviderError(
                 f'update of resource "{call.urn}" failed: {text}\nunable to get cluster state: {e}'
@@ -306,8 +284,9 @@ class KubernetesProvider(Writes):
         text = f'the Kubernetes API server reported that "{full_name(live)}" failed to fully initialize or become live: {text}'
         raise InitError(made(live), [text, *reasons]) from problem
 
-    def read(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> Made | None:
-        namespace, name = metadata.split_id(id)
+    def read(self, call: Call, type: str, old: Seen) -> Made | None:
+        inputs, outputs = old.inputs, old.outputs
+        namespace, name = metadata.split_id(old.id)
         _, last = state.parse(outputs)
         shape = normalize(state.plain(inputs))
         never_seen = not shape.get("kind") and not last.get("kind")
@@ -334,7 +313,7 @@ class KubernetesProvider(Writes):
             if self._flags["deleteUnreachable"]:
                 return None
             if self._flags["skipUpdateUnreachable"]:
-                return Made(id, outputs, inputs)
+                return Made(old.id, outputs, inputs)
             raise ProviderError(
                 "failed to read resource state due to unreachable cluster. If the cluster was deleted, you can remove this resource from Pulumi state "
                 'by rerunning the operation with the PULUMI_K8S_DELETE_UNREACHABLE environment variable set to "true"'
@@ -349,7 +328,7 @@ class KubernetesProvider(Writes):
             seen = normalize({k: v for k, v in copy.deepcopy(live).items() if k != "status"})
         else:
             seen = prune(live, shape)
-        made = Made(id, state.outputs(seen, live, inputs, api_version, manager), state.with_secrets(seen, inputs))
+        made = Made(old.id, state.outputs(seen, live, inputs, api_version, manager), state.with_secrets(seen, inputs))
         if failed:
             raise InitError(made, [str(failed), *failed.reasons]) from failed
         return made
@@ -370,16 +349,16 @@ class KubernetesProvider(Writes):
             return None
         return condition.failed()
 
-    def delete(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> None:
-        made_from, live = state.parse(outputs)
-        namespace, name = metadata.split_id(id)
+    def delete(self, call: Call, type: str, old: Seen) -> None:
+        made_from, live = state.parse(old.outputs)
+        namespace, name = metadata.split_id(old.id)
         if not live.get("kind"):
             version, kind = _api_version(type)
             live = {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}}
         try:
             resource = self._resource(live)
             if _is_patch(type, made_from):
-                return self._relinquish(live, str(unwrap(outputs.get("__fieldManager"))))
+                return self._relinquish(live, str(unwrap(old.outputs.get("__fieldManager"))))
             options = {
                 "kind": "DeleteOptions",
                 "apiVersion": "v1",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from offline import paths
-from offline.engine.provider import Call, InitError, Made
+from offline.engine.provider import Call, InitError, Made, Seen
 from offline.providers.kubernetes import KubernetesProvider
 from offline.providers.kubernetes.client import ApiError, Client, Kubeconfig
 
@@ -117,9 +117,7 @@ class Resource:
     def want(self, o: Object) -> Resource:
         """Sets new inputs."""
         self.before = self.inputs
-        self.inputs, failures = self.provider.check(
-            self.call(), self.type, self.inputs, o, random_seed=b"", autonaming=None
-        )
+        self.inputs, failures = self.provider.check(self.call(), self.type, self.inputs, o)
         assert not failures
         return self
 
@@ -139,30 +137,26 @@ class Resource:
         return self.provider.diff(
             self.call(),
             self.type,
-            self.made.id,
-            self.before,
-            self.made.outputs,
+            Seen(self.made.id, self.before, self.made.outputs),
             self.inputs,
-            ignore_changes=ignore or [],
+            ignore or [],
         )
 
     def update(self, *, preview: bool = False, ignore: list[str] | None = None) -> Resource:
         self.made = self.provider.update(
             self.call(preview=preview),
             self.type,
-            self.made.id,
-            self.before,
-            self.made.outputs,
+            Seen(self.made.id, self.before, self.made.outputs),
             self.inputs,
-            ignore_changes=ignore or [],
+            ignore or [],
         )
         return self
 
     def read(self) -> Made | None:
-        return self.provider.read(self.call(), self.type, self.made.id, self.inputs, self.made.outputs)
+        return self.provider.read(self.call(), self.type, Seen(self.made.id, self.inputs, self.made.outputs))
 
     def delete(self, *, timeout: float = 0) -> None:
-        self.provider.delete(self.call(timeout=timeout), self.type, self.made.id, self.inputs, self.made.outputs)
+        self.provider.delete(self.call(timeout=timeout), self.type, Seen(self.made.id, self.inputs, self.made.outputs))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from offline.engine.provider import InitError, ProviderError
+from offline.engine.provider import InitError, ProviderError, Seen
 from offline.engine.values import Secret, unwrap
 from offline.providers.kubernetes import KubernetesProvider
 from offline.providers.kubernetes.client import ApiError, Client
@@ -174,7 +174,7 @@ def test_reading_an_object_that_is_gone_finds_nothing(make: Make, api: Client) -
 
 def test_an_object_of_someone_else_can_be_read_by_its_id(plain: KubernetesProvider) -> None:
     r = Resource(plain, config_map("kube-root-ca.crt"))
-    found = plain.read(r.call(), r.type, f"{NAMESPACE}/kube-root-ca.crt", {}, {})
+    found = plain.read(r.call(), r.type, Seen(f"{NAMESPACE}/kube-root-ca.crt", {}, {}))
     assert found is not None
     assert found.inputs is not None
     assert set(found.inputs) == {"apiVersion", "kind", "metadata", "data"}
@@ -265,8 +265,8 @@ def test_five_hundred_unchanged_objects_ask_the_server_nothing(make: Make, plain
     fresh.configure({"kubeconfig": KUBECONFIG_TO_NOWHERE, "namespace": NAMESPACE})
     began = time.process_time()
     for _ in range(500):
-        inputs, _failures = fresh.check(d.call(), d.type, d.inputs, d.inputs, random_seed=b"", autonaming=None)
-        assert not fresh.diff(d.call(), d.type, d.made.id, d.inputs, d.made.outputs, inputs, ignore_changes=[]).changes
+        inputs, _failures = fresh.check(d.call(), d.type, d.inputs, d.inputs)
+        assert not fresh.diff(d.call(), d.type, Seen(d.made.id, d.inputs, d.made.outputs), inputs).changes
     assert (time.process_time() - began) / 500 < 0.010
 
 

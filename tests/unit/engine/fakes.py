@@ -17,9 +17,10 @@ from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2_grpc
 
 from offline.engine.model import Event, Project, Snapshot, UpdateOptions, UpdateRequest, UpdateResult
-from offline.engine.provider import Call, CheckFailure, Diff, InitError, Made, PropertyDiff, ProviderError
+from offline.engine.provider import Call, CheckFailure, Diff, InitError, Made, PropertyDiff, ProviderError, Seen
 from offline.engine.update import run
 from offline.engine.values import UNKNOWN, Properties, unwrap
+from offline.language import Python
 
 
 @dataclass
@@ -61,25 +62,13 @@ class FakeProvider:
         changed = sorted(k for k in {*olds, *news} if olds.get(k) != news.get(k))
         return Diff(changes=bool(changed), diffs=changed)
 
-    def check(
-        self, call: Call, type: str, olds: Properties, news: Properties, *, random_seed: bytes, autonaming: str | None
-    ) -> tuple[Properties, list[CheckFailure]]:
+    def check(self, call: Call, type: str, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:
         if unwrap(news.get("size")) == -1:
             return news, [CheckFailure("size", "must not be negative")]
         return {"label": "auto", **{k: v for k, v in olds.items() if k == "label"}, **news}, []
 
-    def diff(
-        self,
-        call: Call,
-        type: str,
-        id: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        *,
-        ignore_changes: Sequence[str],
-    ) -> Diff:
-        changed = sorted(k for k in {*old_inputs, *news} if old_inputs.get(k) != news.get(k))
+    def diff(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Diff:
+        changed = sorted(k for k in {*old.inputs, *news} if old.inputs.get(k) != news.get(k))
         replaces = ["kind"] if "kind" in changed else []
         name = call.urn.rsplit("::", 1)[1]
         if self.world.replace_unready and name in self.world.unready:
@@ -114,36 +103,26 @@ class FakeProvider:
             raise InitError(made, [f"{name} did not become ready"])
         return made
 
-    def read(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> Made | None:
+    def read(self, call: Call, type: str, old: Seen) -> Made | None:
         self._do("read", call)
-        if id not in self.world.objects:
+        if old.id not in self.world.objects:
             return None
-        now = self.world.objects[id]
-        return Made(id, {**outputs, **now}, dict(now))
+        now = self.world.objects[old.id]
+        return Made(old.id, {**old.outputs, **now}, dict(now))
 
-    def update(
-        self,
-        call: Call,
-        type: str,
-        id: str,
-        old_inputs: Properties,
-        old_outputs: Properties,
-        news: Properties,
-        *,
-        ignore_changes: Sequence[str],
-    ) -> Made:
+    def update(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Made:
         if call.preview:
-            return Made(id, {**news, "result": UNKNOWN})
+            return Made(old.id, {**news, "result": UNKNOWN})
         name = self._do("update", call)
-        self.world.objects[id] = news
-        made = Made(id, {**news, "result": f"updated {name}"})
+        self.world.objects[old.id] = news
+        made = Made(old.id, {**news, "result": f"updated {name}"})
         if name in self.world.unready:
             raise InitError(made, [f"{name} did not become ready"])
         return made
 
-    def delete(self, call: Call, type: str, id: str, inputs: Properties, outputs: Properties) -> None:
+    def delete(self, call: Call, type: str, old: Seen) -> None:
         self._do("delete", call)
-        self.world.objects.pop(id, None)
+        self.world.objects.pop(old.id, None)
 
     def invoke(self, token: str, args: Properties) -> Properties:
         if token != "fake:index:echo":
@@ -254,6 +233,7 @@ class StackUnderTest:
                 save=save,
                 cancel=self.cancel,
                 providers={"fake": lambda: FakeProvider(self.world)},
+                language=Python(),
             )
         finally:
             if server is not None:

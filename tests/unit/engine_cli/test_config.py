@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from offline.backend.config import StackConfig, find_project, load_yaml, opened, parse_path
+from offline.backend.config import StackConfig, find_project, key_path, load_yaml, opened
 from offline.engine.errors import EngineError, UsageError
 
 from .conftest import Shell
@@ -48,7 +48,7 @@ def test_objects_reach_the_program_as_json(tmp_path: Path) -> None:
     [("a.b[0]", ["a", "b", 0]), ('a["b.c"].d', ["a", "b.c", "d"]), ('["x"]', ["x"]), ("ns:a.b", ["ns:a", "b"])],
 )
 def test_paths(path: str, steps: list[str | int]) -> None:
-    assert parse_path(path) == steps
+    assert key_path(path) == steps
 
 
 def test_setting_a_nested_value_keeps_every_comment(dev: Shell) -> None:
@@ -132,4 +132,4 @@ def test_files_that_are_no_configuration_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="config"):
         load(tmp_path, "- a\n- b\n")
     with pytest.raises(UsageError):
-        parse_path("a..b[")
+        key_path("a..b[")

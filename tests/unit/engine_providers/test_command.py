@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from offline.engine.provider import Call, PropertyDiff, ProviderError
+from offline.engine.provider import Call, PropertyDiff, ProviderError, Seen
 from offline.engine.values import Secret
 from offline.providers.command import TOKEN, CommandProvider
 
@@ -54,20 +54,15 @@ def test_create_runs_the_command_in_its_environment_and_keeps_what_it_printed() 
 def test_update_runs_its_own_command_or_create_again() -> None:
     first = create(HELLO)
     run = CommandProvider().update
-    assert (
-        run(Calls()(), TOKEN, first.id, HELLO, first.outputs, HELLO, ignore_changes=[]).outputs["stdout"] == "updated"
-    )
+    assert run(Calls()(), TOKEN, Seen(first.id, HELLO, first.outputs), HELLO).outputs["stdout"] == "updated"
     again = {k: v for k, v in HELLO.items() if k != "update"}
-    assert (
-        run(Calls()(), TOKEN, first.id, again, first.outputs, again, ignore_changes=[]).outputs["stdout"]
-        == "created me"
-    )
+    assert run(Calls()(), TOKEN, Seen(first.id, again, first.outputs), again).outputs["stdout"] == "created me"
 
 
 def test_update_and_delete_are_told_what_the_last_command_printed(tmp_path: Path) -> None:
     inputs = {"create": "echo first", "delete": "echo $PULUMI_COMMAND_STDOUT > out", "dir": str(tmp_path)}
     made = create(inputs)
-    CommandProvider().delete(Calls()(), TOKEN, made.id, inputs, made.outputs)
+    CommandProvider().delete(Calls()(), TOKEN, Seen(made.id, inputs, made.outputs))
     assert (tmp_path / "out").read_text() == "first\n"
 
 
@@ -86,23 +81,21 @@ def test_a_failing_command_is_reported_with_status_command_and_output() -> None:
 
 def test_a_changed_trigger_replaces_and_anything_else_updates() -> None:
     made = create(HELLO)
-    d = CommandProvider().diff(
-        Calls()(), TOKEN, made.id, HELLO, made.outputs, HELLO | {"triggers": ["2"]}, ignore_changes=[]
-    )
+    d = CommandProvider().diff(Calls()(), TOKEN, Seen(made.id, HELLO, made.outputs), HELLO | {"triggers": ["2"]})
     assert (d.replaces, list(d.diffs), d.detailed) == (
         (),
         ["triggers"],
         {"triggers[0]": PropertyDiff("update-replace", False)},
     )
     d = CommandProvider().diff(
-        Calls()(), TOKEN, made.id, HELLO, made.outputs, HELLO | {"environment": {"WHO": "you"}}, ignore_changes=[]
+        Calls()(), TOKEN, Seen(made.id, HELLO, made.outputs), HELLO | {"environment": {"WHO": "you"}}
     )
     assert (d.replaces, list(d.diffs), d.detailed) == (
         (),
         ["environment"],
         {"environment.WHO": PropertyDiff("update", False)},
     )
-    assert not CommandProvider().diff(Calls()(), TOKEN, made.id, HELLO, made.outputs, HELLO, ignore_changes=[]).changes
+    assert not CommandProvider().diff(Calls()(), TOKEN, Seen(made.id, HELLO, made.outputs), HELLO).changes
 
 
 def test_secrets_are_not_printed_and_taint_the_output() -> None:

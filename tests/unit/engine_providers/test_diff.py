@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from offline.engine.provider import Call, Diff
+from offline.engine.paths import covers, parse_path
+from offline.engine.provider import Call, Diff, Seen
 from offline.engine.values import UNKNOWN, Secret
-from offline.providers.diff import covers, parse, show
+from offline.providers.diff import show
 from offline.providers.kubernetes import KubernetesProvider, state
 
 from .test_inputs import KUBECONFIG
@@ -46,7 +47,7 @@ def diff(
     p = KubernetesProvider()
     p.configure({"kubeconfig": KUBECONFIG, **config})
     outputs = state.outputs(old, seen or live(old), old, old["apiVersion"], "m")
-    return p.diff(CALL, "kubernetes:x/v1:X", "rec/w", old, outputs, new, ignore_changes=ignore or [])
+    return p.diff(CALL, "kubernetes:x/v1:X", Seen("rec/w", old, outputs), new, ignore or [])
 
 
 def kinds(d: Diff) -> dict[str, str]:
@@ -165,9 +166,9 @@ def test_a_secret_that_did_not_change_is_no_change() -> None:
 def test_paths_are_written_as_the_cli_writes_them() -> None:
     path = ("metadata", "annotations", "a.b/c", 0)
     assert show(path) == 'metadata.annotations["a.b/c"][0]'
-    assert parse(show(path)) == path
-    assert covers(parse("spec.containers[*].image"), ("spec", "containers", 1, "image"))
-    assert not covers(parse("spec.replicas"), ("spec",))
+    assert parse_path(show(path)) == path
+    assert covers(parse_path("spec.containers[*].image"), ("spec", "containers", 1, "image"))
+    assert not covers(parse_path("spec.replicas"), ("spec",))
 
 
 def test_a_moved_cluster_replaces_the_provider_and_another_file_for_the_same_does_not() -> None:

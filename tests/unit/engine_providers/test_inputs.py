@@ -34,7 +34,7 @@ def call(name: str = "ledger") -> Call:
 def check(
     inputs: dict[str, Any], olds: dict[str, Any] | None = None, type: str = CONFIG_MAP, **config: Any
 ) -> dict[str, Any]:
-    checked, failures = provider(**config).check(call(), type, olds or {}, inputs, random_seed=b"seed", autonaming=None)
+    checked, failures = provider(**config).check(call(), type, olds or {}, inputs)
     assert not failures
     return checked
 
@@ -57,11 +57,6 @@ def test_an_automatic_name_is_kept_by_the_next_update() -> None:
 
 def test_an_explicit_name_is_left_as_it_is() -> None:
     assert check(config_map(name="c"), namespace="rec")["metadata"] == {"name": "c", "namespace": "rec"}
-
-
-def test_a_proposed_name_is_taken() -> None:
-    checked, _ = provider().check(call(), CONFIG_MAP, {}, config_map(), random_seed=b"", autonaming="chosen")
-    assert checked["metadata"]["name"] == "chosen"
 
 
 def test_the_namespace_comes_from_the_provider_then_the_context_then_default() -> None:

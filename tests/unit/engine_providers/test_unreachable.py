@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from offline.engine.provider import Call, ProviderError
+from offline.engine.provider import Call, ProviderError, Seen
 from offline.engine.values import UNKNOWN
 from offline.providers.kubernetes import KubernetesProvider
 
@@ -33,9 +33,7 @@ def call(*, preview: bool) -> Call:
 )
 def test_a_preview_shows_the_inputs_and_an_update_says_why_not(kubeconfig: str, reason: str) -> None:
     p = provider(kubeconfig)
-    inputs, failures = p.check(
-        call(preview=True), CONFIG_MAP, {}, config_map(name="c"), random_seed=b"", autonaming=None
-    )
+    inputs, failures = p.check(call(preview=True), CONFIG_MAP, {}, config_map(name="c"))
     assert not failures
     made = p.create(call(preview=True), CONFIG_MAP, inputs)
     assert (made.id, made.outputs) == ("", inputs)
@@ -46,13 +44,15 @@ def test_a_preview_shows_the_inputs_and_an_update_says_why_not(kubeconfig: str, 
 def test_a_refresh_fails_unless_told_to_forget() -> None:
     inputs = config_map(name="c", namespace="rec")
     with pytest.raises(ProviderError, match="PULUMI_K8S_DELETE_UNREACHABLE"):
-        provider(KUBECONFIG).read(call(preview=False), CONFIG_MAP, "rec/c", inputs, inputs)
+        provider(KUBECONFIG).read(call(preview=False), CONFIG_MAP, Seen("rec/c", inputs, inputs))
     assert (
-        provider(KUBECONFIG, deleteUnreachable=True).read(call(preview=False), CONFIG_MAP, "rec/c", inputs, inputs)
+        provider(KUBECONFIG, deleteUnreachable=True).read(
+            call(preview=False), CONFIG_MAP, Seen("rec/c", inputs, inputs)
+        )
         is None
     )
     with pytest.raises(ProviderError, match="PULUMI_K8S_DELETE_UNREACHABLE"):
-        provider(KUBECONFIG).delete(call(preview=False), CONFIG_MAP, "rec/c", inputs, inputs)
+        provider(KUBECONFIG).delete(call(preview=False), CONFIG_MAP, Seen("rec/c", inputs, inputs))
 
 
 def test_a_preview_with_unknown_values_asks_no_server() -> None:

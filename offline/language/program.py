@@ -8,27 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
-from .events import Events
-from .model import Project, UpdateRequest
+from offline.engine.events import Events
+from offline.engine.language import Ended
+from offline.engine.model import Project, UpdateRequest
 
 RUNNER = Path(__file__).with_name("runner.py")
 _TOLD_THE_USER = 32
-
-
-class Program(Protocol):
-    def connect(self, address: str) -> None:
-        """Lets the program begin; ``address`` is that of the monitor and the engine."""
-
-    def stop(self, *, patience: float) -> None:
-        """Returns when the program has ended; makes it end after ``patience`` seconds."""
-
-
-Ended = Callable[[str | None], None]  # called once: None if all went well, "" if the error was told, else the error
 
 
 def python_of(root: Path, options: Any) -> str:
@@ -153,7 +142,7 @@ class InlineProgram:
     def connect(self, address: str) -> None:
         import grpc
 
-        from .protocol import language_pb2, language_pb2_grpc
+        from offline.engine.protocol import channel, language_pb2, language_pb2_grpc
 
         request, paths = self._request, _paths(self._request.project)
         message = language_pb2.RunRequest(
@@ -171,10 +160,8 @@ class InlineProgram:
         )
 
         def run() -> None:
-            size = 400 * 2**20
-            options = [("grpc.max_receive_message_length", size), ("grpc.max_send_message_length", size)]
-            with grpc.insecure_channel(request.options.client, options=options) as channel:
-                self._call = language_pb2_grpc.LanguageRuntimeStub(channel).Run.future(message)
+            with channel(request.options.client) as open_channel:
+                self._call = language_pb2_grpc.LanguageRuntimeStub(open_channel).Run.future(message)
                 try:
                     response = self._call.result()
                 except grpc.FutureCancelledError:
@@ -195,7 +182,3 @@ class InlineProgram:
         if self._thread.is_alive() and self._call is not None:
             self._call.cancel()
             self._thread.join(2)
-
-
-def start(request: UpdateRequest, events: Events, ended: Ended) -> Program:
-    return InlineProgram(request, ended) if request.options.client else LocalProgram(request, events, ended)
