@@ -31,6 +31,7 @@ class World:
     fail: dict[str, Exception] = field(default_factory=dict)  # "create name" -> raised
     unready: set[str] = field(default_factory=set)  # names that are made, but never become ready
     slow: dict[str, float] = field(default_factory=dict)  # "create name" -> seconds
+    then: dict[str, Callable[[], object]] = field(default_factory=dict)  # "create name" -> done as it begins
     calls: list[str] = field(default_factory=list)  # "begin create name", "end create name"
     delete_before_replace: bool = False
     replace_unready: bool = False
@@ -81,6 +82,7 @@ class FakeProvider:
         name = call.urn.rsplit("::", 1)[1]
         what = f"{operation} {name}"
         self.world.note(f"begin {what}")
+        self.world.then.get(what, lambda: None)()
         end = time.monotonic() + self.world.slow.get(what, 0)
         while time.monotonic() < end:
             if call.cancel.wait(0.01):

@@ -81,10 +81,9 @@ def test_destroy_deletes_dependents_first_and_leaves_nothing(stack: StackUnderTe
 
 
 def test_independent_resources_are_made_side_by_side(stack: StackUnderTest) -> None:
-    stack.world.slow = {f"create {n}": 0.3 for n in "abcdefgh"}
-    began = time.monotonic()
+    all_of_them = threading.Barrier(8, timeout=60)
+    stack.world.then = {f"create {n}": all_of_them.wait for n in "abcdefgh"}
     assert stack.up(lambda: [Thing(n) for n in "abcdefgh"], parallel=8).ok
-    assert time.monotonic() - began < 1.2
 
 
 def test_parallel_one_makes_them_one_by_one(stack: StackUnderTest) -> None:
@@ -180,7 +179,7 @@ def test_failure_ends_a_local_program_that_would_sleep_on(stack: StackUnderTest)
     began = time.monotonic()
     outcome = stack.up(LOCAL + "\nimport time\nThing('b').id.apply(lambda _: time.sleep(60))")
     assert not outcome.ok
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
     assert not any("KeyboardInterrupt" in d for d in outcome.diagnostics("info#err"))
 
 
@@ -344,10 +343,10 @@ def test_state_can_be_read_after_every_single_save(stack: StackUnderTest) -> Non
 
 def test_cancel_cuts_the_running_step_short_and_begins_no_other(stack: StackUnderTest) -> None:
     stack.world.slow = {"create a-1-job": 30}
-    threading.Timer(0.4, stack.cancel.set).start()
+    stack.world.then = {"create a-1-job": stack.cancel.set}
     began = time.monotonic()
     outcome = stack.up(lambda: modules("a"))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 25
     assert outcome.result.cancelled
     assert outcome.steps() == ["create a", "create a-1-job"]
     assert stack.names() == ["a"]
@@ -653,6 +652,6 @@ def test_hundred_modules_are_planned_and_found_unchanged_quickly(stack: StackUnd
     names = [f"m{i}" for i in range(100)]
     stack.keep_saves = False
     assert stack.up(lambda: modules(*names)).ok
-    began = time.monotonic()
+    began = time.process_time()
     assert stack.up(lambda: modules(*names)).result.changes == {"same": 401}
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
