@@ -407,6 +407,24 @@ class Session:
             ),
         )
 
+    def refresh(self, urns: Sequence[str]) -> str:
+        """Tells the state what some resources are in the cluster.
+
+        Returns:
+            Why it could not; nothing if it could.
+        """
+        run = self._call(
+            Recorder(),
+            lambda: self._stack.refresh(
+                target=list(urns),
+                color="never",
+                suppress_progress=True,
+                suppress_outputs=True,
+                show_secrets=False,
+            ),
+        )
+        return "" if run.ok else "; ".join(run.errors()) or (run.failure.text if run.failure else "")
+
     def _call(self, recorder: Recorder, call: Callable[[], Any]) -> Run:
         for attempt in (1, 2):
             try:

@@ -402,7 +402,7 @@ class Rollout:
         from .workers import put_back
 
         try:
-            for said in put_back(run, cluster):
+            for said in put_back(run, cluster, self._session.refresh):
                 self._notice(said)
         except Exception as error:  # the verdict on the run must be told all the same
             self._notice(f"whether a worker must be put back could not be found out: {error}")

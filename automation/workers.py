@@ -1,14 +1,14 @@
 """Puts a worker back that was stopped for a version that does not come up.
 
 A worker runs in one version at a time, so its old pods are gone before the new ones start. Where those do not become ready, the
-API goes on in the old version and must not be left without its worker. Pulumi's state keeps what was wanted, with an error; its
-next update writes the Deployment again.
+API goes on in the old version and must not be left without its worker. Pulumi's state is then told what runs, so that its next
+update writes the Deployment again, also where it is given the same settings.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .steps import Run
@@ -28,10 +28,18 @@ class Deployments(Protocol):
 def put_back(
     run: Run,
     cluster: Deployments,
+    refresh: Callable[[Sequence[str]], str],
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
     """Gives the workers that a failed run changed, and that are not up, the pods they had before.
+
+    Args:
+        run: that failed.
+        cluster: where they are.
+        refresh: tells Pulumi's state what resources of these URNs are; gives why it could not, or nothing.
+        now: the clock, in seconds.
+        sleep: waits for so many seconds.
 
     Returns:
         What to say of each.
@@ -41,18 +49,36 @@ def put_back(
         for s in run.steps
         if s.part == "worker" and s.op == "update" and s.kind == "Deployment"
     }
-    return [_told(name, step.version, cluster, now, sleep) for name, step in changed.items() if not cluster.is_up(name)]
+    said, written = [], []
+    for name, step in changed.items():
+        if cluster.is_up(name):
+            continue
+        before = cluster.put_back(name)
+        if before is not None:
+            written.append(step.urn)
+        said.append(_told(name, step.version, before, cluster, now, sleep))
+    if written and (problem := refresh(written)):
+        said.append(f"Pulumi's state could not be told of it; run pulumi refresh before the next update: {problem}")
+    return said
 
 
 def _told(
-    name: str, version: str, cluster: Deployments, now: Callable[[], float], sleep: Callable[[float], None]
+    name: str,
+    version: str,
+    before: str | None,
+    cluster: Deployments,
+    now: Callable[[], float],
+    sleep: Callable[[float], None],
 ) -> str:
-    before = cluster.put_back(name)
+    failed = f"Deployment {name}: {version} did not come up"
     if before is None:
-        return f"Deployment {name}: {version} did not come up, and there was none before to put back"
+        return f"{failed}, and there was none before to put back"
+    earlier = before
+    if before == version:
+        failed, earlier = f"{failed} with its new settings", f"{before} with those before"
     end = now() + READY_SECONDS
     while not cluster.is_up(name):
         if now() > end:
-            return f"Deployment {name}: {version} did not come up; {before} was put back and is not ready after {READY_SECONDS:.0f} s"
+            return f"{failed}; {earlier} was put back and is not ready after {READY_SECONDS:.0f} s"
         sleep(_LOOK_SECONDS)
-    return f"Deployment {name}: {version} did not come up; {before} was put back and runs"
+    return f"{failed}; {earlier} was put back and runs"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from . import kubeconfig
 from .errors import ClusterUnreachable
-from .names import JOB, MODULE, MODULE_VERSION, NAME, OWNER, VERSION, Owner
+from .names import JOB, MODULE, MODULE_VERSION, NAME, OWNER, VERSION, WORKER, Owner
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -44,6 +44,19 @@ class Size:
     replicas: int
     ready: int
     least: int = 1
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """A module's worker as it is.
+
+    Args:
+        up: it has rolled out what it was last given.
+        pods: digits of the pods it was last given, see `components.worker`.
+    """
+
+    up: bool
+    pods: str
 
 
 class Cluster(Protocol):
@@ -78,8 +91,8 @@ class Cluster(Protocol):
     def scale(self, deployment: str, replicas: int) -> None:
         """Gives a Deployment so many pods."""
 
-    def is_up(self, deployment: str) -> bool:
-        """Whether a Deployment has rolled out what it was last given; one that does not exist has not."""
+    def worker(self, deployment: str) -> WorkerState | None:
+        """The worker of that name; None if there is none."""
 
 
 _preparing = threading.Lock()
@@ -322,12 +335,13 @@ class LiveCluster:
             scale = Deployment.Scale(metadata=ObjectMeta(name=deployment), spec=ScaleSpec(replicas=replicas))
             self.client.replace(scale, deployment)
 
-    def is_up(self, deployment: str) -> bool:
+    def worker(self, deployment: str) -> WorkerState | None:
         from lightkube.resources.apps_v1 import Deployment
 
         found = self._get(lambda: self.client.get(Deployment, deployment))
-        if found is None or found.status is None:
-            return False
+        if found is None:
+            return None
         status, wanted = found.status, 1 if found.spec.replicas is None else found.spec.replicas
-        seen = (status.observedGeneration or 0) >= (found.metadata.generation or 0)
-        return bool(seen and (status.updatedReplicas or 0) >= wanted <= (status.availableReplicas or 0))
+        seen = status and (status.observedGeneration or 0) >= (found.metadata.generation or 0)
+        up = bool(seen and (status.updatedReplicas or 0) >= wanted <= (status.availableReplicas or 0))
+        return WorkerState(up, (found.spec.template.metadata.annotations or {}).get(WORKER, ""))

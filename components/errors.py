@@ -11,6 +11,7 @@ ProgramError
 ├── TooFew               an autoscaled version did not get as many pods as the one that serves
 ├── WorkerNotUp          a module's worker did not come up, so its API does not start
 ├── Frozen               the stack's settings refuse every change
+├── WorkerNotOurs        a module's worker runs with other pods than Pulumi gave it
 └── MigrationRunning     a migration that would be disturbed did not end in its time
 """
 
@@ -153,4 +154,14 @@ class WorkerNotUp(ProgramError):
         super().__init__(
             f"Deployment {worker} is not up after {seconds:.0f} s, and the API of its version does not start without it. "
             f"Look at it with: kubectl describe deployment/{worker}"
+        )
+
+
+class WorkerNotOurs(ProgramError):
+    """A worker was put back to what it was before, or changed by hand, and Pulumi's state does not know."""
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(
+            f"Deployment {worker} runs, but with other pods than Pulumi's state says: they were put back, or changed by hand. "
+            "Let Pulumi look, and update again: pulumi refresh"
         )

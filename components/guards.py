@@ -6,7 +6,7 @@
 - A running migration is never deleted. ``pulumi.com/replaceUnready`` makes a failed Job run again, but would also delete
   one that merely still runs after an interrupted update.
 - A module's database is migrated by one Job at a time, also after an update was killed and another version is wanted.
-- An API starts once its worker is up: a worker is stopped before its next version starts, and Pulumi does not wait for that one.
+- An API starts, or is changed, once its worker is up: a worker is stopped before it starts anew, and Pulumi does not wait for that.
 - A version whose replicas are an autoscaler's begins with one pod; its Service switches when it has as many as serve.
 - An update killed between the API server's answer and Pulumi's checkpoint leaves an object Pulumi does not know. The
   provider takes existing objects over (``upsertExistingObjects``), so that the next update converges; the guard sees to
@@ -29,8 +29,8 @@ from typing import Any
 import pulumi
 
 from .cluster import Cluster
-from .errors import ForeignObject, MigrationRunning, StillServing, StillUsed, TooFew, WorkerNotUp
-from .names import JOB, MODULE, NAME, VERSION, Owner
+from .errors import ForeignObject, MigrationRunning, StillServing, StillUsed, TooFew, WorkerNotOurs, WorkerNotUp
+from .names import JOB, MODULE, NAME, VERSION, WORKER, Owner
 
 # A Job past its deadline is ended by the Job controller within a pod's termination; its end must also reach us.
 SLACK_SECONDS = 60.0
@@ -96,7 +96,9 @@ class Guards:
     @property
     def serving_with_worker(self) -> pulumi.ResourceHookBinding:
         return pulumi.ResourceHookBinding(
-            before_create=[self.ours_or_new, self.worker_is_up], before_delete=[self.keep_serving]
+            before_create=[self.ours_or_new, self.worker_is_up],
+            before_update=[self.worker_is_up],
+            before_delete=[self.keep_serving],
         )
 
     @property
@@ -180,21 +182,25 @@ class Rules:
             new = self.cluster.size(wanted)
 
     def worker_is_up(self, args: Args) -> None:
-        """Waits for the module's worker before the API of the same version starts.
+        """Waits for the module's worker before the API of the same version starts, or is told that the worker has changed.
 
         Pulumi's own wait ends too early for a Deployment that is stopped before it starts anew: while the old pods end, its
         revision is still the one before and its condition still Available.
         """
         inputs = _plain(args.new_inputs)
-        worker, seconds = (
-            f"{inputs['metadata']['labels'][NAME]}-worker",
-            float(inputs["spec"]["progressDeadlineSeconds"]),
-        )
+        metadata = inputs["metadata"]
+        pods = metadata["annotations"][WORKER]
+        before = _plain(args.old_inputs).get("metadata", {}).get("annotations", {})
+        if before.get(WORKER) == pods:
+            return  # it was up with these, and whatever it does now is not of this update
+        worker, seconds = f"{metadata['labels'][NAME]}-worker", float(inputs["spec"]["progressDeadlineSeconds"])
         end = self.now() + seconds
-        while not self.cluster.is_up(worker):
+        while not ((found := self.cluster.worker(worker)) and found.up):
             if self.now() > end:
                 raise WorkerNotUp(worker, seconds)
             self.sleep(POLL_SECONDS)
+        if found.pods != pods:
+            raise WorkerNotOurs(worker)
 
     def let_finish(self, args: Args) -> None:
         """Waits for a running Job to end before it is deleted."""

@@ -56,8 +56,9 @@ class Module(pulumi.ComponentResource):
         if module.database:
             gate += self._migrated(plan, earlier, recorded)
         if recorded is None:
-            if plan.worker:
-                gate.append(self._worker(plan.worker, gate).deployment)
+            worker = self._worker(plan.worker, gate) if plan.worker else None
+            if worker:
+                gate.append(worker.deployment)
             container, mounted = self._container(name, plan.api, gate)
             self.release = Release(
                 name,
@@ -67,7 +68,7 @@ class Module(pulumi.ComponentResource):
                 self._account,
                 [*gate, *mounted],
                 self._scope,
-                has_worker=plan.worker is not None,
+                worker=worker.pods if worker else "",
             )
         self.register_outputs({"version": str(version)})
 

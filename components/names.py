@@ -23,6 +23,8 @@ NO_DATABASE = "rollout.formance.com/no-database"
 SINGLETON = "rollout.formance.com/singleton"
 DRAINS = "rollout.formance.com/drains"
 CREDENTIALS = "rollout.formance.com/credentials"
+# Digits that change with the pods of a module's worker: on those pods, and on the Deployment that comes after them.
+WORKER = "rollout.formance.com/worker"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 
 from settings import ModuleSettings, Version
 
-from .names import MODULE, NAME, NO_DATABASE, pod_labels
+from .names import MODULE, NAME, NO_DATABASE, WORKER, pod_labels
 from .scope import Scope
 from .workload import Container, await_seconds, template
 
@@ -32,7 +32,7 @@ class Release(pulumi.ComponentResource):
         scope: where to declare it.
         revision: of a configuration that is versioned too.
         annotations: of the Deployment.
-        has_worker: a worker of the same version must be up before it.
+        worker: digits of the pods of the module's worker, which must be up before it; empty without one.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Release(pulumi.ComponentResource):
         *,
         revision: str = "",
         annotations: Mapping[str, str] | None = None,
-        has_worker: bool = False,
+        worker: str = "",
     ) -> None:
         super().__init__("rollout:index:Release", module, None, scope.component())
         labels = pod_labels(module, version, revision)
@@ -57,6 +57,10 @@ class Release(pulumi.ComponentResource):
         if not settings.database:
             # Said aloud, so that the policy pack can tell a module without a migration from a forgotten one.
             own[NO_DATABASE] = "true"
+        if worker:
+            # Of the Deployment and not of its pods: when the worker alone changes it is updated, and the guard looks at the
+            # worker, but no pod of the API is replaced.
+            own[WORKER] = worker
         spec: dict[str, Any] = {
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
@@ -70,7 +74,7 @@ class Release(pulumi.ComponentResource):
             logical,
             metadata=scope.metadata(name, labels, own),
             spec=spec,
-            opts=(scope.after_worker if has_worker else scope.serving)(self, depends_on=[service_account, *gate]),
+            opts=(scope.after_worker if worker else scope.serving)(self, depends_on=[service_account, *gate]),
         )
         budget = settings.disruption_budget
         allowed = (

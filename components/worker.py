@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 
 from settings import ModuleSettings, Version
 
-from .names import MODULE, NAME, SINGLETON, VERSION
+from .names import MODULE, NAME, SINGLETON, VERSION, WORKER, digest
 from .scope import Scope
 from .workload import Container, await_seconds, template
 
@@ -28,6 +28,9 @@ class Worker(pulumi.ComponentResource):
         service_account: of the module.
         gate: what must have succeeded first.
         scope: where to declare it.
+
+    Attributes:
+        pods: digits that change with its pods.
     """
 
     def __init__(
@@ -49,6 +52,9 @@ class Worker(pulumi.ComponentResource):
             "pulumi.com/patchForce": "true",
             SINGLETON: "true",
         }
+        pods = template(module, settings, container, {**labels, VERSION: version.label}, scope)
+        self.pods = digest(pods)
+        pods["metadata"]["annotations"] = {**pods["metadata"].get("annotations", {}), WORKER: self.pods}
         self.deployment = k8s.apps.v1.Deployment(
             name,
             metadata=scope.metadata(name, {**labels, MODULE: module, VERSION: version.label}, annotations),
@@ -59,7 +65,7 @@ class Worker(pulumi.ComponentResource):
                 "strategy": {"type": "Recreate"},
                 "progressDeadlineSeconds": settings.progress_deadline_seconds,
                 "revisionHistoryLimit": 2,
-                "template": template(module, settings, container, {**labels, VERSION: version.label}, scope),
+                "template": pods,
             },
             opts=scope.resource(self, depends_on=[service_account, *gate]),
         )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,6 +16,7 @@ from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Namespace, Pod, Secret
 from lightkube.types import PatchType
 
+from offline import paths
 from offline.workspace import postgres_uri
 from settings import PostgresServer
 from tests.cluster.stacks import LEDGER, Stack, wait_for
@@ -51,22 +57,28 @@ def test_a_disabled_module_keeps_its_database_and_is_not_migrated_again_when_ena
     assert stack.job_uids() == jobs, "no migration ran"
 
 
-def workers(stack: Stack) -> list[str]:
-    """The version labels of the worker's pods that are ready."""
+def worker_pods(stack: Stack) -> list[Any]:
+    """The worker's pods that are ready."""
     pods = stack.api.list(Pod, namespace=stack.name, labels={"app.kubernetes.io/name": "plane-worker"})
     ready = [p for p in pods if any(c.type == "Ready" and c.status == "True" for c in p.status.conditions or [])]
-    return [p.metadata.labels["app.kubernetes.io/version"] for p in ready if not p.metadata.deletionTimestamp]
+    return [p for p in ready if not p.metadata.deletionTimestamp]
+
+
+def workers(stack: Stack) -> list[str]:
+    """Their version labels."""
+    return [p.metadata.labels["app.kubernetes.io/version"] for p in worker_pods(stack)]
 
 
 def plane(stack: Stack, **settings: Any) -> tuple[int, dict[str, Any]]:
     """`rollout up` of the module with a worker."""
     stack.modules = {"plane": {**PLANE, **settings}}
-    stack.workspace.configure({"modules": stack.modules, "broker": {"uri": "nats://nats:4222"}})
+    stack.workspace.configure({"modules": stack.modules})
     return stack.workspace.rollout("up")
 
 
 @pytest.mark.timeout(600)  # three updates, one of which waits for a worker's whole progress deadline
 def test_a_worker_that_does_not_come_up_is_put_back_and_the_next_version_takes_its_place(stack: Stack) -> None:
+    stack.workspace.configure({"broker": {"uri": "nats://nats:4222"}})
     assert plane(stack)[0] == 0
     assert workers(stack) == ["1.0.0"]
     code, verdict = plane(stack, version="1.1.0", worker={"env": {"POSTGRES_URI": ""}})
@@ -80,6 +92,60 @@ def test_a_worker_that_does_not_come_up_is_put_back_and_the_next_version_takes_i
     assert code == 0, verdict
     assert workers(stack) == ["1.1.0"]
     assert stack.serving("plane") == "1.1.0"
+
+
+@contextmanager
+def broker(port: int) -> Iterator[None]:
+    """Greets as a NATS server does, which is all that the sample asks of one when it starts."""
+    with socket.create_server((paths.postgres().host, port)) as server:
+
+        def greet() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.sendall(b"INFO {}\r\n")
+
+        thread = threading.Thread(target=greet, daemon=True)
+        thread.start()
+        yield
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.skipif("KUBE_CONTEXT" in os.environ, reason="pods of another cluster do not reach this machine")
+@pytest.mark.timeout(600)  # two updates wait for a worker's whole progress deadline
+def test_a_worker_that_fails_with_new_settings_is_put_back_and_comes_up_once_the_cause_is_gone(stack: Stack) -> None:
+    with socket.create_server((paths.postgres().host, 0)) as free:
+        port = free.getsockname()[1]
+    stack.workspace.configure({"broker": {"uri": f"nats://{paths.postgres().host}:{port}"}})
+    assert plane(stack)[0] == 0
+    api, jobs = set(stack.pods("1.0.0", "plane")), stack.job_uids()
+    # The same version; with this its worker needs the broker, and there is none.
+    new = {"worker": {"env": {"STRICT": "transactionplane,broker"}}}
+    for _ in range(2):
+        code, verdict = plane(stack, **new)
+        assert (code, verdict["outcome"]) == (4, "rollout_failed"), verdict
+        [module] = verdict["modules"]
+        assert (module["outcome"], module["serving"]["version"]) == ("rollout_failed", "1.0.0")
+        assert any("does not answer" in line for pod in module["pods"] for line in pod["logs"]), verdict
+        assert any(n.endswith("1.0.0 with those before was put back and runs") for n in verdict["notices"]), verdict
+        assert strict(stack) == [""]
+    with broker(port):
+        code, verdict = plane(stack, **new)
+        assert code == 0, verdict
+        assert strict(stack) == ["transactionplane,broker"]
+        assert plane(stack, **new)[1]["outcome"] == "unchanged"
+    assert (set(stack.pods("1.0.0", "plane")), stack.job_uids()) == (api, jobs), (
+        "nothing of it was the API's, or a migration's"
+    )
+
+
+def strict(stack: Stack) -> list[str]:
+    """What the worker's pods that are ready were told of it."""
+    return [next((v.value for v in p.spec.containers[0].env if v.name == "STRICT"), "") for p in worker_pods(stack)]
 
 
 def test_the_pods_roll_when_the_secret_they_refer_to_changes_and_no_job_runs(stack: Stack) -> None:

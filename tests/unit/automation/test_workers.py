@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from automation.steps import Run, Step
@@ -18,6 +19,8 @@ class Cluster:
     up: bool = False
     comes_back: bool = True
     asked: list[str] = field(default_factory=list)
+    refreshed: list[str] = field(default_factory=list)
+    refusal: str = ""
 
     def is_up(self, deployment: str) -> bool:
         self.asked.append(deployment)
@@ -27,16 +30,34 @@ class Cluster:
         self.up = bool(self.had) and self.comes_back
         return self.had.pop() if self.had else None
 
+    def refresh(self, urns: Sequence[str]) -> str:
+        self.refreshed += urns
+        return self.refusal
+
 
 def said(cluster: Cluster, *steps: Step) -> list[str]:
     clock = iter(range(1000))
-    return put_back(Run(False, steps), cluster, lambda: float(next(clock)), lambda _seconds: None)
+    return put_back(Run(False, steps), cluster, cluster.refresh, lambda: float(next(clock)), lambda _seconds: None)
 
 
 def test_a_worker_that_does_not_come_up_is_put_back() -> None:
     assert said(Cluster(["2.4.12"]), STEP) == [
         "Deployment ledger-worker: 2.5.0 did not come up; 2.4.12 was put back and runs"
     ]
+
+
+def test_one_that_failed_with_other_settings_goes_back_to_those_before() -> None:
+    assert said(Cluster(["2.5.0"]), STEP) == [
+        "Deployment ledger-worker: 2.5.0 did not come up with its new settings; 2.5.0 with those before was put back and runs"
+    ]
+
+
+def test_pulumis_state_is_told_what_was_put_back_or_else_the_person() -> None:
+    cluster = Cluster(["2.4.12"], refusal="locked")
+    assert said(cluster, STEP)[1:] == [
+        "Pulumi's state could not be told of it; run pulumi refresh before the next update: locked"
+    ]
+    assert cluster.refreshed == ["urn"]
 
 
 def test_a_worker_that_came_up_stays_though_its_api_did_not() -> None:

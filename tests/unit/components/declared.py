@@ -17,7 +17,7 @@ from pulumi.runtime.stack import run_pulumi_func
 import settings
 from components import Owner, Stack
 from components.backing_up import Backups
-from components.cluster import LiveCluster, RunningJob, Size
+from components.cluster import LiveCluster, RunningJob, Size, WorkerState
 from components.rehearsal_cluster import LiveRehearsals
 from components.rehearsing import Rehearsals
 
@@ -37,7 +37,7 @@ class FakeCluster:
     contained: dict[str, str] = field(default_factory=dict)
     records: dict[str, frozenset[str]] = field(default_factory=dict)
     sizes: dict[str, Size] = field(default_factory=dict)
-    up: set[str] = field(default_factory=set)
+    workers: dict[str, WorkerState] = field(default_factory=dict)
 
     def serving(self) -> dict[str, str]:
         return self.versions
@@ -66,8 +66,8 @@ class FakeCluster:
     def size(self, labels: Mapping[str, str]) -> Size | None:
         return self.sizes.get(labels.get("app.kubernetes.io/version", ""))
 
-    def is_up(self, deployment: str) -> bool:
-        return deployment in self.up
+    def worker(self, deployment: str) -> WorkerState | None:
+        return self.workers.get(deployment)
 
     def scale(self, deployment: str, replicas: int) -> None:
         version, size = next((v, s) for v, s in self.sizes.items() if s.name == deployment)
@@ -145,7 +145,7 @@ def _declared(request: Any) -> Declared:
         dict(rpc.deserialize_properties(request.object)),
         {short(d) for d in request.dependencies},
         short(request.parent) if request.parent else "",
-        {kind: list(getattr(request.hooks, kind)) for kind in ("before_create", "before_delete")},
+        {kind: list(getattr(request.hooks, kind)) for kind in ("before_create", "before_update", "before_delete")},
     )
 
 

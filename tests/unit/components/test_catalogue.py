@@ -7,8 +7,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.cluster import Size
-from components.errors import TooFew, WorkerNotUp
+from components.cluster import Size, WorkerState
+from components.errors import TooFew, WorkerNotOurs, WorkerNotUp
 from components.guards import Rules
 from tests.unit.components.declared import OWNER, Declared, FakeCluster, declare, ledger
 
@@ -36,13 +36,31 @@ class TestWorker:
         assert old[WORKER].inputs["spec"]["selector"] == new[WORKER].inputs["spec"]["selector"]
 
     def test_the_api_is_guarded_by_it_because_pulumi_does_not_wait_for_it(self) -> None:
-        assert declare({"ledger": LEDGER})[API].hooks["before_create"] == ["ours-or-new", "worker-is-up"]
-        clock = iter(range(0, 1000, 20))
-        inputs = {"metadata": {"labels": labels("1")}, "spec": {"progressDeadlineSeconds": 60}}
-        args = pulumi.ResourceHookArgs("urn", "id", "name", "type", new_inputs=inputs)
-        Rules(FakeCluster(up={"ledger-worker"}), OWNER).worker_is_up(args)
+        hooks = declare({"ledger": LEDGER})[API].hooks
+        assert hooks["before_create"] == ["ours-or-new", "worker-is-up"]
+        assert hooks["before_update"] == ["worker-is-up"]
+        comes_up(WorkerState(True, "new"), api("new"))
         with pytest.raises(WorkerNotUp, match="ledger-worker is not up after 60 s"):
-            Rules(FakeCluster(), OWNER, lambda: float(next(clock)), lambda _seconds: None).worker_is_up(args)
+            comes_up(WorkerState(False, "new"), api("new"))
+
+    def test_its_settings_change_the_api_too_but_not_its_pods(self) -> None:
+        before, after = declare({"ledger": LEDGER}), declare({"ledger": {**LEDGER, "worker": {"env": {"A": "1"}}}})
+        noted = [
+            stack[API].inputs["metadata"]["annotations"]["rollout.formance.com/worker"] for stack in (before, after)
+        ]
+        carried = [
+            pods(stack[WORKER])["metadata"]["annotations"]["rollout.formance.com/worker"] for stack in (before, after)
+        ]
+        assert noted[0] != noted[1]
+        assert noted == carried
+        assert pods(before[API]) == pods(after[API])
+
+    def test_a_worker_that_has_not_changed_holds_up_no_change_of_the_api(self) -> None:
+        comes_up(None, api("same"), api("same"))
+
+    def test_a_worker_that_was_put_back_is_not_taken_for_the_new_one(self) -> None:
+        with pytest.raises(WorkerNotOurs, match="pulumi refresh"):
+            comes_up(WorkerState(True, "old"), api("new"), api("old"))
 
     def test_no_service_of_the_api_selects_it(self) -> None:
         stack = declare({"ledger": LEDGER})
@@ -70,6 +88,19 @@ class TestCredentials:
             assert pods(before[key])["metadata"]["annotations"] != pods(after[key])["metadata"]["annotations"]
         assert before[JOB].inputs == after[JOB].inputs
         assert "one" not in str(pods(before[API])["metadata"]["annotations"])
+
+
+def api(worker: str) -> dict[str, Any]:
+    metadata = {"labels": labels("1"), "annotations": {"rollout.formance.com/worker": worker}}
+    return {"metadata": metadata, "spec": {"progressDeadlineSeconds": 60}}
+
+
+def comes_up(worker: WorkerState | None, new: dict[str, Any], old: dict[str, Any] | None = None) -> None:
+    """What the guard says of a worker that is so and stays so."""
+    clock = iter(range(0, 1000, 20))
+    args = pulumi.ResourceHookArgs("urn", "id", "name", "type", new_inputs=new, old_inputs=old)
+    cluster = FakeCluster(workers={"ledger-worker": worker} if worker else {})
+    Rules(cluster, OWNER, lambda: float(next(clock)), lambda _seconds: None).worker_is_up(args)
 
 
 SCALED = {**LEDGER, "autoscaling": {"minReplicas": 2, "maxReplicas": 6, "cpuPercent": 70}}
