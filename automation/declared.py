@@ -16,7 +16,7 @@ from pulumi.runtime.stack import run_pulumi_func
 
 from components import Owner, Stack
 from components.backing_up import Backups
-from components.cluster import LiveCluster, RunningJob, Size
+from components.cluster import LiveCluster, RunningJob, Size, WorkerState
 from components.rehearsal_cluster import LiveRehearsals
 from components.rehearsing import Rehearsals
 from policies.values import Program, Resource
@@ -53,8 +53,8 @@ class _NoCluster:
     def size(self, labels: Mapping[str, str]) -> Size | None:  # noqa: ARG002
         return None
 
-    def is_up(self, deployment: str) -> bool:  # noqa: ARG002
-        return False
+    def worker(self, deployment: str) -> WorkerState | None:  # noqa: ARG002
+        return None
 
     def scale(self, deployment: str, replicas: int) -> None:
         raise NotImplementedError(f"{deployment}: {replicas}")

@@ -151,6 +151,7 @@ def test_what_serves_and_what_migrates_is_guarded_against_deletion() -> None:
     assert stack["PodDisruptionBudget/ledger-1.1.0"].hooks["before_delete"] == ["keep-serving"]
     assert stack[JOB].hooks == {
         "before_create": ["ours-or-new", "one-migration-at-a-time", "rehearse-ledger"],
+        "before_update": [],
         "before_delete": ["let-finish"],
     }
 
