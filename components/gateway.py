@@ -13,7 +13,7 @@ from dataclasses import replace
 import pulumi
 import pulumi_kubernetes as k8s
 
-from settings import Port, StackSettings
+from settings import Plan, Port, StackSettings
 
 from .caddyfile import METRICS_PORT, caddyfile
 from .configuration import Configuration, references
@@ -36,13 +36,16 @@ class Gateway(pulumi.ComponentResource):
     Args:
         name: of the gateway's module, its Service and its service account.
         settings: of the whole stack.
+        plan: what its kind makes of them.
         scope: where to declare its resources.
         after: what must be there before it: the modules that do not serve yet, and those it is told to wait for.
     """
 
     release: Release
 
-    def __init__(self, name: str, settings: StackSettings, scope: Scope, after: Sequence[pulumi.Resource] = ()) -> None:
+    def __init__(
+        self, name: str, settings: StackSettings, plan: Plan, scope: Scope, after: Sequence[pulumi.Resource] = ()
+    ) -> None:
         # A module like the others for whoever looks at the stack.
         super().__init__("rollout:index:Module", name, None, scope.component())
         module, version, gateway = settings.modules[name], settings.version(name), settings.gateway
@@ -65,7 +68,7 @@ class Gateway(pulumi.ComponentResource):
             Mount("data", _DATA, {"emptyDir": {"sizeLimit": "64Mi"}}, read_only=False),
         ]
         configuration = Configuration(name, self, scope)
-        role = settings.plan(name).api
+        role = plan.api
         env = configuration.entries(role.env)
         credentials = configuration.secrets(role.env)
         validation = gate_job(

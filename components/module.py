@@ -28,6 +28,7 @@ class Module(pulumi.ComponentResource):
     Args:
         name: of the module, its Service and its service account.
         settings: of the whole stack.
+        plan: what its kind makes of them.
         scope: where to declare its resources.
         after: modules that must serve their version before this one is migrated.
         recorded: the versions a disabled module was migrated to: that of its settings keeps its Job, so that enabling it
@@ -41,6 +42,7 @@ class Module(pulumi.ComponentResource):
         self,
         name: str,
         settings: StackSettings,
+        plan: Plan,
         scope: Scope,
         after: Sequence[Module] = (),
         recorded: frozenset[str] | None = None,
@@ -48,7 +50,7 @@ class Module(pulumi.ComponentResource):
         super().__init__("rollout:index:Module", name, None, scope.component())
         self._name, self._settings, self._scope = name, settings, scope.under(self)
         self.release: Release | None = None
-        module, version, plan = settings.modules[name], settings.version(name), settings.plan(name)
+        module, version = settings.modules[name], settings.version(name)
         earlier = [other.release.service for other in after if other.release]
         self._account = service_account(name, settings, self._scope)
         self._configuration = Configuration(name, self, self._scope)

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from settings import StackSettings, Version
+from settings import Plan, StackSettings, Version
 
 from .backing_up import Backups
 from .broker import Topics
@@ -52,7 +52,8 @@ class Stack(pulumi.ComponentResource):
             upsert_existing_objects=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        contents = _contents(settings, cluster, owner)
+        plans = {name: settings.plan(name) for name in settings.modules}
+        contents = _contents(plans, cluster, owner)
         guards = Guards.register(cluster, owner)
         scope = Scope(settings.namespace_name, owner, provider, guards, rehearsals, backups, self, contents=contents)
         if settings.namespace.create:
@@ -67,7 +68,7 @@ class Stack(pulumi.ComponentResource):
             earlier = [modules[d] for d in settings.modules[name].depends_on]
             recorded = cluster.migrated(name) if settings.is_disabled(name) else None
             within = scope.under(self, topics) if settings.listens(name) or settings.publishes(name) else scope
-            modules[name] = Module(name, settings, within, earlier, recorded)
+            modules[name] = Module(name, settings, plans[name], within, earlier, recorded)
         self.modules: dict[str, Module | Gateway] = {**modules}
         if gateway and not settings.is_disabled(gateway):
             # Last, behind what it leads to. But a module that serves goes on to do so, whatever becomes of its upgrade, and
@@ -75,7 +76,7 @@ class Stack(pulumi.ComponentResource):
             told = settings.modules[gateway].depends_on
             ready = {n: m.release.service for n, m in modules.items() if m.release}
             awaited = [service for n, service in ready.items() if n not in serving or n in told]
-            self.modules[gateway] = Gateway(gateway, settings, scope, awaited)
+            self.modules[gateway] = Gateway(gateway, settings, plans[gateway], scope, awaited)
         self.register_outputs({"namespace": settings.namespace_name})
 
 
@@ -92,11 +93,10 @@ def _namespace(settings: StackSettings, scope: Scope) -> k8s.core.v1.Namespace:
     return k8s.core.v1.Namespace(name, metadata=metadata, opts=options)
 
 
-def _contents(settings: StackSettings, cluster: Cluster, owner: Owner) -> dict[str, str]:
+def _contents(plans: Mapping[str, Plan], cluster: Cluster, owner: Owner) -> dict[str, str]:
     """Digits that change with what is in the Secrets that the stack refers to and others keep."""
     names: set[str] = set()
-    for name in settings.modules:
-        plan = settings.plan(name)
+    for plan in plans.values():
         for role in (plan.api, plan.worker):
             names |= references(role.env) if role else set()
     return {name: fingerprint(content, owner.label) for name, content in cluster.contents(sorted(names)).items()}

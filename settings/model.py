@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, InstanceOf, model_validator
 
 from .base import Label, ModuleName, Settings
-from .catalog import Context, Plan, find
+from .catalog import Context, Kind, Plan, find
 from .gateway import GatewaySettings, Route
 from .infrastructure import (
     BrokerSettings,
@@ -77,7 +77,7 @@ class StackSettings(Settings):
         return self
 
     def _has_what_it_needs(self, name: str, module: ModuleSettings) -> None:
-        kind = find(module.kind)
+        kind = self.kind(name)
         if module.database and not (module.postgres or self.postgres):
             raise ValueError(
                 f"modules.{name} has a database but no server is set. Set rollout:postgres: "
@@ -160,7 +160,7 @@ class StackSettings(Settings):
         return tuple(
             Route(name, m.probe.path)
             for name, m in self.modules.items()
-            if find(m.kind).routed and name != self.gateway_module and not self.is_disabled(name)
+            if self.kind(name).routed and name != self.gateway_module and not self.is_disabled(name)
         )
 
     # --- what the modules' kinds ask -------------------------------------------------------------------------------
@@ -171,10 +171,15 @@ class StackSettings(Settings):
 
     def plan(self, module: str) -> Plan:
         """Everything of a module's version that its kind decides."""
-        return find(self.modules[module].kind).plan(self.of(module))
+        return self.kind(module).plan(self.of(module))
+
+    def kind(self, module: str) -> Kind[Any]:
+        """What decides the rest of a module."""
+        return find(self.modules[module].kind)
 
     def kind_of(self, module: str) -> str:
-        return self.modules[module].kind
+        """Its name."""
+        return self.kind(module).name
 
     def one_of(self, kind: str) -> str | None:
         """The name of the stack's module of a kind of the catalogue."""
@@ -185,23 +190,23 @@ class StackSettings(Settings):
 
     def publishes(self, module: str) -> bool:
         """Whether a module tells the broker what happened."""
-        return find(self.modules[module].kind).publishes
+        return self.kind(module).publishes
 
     def listens(self, module: str) -> bool:
         """Whether a module is told by the broker what happened."""
-        return find(self.modules[module].kind).consumes
+        return self.kind(module).consumes
 
     def publishers(self, listener: str) -> list[str]:
         """The modules whose events another one listens to, in alphabetical order."""
-        return sorted(m for m, s in self.modules.items() if m != listener and self.publishes(m))
+        return sorted(m for m in self.modules if m != listener and self.publishes(m))
 
     def listeners(self, publisher: str) -> list[str]:
         """The modules that listen to the events of one."""
-        return sorted(m for m, s in self.modules.items() if m != publisher and self.listens(m))
+        return sorted(m for m in self.modules if m != publisher and self.listens(m))
 
     def starts_in_rehearsal(self, module: str) -> bool:
         """Whether the version that serves may be started a second time, on a rehearsed schema."""
-        kind = find(self.kind_of(module))
+        kind = self.kind(module)
         asked = self.modules[module].rehearsal.serve
         return not (kind.consumes or kind.needs_temporal) if asked is None else asked
 
@@ -225,7 +230,7 @@ class StackSettings(Settings):
         """The clients of the stack's auth module: those that are set, and the modules that call others."""
         name = self.one_of("auth")
         named = set(getattr(self.modules[name], "clients", ())) if name else set()
-        return sorted(named | {m for m, s in self.modules.items() if find(s.kind).scopes})
+        return sorted(named | {m for m in self.modules if self.kind(m).scopes})
 
     def client(self, name: str) -> ClientSettings:
         """A client of the stack's auth module, complete."""
@@ -233,7 +238,7 @@ class StackSettings(Settings):
 
         auth = self.one_of("auth")
         clients = getattr(self.modules[auth], "clients", {}) if auth else {}
-        scopes = find(self.modules[name].kind).scopes if name in self.modules else ()
+        scopes = self.kind(name).scopes if name in self.modules else ()
         return completed(name, clients.get(name) or ClientSettings(), scopes)
 
     # --- infrastructure --------------------------------------------------------------------------------------------
@@ -262,7 +267,7 @@ class StackSettings(Settings):
 
     def image(self, module: str) -> str:
         """The image of a module at its version, from where the registries' settings say."""
-        return self.version(module).image(self.rewritten(find(self.modules[module].kind).image(self.of(module))))
+        return self.version(module).image(self.rewritten(self.kind(module).image(self.of(module))))
 
     def rewritten(self, repository: str) -> str:
         """An image's repository, as it is called where it is really pulled from."""

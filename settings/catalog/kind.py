@@ -140,6 +140,26 @@ class Kind(Generic[S]):
         """What the API has besides; nothing, if the kind does not say otherwise."""
         return ()
 
+    def beside(
+        self,
+        settings: WorkerSettings,
+        env: Iterable[Variable],
+        ports: tuple[Port, ...],
+        *,
+        probed: bool = True,
+    ) -> Role:
+        """A worker: one process beside the API, never in two versions at once."""
+        return Role(
+            "worker",
+            ("worker",),
+            tuple(env),
+            ports,
+            settings.replicas,
+            settings.resources,
+            probed=probed,
+            singleton=True,
+        )
+
     def worker(self, c: Context[S]) -> Role | None:
         """The workload beside the API; none, if the kind does not say otherwise."""
         return None

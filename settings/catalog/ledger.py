@@ -10,10 +10,10 @@ from pydantic import Field
 from ..base import Settings
 from ..environment import Variable
 from ..infrastructure import Duration
-from ..module import ModuleSettings, WorkerSettings
+from ..module import WorkerSettings
 from ..versions import Version
 from .kind import Context, Kind, Port, Role
-from .protection import AuthenticationSettings
+from .protection import ProtectedSettings
 from .variables import common, pool, postgres, protected, publisher
 
 # The operator's rule: later than this, or not a semantic version, has the command `worker`.
@@ -60,10 +60,9 @@ class LedgerWorkerSettings(WorkerSettings):
     bucket_cleanup: CleanupSettings = CleanupSettings()
 
 
-class LedgerSettings(ModuleSettings):
+class LedgerSettings(ProtectedSettings):
     """Settings of a ledger."""
 
-    auth: AuthenticationSettings = AuthenticationSettings()
     api: LedgerApiSettings = LedgerApiSettings()
     worker: LedgerWorkerSettings = LedgerWorkerSettings()
     experimental_features: bool = False
@@ -129,17 +128,7 @@ class Ledger(Kind[LedgerSettings]):
             return None
         # It serves nothing but the exporters' configuration, and has no health check to ask.
         ports = (_GRPC,) if c.module.experimental_exporters else ()
-        settings = c.module.worker
-        return Role(
-            "worker",
-            ("worker",),
-            (*self.variables(c), *_worker_variables(c)),
-            ports,
-            settings.replicas,
-            settings.resources,
-            probed=False,
-            singleton=True,
-        )
+        return self.beside(c.module.worker, [*self.variables(c), *_worker_variables(c)], ports, probed=False)
 
 
 def has_worker(version: Version) -> bool:

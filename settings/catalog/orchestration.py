@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from ..environment import Variable
-from ..module import ModuleSettings
 from .kind import Context, Kind
-from .protection import AuthenticationSettings
+from .protection import ProtectedSettings
 from .variables import broker, client, common, licence, pool, postgres, protected, temporal, topic_mapping, topics
 
 
-class OrchestrationSettings(ModuleSettings):
+class OrchestrationSettings(ProtectedSettings):
     """Settings of orchestration."""
 
-    auth: AuthenticationSettings = AuthenticationSettings()
     max_parallel_activities: int = Field(10, ge=1)
 
 

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from ..credentials import Credential
 from ..environment import Variable, credential
-from ..module import ModuleSettings, WorkerSettings
+from ..module import WorkerSettings
 from ..versions import Version
 from .kind import Context, Kind, Port, Role
-from .protection import AuthenticationSettings
+from .protection import ProtectedSettings
 from .variables import common, licence, pool, postgres, protected, publisher, temporal
 
 # The operator's rule: from here on there is an image of its own for those with a licence.
@@ -27,10 +27,9 @@ class PaymentsWorkerSettings(WorkerSettings):
     temporal_max_local_activity_slots: int = Field(50, ge=1)
 
 
-class PaymentsSettings(ModuleSettings):
+class PaymentsSettings(ProtectedSettings):
     """Settings of payments."""
 
-    auth: AuthenticationSettings = AuthenticationSettings()
     encryption_key: Credential = Field(description="encrypts the connectors' configuration in the database")
     worker: PaymentsWorkerSettings = PaymentsWorkerSettings()
 
@@ -84,16 +83,7 @@ class Payments(Kind[PaymentsSettings]):
 
     def worker(self, c: C) -> Role:
         # Workflows that new code started fail in old workers, so the worker is replaced whole and before the API.
-        settings, port = c.module.worker, Port("http", c.module.port)
-        return Role(
-            "worker",
-            ("worker",),
-            tuple(self.variables(c)),
-            (port,),
-            settings.replicas,
-            settings.resources,
-            singleton=True,
-        )
+        return self.beside(c.module.worker, self.variables(c), (Port("http", c.module.port),))
 
 
 KIND = Payments()

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..environment import Variable
-from ..module import ModuleSettings
 from .kind import Context, Kind
-from .protection import AuthenticationSettings
+from .protection import ProtectedSettings
 from .variables import client, common, licence, pool, postgres, protected
 
 
-class ReconciliationSettings(ModuleSettings):
+class ReconciliationSettings(ProtectedSettings):
     """Settings of reconciliation."""
-
-    auth: AuthenticationSettings = AuthenticationSettings()
 
 
 C = Context[ReconciliationSettings]

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from ..environment import Variable
-from ..module import ModuleSettings, WorkerSettings
+from ..module import WorkerSettings
 from .kind import Context, Kind, Port, Role
-from .protection import AuthenticationSettings
+from .protection import ProtectedSettings
 from .variables import broker, client, common, pool, postgres, protected, topic_mapping, topics
 
 
-class TransactionPlaneSettings(ModuleSettings):
+class TransactionPlaneSettings(ProtectedSettings):
     """Settings of transactionplane."""
 
-    auth: AuthenticationSettings = AuthenticationSettings()
     worker: WorkerSettings = WorkerSettings()
     worker_within: bool = Field(False, description="work in the API's pods instead of a Deployment beside it")
 
@@ -51,16 +50,7 @@ class TransactionPlane(Kind[TransactionPlaneSettings]):
     def worker(self, c: C) -> Role | None:
         if c.module.worker_within:
             return None
-        settings, port = c.module.worker, Port("http", c.module.port)
-        return Role(
-            "worker",
-            ("worker",),
-            tuple(self.variables(c)),
-            (port,),
-            settings.replicas,
-            settings.resources,
-            singleton=True,
-        )
+        return self.beside(c.module.worker, self.variables(c), (Port("http", c.module.port),))
 
 
 KIND = TransactionPlane()

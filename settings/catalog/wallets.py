@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..environment import Variable
-from ..module import ModuleSettings
 from .kind import Context, Kind
-from .protection import AuthenticationSettings
+from .protection import ProtectedSettings
 from .variables import client, common, licence, protected
 
 
-class WalletsSettings(ModuleSettings):
+class WalletsSettings(ProtectedSettings):
     """Settings of wallets."""
-
-    auth: AuthenticationSettings = AuthenticationSettings()
 
 
 C = Context[WalletsSettings]

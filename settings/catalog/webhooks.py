@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..environment import Variable
-from ..module import ModuleSettings
 from .kind import Context, Kind
-from .protection import AuthenticationSettings
+from .protection import ProtectedSettings
 from .variables import broker, common, licence, pool, postgres, protected, topics
 
 
-class WebhooksSettings(ModuleSettings):
+class WebhooksSettings(ProtectedSettings):
     """Settings of webhooks."""
-
-    auth: AuthenticationSettings = AuthenticationSettings()
 
 
 C = Context[WebhooksSettings]
