@@ -20,6 +20,7 @@ from components.cluster import prepare_types
 from .errors import ClusterUnreachable
 from .pods import APART, JOB, MODULE, NAME, OWNER, VERSION, PodFacts, observe
 from .verdict import JobState, Serving, Snapshot
+from .watch import Stalled
 
 _JOB_VERSION = "rollout.formance.com/version"
 CONNECT_SECONDS = 3.0
@@ -164,13 +165,16 @@ class Cluster:
             return False
         return bool(events)
 
-    def progress_failed(self, module: str, version: str) -> str:
-        """Why the Deployment of a version has given up, or empty."""
-        for each in self._client.list(Deployment, labels={OWNER: self.owner, NAME: module, VERSION: version}):
+    def stalled(self) -> dict[tuple[str, str], Stalled]:
+        """The Deployments that have given up, by module and version."""
+        found = {}
+        for each in self._client.list(Deployment, labels={OWNER: self.owner}):
+            labels = each.metadata.labels or {}
             for condition in (each.status and each.status.conditions) or []:
                 if condition.type == "Progressing" and condition.status == "False":
-                    return f"Deployment {each.metadata.name}: {condition.reason}: {condition.message}"
-        return ""
+                    why = f"Deployment {each.metadata.name}: {condition.reason}: {condition.message}"
+                    found[labels.get(NAME, ""), labels.get(VERSION, "")] = Stalled(why, str(condition.lastUpdateTime))
+        return found
 
     def is_up(self, deployment: str) -> bool:
         """Whether a Deployment has rolled out what it was last given."""

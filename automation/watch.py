@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -24,6 +24,19 @@ _TICK_SECONDS = 0.5
 _CLUSTER_ERRORS: tuple[type[BaseException], ...] = (Exception,)
 
 
+@dataclass(frozen=True)
+class Stalled:
+    """A Deployment past its progress deadline.
+
+    Args:
+        why: in the cluster's words.
+        since: when it gave up. It says so until its pods are ready, long after the cause may have gone.
+    """
+
+    why: str
+    since: str
+
+
 class PodSource(Protocol):
     """The part of `cluster.Cluster` that is needed here; the tests have another."""
 
@@ -33,7 +46,7 @@ class PodSource(Protocol):
     def log_tail(self, pod: str, container: str, lines: int) -> list[str]: ...
     def warnings(self, pod: str) -> list[str]: ...
     def is_scaling_up(self, pod: str) -> bool: ...
-    def progress_failed(self, module: str, version: str) -> str: ...
+    def stalled(self) -> Mapping[tuple[str, str], Stalled]: ...
     def end_job(self, job: str) -> None: ...
 
 
@@ -86,6 +99,7 @@ class Watch:
         self._ignored: set[str] = set()
         self._deploying: dict[str, str] = {}
         self._halted: dict[str, str] = {}
+        self._stalled: Mapping[tuple[str, str], Stalled] = {}
         self._stopped = threading.Event()
         self._ready = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -131,6 +145,8 @@ class Watch:
                     pods, version = self._source.pods()
                     for facts in pods:
                         self._first_sight(facts)
+                    if not self._ready.is_set():
+                        self._stalled = self._source.stalled()
                     self._ready.set()
                 for gone, facts in self._source.watch_pods(version, _WATCH_SECONDS):
                     if self._stopped.is_set():
@@ -254,10 +270,12 @@ class Watch:
         if look_at_deployments:
             with self._lock:
                 deploying = dict(self._deploying)
+            # What an earlier update left so may come up in this one; the engine waits for it as for a new one.
+            stalled = self._source.stalled() if deploying else {}
             for module, version in deploying.items():
-                why = self._source.progress_failed(module, version)
-                if why:
-                    self._halt(module, self._clean(why), None)
+                found = stalled.get((module, version))
+                if found and found != self._stalled.get((module, version)):
+                    self._halt(module, self._clean(found.why), None)
 
     def _hopeless(self) -> list[_Tracked]:
         now = self._now()

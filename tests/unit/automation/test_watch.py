@@ -8,7 +8,7 @@ import pytest
 
 from automation.last_words import LastWords
 from automation.pods import PodFacts
-from automation.watch import Watch
+from automation.watch import Stalled, Watch
 
 JOB = PodFacts(
     "ledger-migrate-x",
@@ -45,7 +45,7 @@ class FakeCluster:
     logs: dict[str, list[str]] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
     scaling: bool = False
-    progress: str = ""
+    given_up: dict[tuple[str, str], Stalled] = field(default_factory=dict)
 
     def pods(self) -> tuple[list[PodFacts], str]:
         return [], "1"
@@ -66,8 +66,8 @@ class FakeCluster:
     def is_scaling_up(self, pod: str) -> bool:
         return self.scaling
 
-    def progress_failed(self, module: str, version: str) -> str:
-        return self.progress
+    def stalled(self) -> dict[tuple[str, str], Stalled]:
+        return dict(self.given_up)
 
     def end_job(self, job: str) -> None:
         self.ended.append(job)
@@ -189,8 +189,22 @@ def test_a_new_version_that_cannot_start_stops_the_engine_once(scene: Scene) -> 
 
 def test_a_deployment_past_its_progress_deadline_stops_the_engine(scene: Scene) -> None:
     scene.watch.deploying("ledger", "1.2.0")
-    scene.cluster.progress = "Deployment ledger-1-2-0: ProgressDeadlineExceeded: too long"
+    scene.cluster.given_up["ledger", "1.2.0"] = Stalled("Deployment ledger-1-2-0: ProgressDeadlineExceeded", "10:00")
     scene.watch.tick()
+    assert scene.stops == [True]
+
+
+def test_a_deployment_that_an_earlier_update_left_past_its_deadline_is_given_another_chance(scene: Scene) -> None:
+    stalled = scene.cluster.given_up
+    stalled["ledger", "1.2.0"] = Stalled("Deployment ledger-1-2-0: ProgressDeadlineExceeded", "10:00")
+    scene.watch.start()
+    scene.watch.wait_ready(5)
+    scene.watch.deploying("ledger", "1.2.0")
+    scene.watch.tick()
+    assert scene.stops == []
+    stalled["ledger", "1.2.0"] = Stalled("Deployment ledger-1-2-0: ProgressDeadlineExceeded", "10:05")
+    scene.watch.tick()
+    scene.watch.stop(0)
     assert scene.stops == [True]
 
 
