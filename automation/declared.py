@@ -50,6 +50,9 @@ class _NoCluster:
     def migrated(self, module: str) -> frozenset[str]:  # noqa: ARG002
         return frozenset()
 
+    def records(self) -> dict[str, str]:
+        return {}
+
     def size(self, labels: Mapping[str, str]) -> Size | None:  # noqa: ARG002
         return None
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from . import kubeconfig
 from .errors import ClusterUnreachable
-from .names import JOB, MODULE, MODULE_VERSION, NAME, OWNER, VERSION, WORKER, Owner
+from .names import JOB, MODULE, MODULE_VERSION, NAME, OWNER, RECORD, VERSION, WORKER, Owner
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -84,6 +84,9 @@ class Cluster(Protocol):
 
     def migrated(self, module: str) -> frozenset[str]:
         """The version labels of a module's migration Jobs that have succeeded."""
+
+    def records(self) -> dict[str, str]:
+        """Module name -> the version label that its database was migrated to last, also of modules that do not serve."""
 
     def size(self, labels: Mapping[str, str]) -> Size | None:
         """How many pods the Deployment of a version has; None if there is none."""
@@ -311,6 +314,16 @@ class LiveCluster:
         return frozenset(
             (j.metadata.labels or {}).get(MODULE_VERSION, "") for j in jobs if j.status and j.status.succeeded
         )
+
+    def records(self) -> dict[str, str]:
+        from lightkube.resources.core_v1 import ConfigMap
+
+        with self.reachable():
+            found = [
+                m.metadata.labels
+                for m in self.client.list(ConfigMap, labels={OWNER: self._owner.label, RECORD: "migrated"})
+            ]
+        return {labels[MODULE]: labels[MODULE_VERSION] for labels in found if MODULE_VERSION in labels}
 
     def size(self, labels: Mapping[str, str]) -> Size | None:
         from lightkube.resources.apps_v1 import Deployment

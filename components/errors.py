@@ -2,7 +2,7 @@
 
 ProgramError
 ├── ClusterUnreachable   the Kubernetes API does not answer
-├── Downgrade            an older version than the one that serves was asked for
+├── Downgrade            an older version than the one that serves, or that was migrated to, was asked for
 ├── ForeignObject        an object of the wanted name exists and is not this stack's
 ├── BackupFailed         the database could not be backed up before its migration
 ├── JobsLeft             an earlier rehearsal's or backup's pod does not go away
@@ -36,12 +36,14 @@ class ClusterUnreachable(ProgramError):
 
 
 class Downgrade(ProgramError):
-    """The wanted version is older than the one that serves; its database may already be ahead of it."""
+    """The wanted version is older than the one that serves, or that the database was migrated to."""
 
-    def __init__(self, module: str, serving: str, wanted: str) -> None:
+    def __init__(self, module: str, newer: str, wanted: str, *, serves: bool) -> None:
+        known = "which serves" if serves else "which its database was migrated to"
         super().__init__(
-            f"module {module}: {wanted} is older than {serving}, which serves. The database has {serving}'s schema, and going back does not "
-            f"undo its migration. If {wanted} is known to work on it, set rollout:modules.{module}.allowDowngrade to true"
+            f"module {module}: {wanted} is older than {newer}, {known}. The database has {newer}'s schema, and going back does not "
+            f"undo its migration. If {wanted} is known to work on it: rollout up --allow-downgrade, or set "
+            f"rollout:modules.{module}.allowDowngrade to true"
         )
 
 

@@ -13,6 +13,7 @@ from .backup import ANNOTATION, Backup
 from .database import Database
 from .job import gate_job
 from .names import job_labels
+from .record import record
 from .rehearsal import Trial
 from .scope import Scope
 
@@ -72,6 +73,7 @@ class Migration(pulumi.ComponentResource):
             ),
             witness=witness,
         )
+        record(module, version.label, self, scope, [self.job])
         self.register_outputs({})
 
 

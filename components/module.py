@@ -14,6 +14,7 @@ from .configuration import Configuration, references
 from .database import Database
 from .migration import Migration, migration_container
 from .names import NAME
+from .record import record
 from .rehearsal import Trial
 from .release import Release
 from .scope import Scope
@@ -33,6 +34,7 @@ class Module(pulumi.ComponentResource):
         after: modules that must serve their version before this one is migrated.
         recorded: the versions a disabled module was migrated to: that of its settings keeps its Job, so that enabling it
             runs none again. None for a module that is not disabled.
+        migrated: the version a disabled module was migrated to last; None if nobody knows of one.
 
     Attributes:
         release: what serves; None for a disabled module.
@@ -46,6 +48,7 @@ class Module(pulumi.ComponentResource):
         scope: Scope,
         after: Sequence[Module] = (),
         recorded: frozenset[str] | None = None,
+        migrated: str | None = None,
     ) -> None:
         super().__init__("rollout:index:Module", name, None, scope.component())
         self._name, self._settings, self._scope = name, settings, scope.under(self)
@@ -56,7 +59,7 @@ class Module(pulumi.ComponentResource):
         self._configuration = Configuration(name, self, self._scope)
         gate: list[pulumi.Resource] = list(earlier)
         if module.database:
-            gate += self._migrated(plan, earlier, recorded)
+            gate += self._migrated(plan, earlier, recorded, migrated)
         if recorded is None:
             worker = self._worker(plan.worker, gate) if plan.worker else None
             if worker:
@@ -75,12 +78,18 @@ class Module(pulumi.ComponentResource):
         self.register_outputs({"version": str(version)})
 
     def _migrated(
-        self, plan: Plan, earlier: Sequence[pulumi.Resource], recorded: frozenset[str] | None
+        self,
+        plan: Plan,
+        earlier: Sequence[pulumi.Resource],
+        recorded: frozenset[str] | None,
+        migrated: str | None,
     ) -> list[pulumi.Resource]:
         """Declares the database and the migration, and returns the gate."""
         name, settings = self._name, self._settings
         module, version = settings.modules[name], settings.version(name)
         if recorded is not None and version.label not in recorded:
+            if migrated:
+                record(name, migrated, self, self._scope)
             return []
         credentials = self._configuration.secrets([*plan.database, *plan.migration])
         server = settings.postgres_of(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pulumi
@@ -43,7 +43,8 @@ class Stack(pulumi.ComponentResource):
         self, settings: StackSettings, cluster: Cluster, owner: Owner, rehearsals: Rehearsals, backups: Backups
     ) -> None:
         serving = cluster.serving()
-        refuse_downgrades(settings, serving)
+        records = cluster.records()
+        refuse_downgrades(settings, serving, records)
         super().__init__("rollout:index:Stack", settings.stack, None)
         provider = k8s.Provider(
             "kubernetes",
@@ -67,8 +68,9 @@ class Stack(pulumi.ComponentResource):
         for name in (n for n in settings.in_order() if n != gateway):
             earlier = [modules[d] for d in settings.modules[name].depends_on]
             recorded = cluster.migrated(name) if settings.is_disabled(name) else None
+            migrated = records.get(name) or _newest(recorded or ())
             within = scope.under(self, topics) if settings.listens(name) or settings.publishes(name) else scope
-            modules[name] = Module(name, settings, plans[name], within, earlier, recorded)
+            modules[name] = Module(name, settings, plans[name], within, earlier, recorded, migrated)
         self.modules: dict[str, Module | Gateway] = {**modules}
         if gateway and not settings.is_disabled(gateway):
             # Last, behind what it leads to. But a module that serves goes on to do so, whatever becomes of its upgrade, and
@@ -102,12 +104,21 @@ def _contents(plans: Mapping[str, Plan], cluster: Cluster, owner: Owner) -> dict
     return {name: fingerprint(content, owner.label) for name, content in cluster.contents(sorted(names)).items()}
 
 
-def refuse_downgrades(settings: StackSettings, serving: Mapping[str, str]) -> None:
-    """Compares what is wanted with what serves; versions that cannot be ordered pass."""
-    for name, label in serving.items():
+def refuse_downgrades(settings: StackSettings, serving: Mapping[str, str], records: Mapping[str, str]) -> None:
+    """Compares what is wanted with what serves, or where nothing does with what was migrated to last.
+
+    Versions that cannot be ordered pass.
+    """
+    for name, label in {**records, **serving}.items():
         module = settings.modules.get(name)
         if module is None or module.allow_downgrade:
             continue
-        wanted, serves = settings.version(name), Version(label)
-        if wanted.is_older_than(serves):
-            raise Downgrade(name, str(serves), str(wanted))
+        wanted, newer = settings.version(name), Version(label)
+        if wanted.is_older_than(newer):
+            raise Downgrade(name, str(newer), str(wanted), serves=name in serving)
+
+
+def _newest(labels: Iterable[str]) -> str | None:
+    """The newest of some versions; None if there is none that can be ordered."""
+    ordered = [(v.semantic, label) for label in labels if (v := Version(label)).semantic is not None]
+    return max(ordered)[1] if ordered else None

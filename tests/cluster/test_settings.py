@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Namespace, Pod, Secret
 from lightkube.types import PatchType
 
@@ -55,6 +56,22 @@ def test_a_disabled_module_keeps_its_database_and_is_not_migrated_again_when_ena
     assert stack.up()[0] == 0
     assert stack.serving() == "1.1.0"
     assert stack.job_uids() == jobs, "no migration ran"
+
+
+def test_a_disabled_module_is_not_enabled_in_an_older_version_than_it_was_migrated_to(stack: Stack) -> None:
+    stack.deployed("1.1.0")
+    stack.configure(disabled=True)
+    assert stack.up()[0] == 0
+    # Now neither a Service nor, once its Job has been removed, a Job tells of 1.1.0.
+    stack.api.deletecollection(Job, namespace=stack.name)
+    stack.configure(disabled=False)
+    code, verdict = stack.up("1.0.0")
+    assert (code, verdict["outcome"]) == (2, "refused")
+    assert "1.0.0 is older than 1.1.0, which its database was migrated to" in verdict["error"]
+    assert stack.deployments() == {}
+    code, verdict = stack.up("1.0.0", "--allow-downgrade")
+    assert code == 0, verdict
+    assert stack.serving() == "1.0.0"
 
 
 def worker_pods(stack: Stack) -> list[Any]:

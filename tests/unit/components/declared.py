@@ -35,7 +35,8 @@ class FakeCluster:
     secrets: dict[str, list[str]] = field(default_factory=dict)
     owners: dict[tuple[str, str], str | None] = field(default_factory=dict)
     contained: dict[str, str] = field(default_factory=dict)
-    records: dict[str, frozenset[str]] = field(default_factory=dict)
+    jobs_done: dict[str, frozenset[str]] = field(default_factory=dict)
+    migrations: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, Size] = field(default_factory=dict)
     workers: dict[str, WorkerState] = field(default_factory=dict)
 
@@ -61,7 +62,10 @@ class FakeCluster:
         return {name: self.contained[name] for name in secrets if name in self.contained}
 
     def migrated(self, module: str) -> frozenset[str]:
-        return self.records.get(module, frozenset())
+        return self.jobs_done.get(module, frozenset())
+
+    def records(self) -> dict[str, str]:
+        return self.migrations
 
     def size(self, labels: Mapping[str, str]) -> Size | None:
         return self.sizes.get(labels.get("app.kubernetes.io/version", ""))
@@ -84,6 +88,7 @@ class Declared:
     depends_on: set[str]  # "type::name" of what it waits for, components resolved to their resources
     parent: str
     hooks: dict[str, list[str]]
+    retained: bool = False
 
 
 class _Echo(pulumi.runtime.Mocks):
@@ -146,6 +151,7 @@ def _declared(request: Any) -> Declared:
         {short(d) for d in request.dependencies},
         short(request.parent) if request.parent else "",
         {kind: list(getattr(request.hooks, kind)) for kind in ("before_create", "before_update", "before_delete")},
+        request.retainOnDelete,
     )
 
 

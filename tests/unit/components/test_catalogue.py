@@ -8,7 +8,7 @@ import pulumi
 import pytest
 
 from components.cluster import Size, WorkerState
-from components.errors import TooFew, WorkerNotOurs, WorkerNotUp
+from components.errors import Downgrade, TooFew, WorkerNotOurs, WorkerNotUp
 from components.guards import Rules
 from tests.unit.components.declared import OWNER, Declared, FakeCluster, declare, ledger
 
@@ -103,6 +103,10 @@ def comes_up(worker: WorkerState | None, new: dict[str, Any], old: dict[str, Any
     Rules(cluster, OWNER, lambda: float(next(clock)), lambda _seconds: None).worker_is_up(args)
 
 
+def migrated(stack: dict[str, Declared]) -> str:
+    return str(stack["ConfigMap/ledger-migrated"].inputs["metadata"]["labels"]["rollout.formance.com/version"])
+
+
 SCALED = {**LEDGER, "autoscaling": {"minReplicas": 2, "maxReplicas": 6, "cpuPercent": 70}}
 
 
@@ -156,15 +160,24 @@ def switch(version: str) -> pulumi.ResourceHookArgs:
 class TestDisabled:
     def test_a_disabled_module_has_no_workloads_and_keeps_the_record_of_its_migration(self) -> None:
         on = declare({"ledger": LEDGER})
-        off = declare({"ledger": {**LEDGER, "disabled": True}}, FakeCluster(records={"ledger": frozenset({"2.4.12"})}))
+        off = declare(
+            {"ledger": {**LEDGER, "disabled": True}}, FakeCluster(jobs_done={"ledger": frozenset({"2.4.12"})})
+        )
         kinds = {k.partition("/")[0] for k, d in off.items() if d.type.startswith("kubernetes:")}
-        assert kinds == {"Namespace", "ServiceAccount", "Secret", "Job"}
+        assert kinds == {"Namespace", "ServiceAccount", "Secret", "Job", "ConfigMap"}
         assert off[JOB].inputs == on[JOB].inputs, "so that enabling it runs no migration again"
 
     def test_another_version_is_not_migrated_to_while_it_is_disabled(self) -> None:
         changed = {**LEDGER, "version": "2.5.0", "disabled": True}
-        stack = declare({"ledger": changed}, FakeCluster(records={"ledger": frozenset({"2.4.12"})}))
+        stack = declare({"ledger": changed}, FakeCluster(jobs_done={"ledger": frozenset({"2.4.12"})}))
         assert not [k for k in stack if k.startswith("Job/")]
+        assert migrated(stack) == "2.4.12", "the record stays, though the Job goes"
+
+    def test_enabling_it_in_an_older_version_than_it_was_migrated_to_is_refused(self) -> None:
+        older, known = {**LEDGER, "version": "2.4.0"}, FakeCluster(migrations={"ledger": "2.4.12"})
+        with pytest.raises(Downgrade, match=r"2\.4\.0 is older than 2\.4\.12, which its database was migrated to"):
+            declare({"ledger": older}, known)
+        assert migrated(declare({"ledger": {**older, "allowDowngrade": True}}, known)) == "2.4.0"
 
     def test_a_whole_stack_is_disabled_with_its_gateway(self) -> None:
         gateway = {"image": "example.org/gateway", "version": "2.3.1"}

@@ -44,7 +44,7 @@ def test_a_new_version_has_its_own_resources_and_the_service_keeps_its_name() ->
 
 def test_what_both_versions_share_does_not_change_with_the_version() -> None:
     old, new = declare({"ledger": ledger()}), declare({"ledger": ledger(version="1.2.0")})
-    for key in set(old) & set(new) - {SERVICE}:
+    for key in set(old) & set(new) - {SERVICE, "ConfigMap/ledger-migrated"}:
         if not old[key].type.startswith("rollout:"):
             assert old[key].inputs == new[key].inputs, key
 
@@ -136,6 +136,7 @@ def test_every_object_is_guarded_and_carries_its_owner() -> None:
         "ServiceAccount",
         "Secret",
         "Job",
+        "ConfigMap",
         "Deployment",
         "PodDisruptionBudget",
         "Service",
@@ -195,6 +196,17 @@ def test_a_module_waits_for_the_service_of_those_it_depends_on() -> None:
 def test_a_downgrade_is_refused_before_anything_is_declared() -> None:
     with pytest.raises(Downgrade, match=r"1\.1\.0 is older than 1\.2\.0"):
         declare({"ledger": ledger()}, FakeCluster(versions={"ledger": "1.2.0"}))
+
+
+def test_the_version_that_was_migrated_to_is_written_down_after_its_migration_and_kept() -> None:
+    stack = declare({"ledger": ledger()})
+    assert "kubernetes:batch/v1:Job::ledger-1.1.0-migrate" in stack["ConfigMap/ledger-migrated"].depends_on
+    assert stack["ConfigMap/ledger-migrated"].retained
+
+
+def test_going_back_to_what_serves_after_a_failed_version_is_no_downgrade() -> None:
+    known = FakeCluster(versions={"ledger": "1.1.0"}, migrations={"ledger": "1.2.0"})
+    assert DEPLOYMENT in declare({"ledger": ledger()}, known)
 
 
 def test_a_downgrade_that_was_asked_for_is_declared() -> None:

@@ -31,9 +31,9 @@ def only(stack: dict[str, Declared], beginning: str) -> Declared:
 
 
 def test_a_configuration_never_changes_and_has_a_deployment_of_its_own() -> None:
-    config = only(before := stack_of("ledger"), "ConfigMap/")
+    config = only(before := stack_of("ledger"), "ConfigMap/gateway")
     assert config.inputs["immutable"] is True
-    other = only(after := stack_of("ledger", "payments"), "ConfigMap/")
+    other = only(after := stack_of("ledger", "payments"), "ConfigMap/gateway")
     assert config.inputs["metadata"]["name"] != other.inputs["metadata"]["name"]
     deployments = [only(each, "Deployment/gateway") for each in (before, after)]
     assert deployments[0].name != deployments[1].name, "a resource of its own, made before the old one is deleted"
@@ -71,7 +71,7 @@ def test_a_module_that_serves_does_not_hold_up_the_gateway() -> None:
 
 def test_the_configuration_of_a_gateway_that_serves_is_guarded() -> None:
     stack = stack_of("ledger")
-    assert only(stack, "ConfigMap/").hooks["before_delete"] == ["keep-used"]
+    assert only(stack, "ConfigMap/gateway").hooks["before_delete"] == ["keep-used"]
     assert only(stack, "Deployment/gateway").hooks["before_delete"] == ["keep-serving"]
 
 

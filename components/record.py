@@ -1,0 +1,36 @@
+"""Which version a module's database was migrated to last, for as long as there is the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from .names import MODULE, MODULE_VERSION, NAME, RECORD
+from .scope import Scope
+
+MIGRATED = "migrated"
+
+
+def record(
+    module: str, version: str, parent: pulumi.Resource, scope: Scope, depends_on: Sequence[pulumi.Resource] = ()
+) -> k8s.core.v1.ConfigMap:
+    """Declares the record: an empty ConfigMap with the version as a label.
+
+    What serves tells the version too, and so do the Jobs, but a disabled module has no workloads, its Job goes once another
+    version is wanted, and a module that is taken out of the configuration keeps nothing but its database. This is kept with
+    that one. A label and no data, because Pulumi replaces a ConfigMap whose data changes.
+
+    Args:
+        module: name.
+        version: its label.
+        parent: of the resource.
+        scope: where to declare it.
+        depends_on: the migration.
+    """
+    name = f"{module}-migrated"
+    opts = scope.resource(parent, depends_on)
+    opts.retain_on_delete = True
+    labels = {NAME: module, MODULE: module, RECORD: MIGRATED, MODULE_VERSION: version}
+    return k8s.core.v1.ConfigMap(name, metadata=scope.metadata(name, labels), opts=opts)
