@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -147,7 +148,7 @@ def test_a_worker_that_fails_with_new_settings_is_put_back_and_comes_up_once_the
         assert (code, verdict["outcome"]) == (4, "rollout_failed"), verdict
         [module] = verdict["modules"]
         assert (module["outcome"], module["serving"]["version"]) == ("rollout_failed", "1.0.0")
-        assert any("does not answer" in line for pod in module["pods"] for line in pod["logs"]), verdict
+        assert any("does not answer" in line for pod in module["pods"] for line in pod["logs"]), json.dumps(module)
         assert any(n.endswith("1.0.0 with those before was put back and runs") for n in verdict["notices"]), verdict
         assert strict(stack) == [""]
     with broker(port):
