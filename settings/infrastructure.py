@@ -99,7 +99,7 @@ class BrokerSettings(Settings):
     tls: bool = False
     streams: Literal["service", "stack"] = Field(
         "service",
-        description="one stream or topic a service, <stack>-<service>, which the modules make; or one a stack with subjects <stack>.<service>, which is made in NATS with a consumer for each module that listens, and in Kafka exists",
+        description="one stream or topic a service, <stack>-<service>, which the modules make; or one a stack with subjects <stack>.<service>, which is made in NATS with a consumer for each module that listens; Kafka's topics are made by whoever keeps it, or by itself (auto.create.topics.enable)",
     )
     replicas: int = Field(1, ge=1, le=5, description="copies of the stream's data, where it is made")
     circuit_breaker: CircuitBreakerSettings = CircuitBreakerSettings()
@@ -120,6 +120,8 @@ class BrokerSettings(Settings):
             raise ValueError("username and password go together")
         if self.type == "nats" and (self.username or self.aws_iam or self.tls):
             raise ValueError("username, password, tls and awsIam are for kafka")
+        if self.username and self.aws_iam:
+            raise ValueError("awsIam takes the place of username and password")
         return self
 
     @property

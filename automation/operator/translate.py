@@ -199,16 +199,19 @@ class _Translation:
             if query.get("saslUsername"):
                 broker["username"] = query["saslUsername"]
                 broker["password"] = self._credential("broker.dsn's saslPassword", "broker", "password")
-            mechanism = query.get("saslMechanism", "PLAIN")
-            broker["saslMechanism"] = "SCRAM" if mechanism.startswith("SCRAM") else "PLAIN"
-            if query.get("saslSCRAMSHASize"):
-                broker["saslScramShaSize"] = query["saslSCRAMSHASize"]
+                mechanism = query.get("saslMechanism", "PLAIN")
+                broker["saslMechanism"] = "SCRAM" if mechanism.startswith("SCRAM") else "PLAIN"
+                size = query.get("saslSCRAMSHASize") or mechanism.removeprefix("SCRAM-SHA-")
+                if size in ("256", "512"):
+                    broker["saslScramShaSize"] = size
+            elif self._settings.text("aws", "service-account"):
+                broker["awsIam"] = True
         if query.get("tls") in ("true", "1"):
             broker["tls"] = True
         if query.get("circuitBreakerEnabled") == "true":
             broker["circuitBreaker"] = _filled(enabled=True, openInterval=query.get("circuitBreakerOpenInterval"))
         if "replicas" in query:
-            self._without("broker.dsn's replicas", "the stream exists and keeps its replicas")
+            broker["replicas"] = int(query["replicas"])
         return broker
 
     def _temporal(self, dsn: str) -> dict[str, Any]:

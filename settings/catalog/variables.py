@@ -194,11 +194,17 @@ def broker(c: C) -> Iterator[Variable]:
         yield Variable("PUBLISHER_KAFKA_SASL_ENABLED", f"{place}.username", "true")
         yield Variable("PUBLISHER_KAFKA_SASL_USERNAME", f"{place}.username", settings.username)
         yield credential("PUBLISHER_KAFKA_SASL_PASSWORD", "broker", settings.password, f"{place}.password")
-        yield Variable("PUBLISHER_KAFKA_SASL_MECHANISM", f"{place}.saslMechanism", settings.sasl_mechanism)
-        if settings.sasl_mechanism == "SCRAM":
+        scram = settings.sasl_mechanism == "SCRAM"
+        # As Kafka names them, which is how the modules' client (sarama) takes them; it refuses a mere SCRAM.
+        mechanism = f"SCRAM-SHA-{settings.sasl_scram_sha_size}" if scram else settings.sasl_mechanism
+        yield Variable("PUBLISHER_KAFKA_SASL_MECHANISM", f"{place}.saslMechanism", mechanism)
+        if scram:
             name = "PUBLISHER_KAFKA_SASL_SCRAM_SHA_SIZE"
             yield Variable(name, f"{place}.saslScramShaSize", settings.sasl_scram_sha_size)
     if settings.aws_iam:
+        # The client asks for a token only where SASL is on and this is its mechanism (go-libs, messagingfx/publish.go).
+        yield Variable("PUBLISHER_KAFKA_SASL_ENABLED", f"{place}.awsIam", "true")
+        yield Variable("PUBLISHER_KAFKA_SASL_MECHANISM", f"{place}.awsIam", "OAUTHBEARER")
         yield Variable("PUBLISHER_KAFKA_SASL_IAM_ENABLED", f"{place}.awsIam", "true")
 
 

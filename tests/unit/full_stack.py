@@ -46,6 +46,18 @@ STACK: dict[str, Any] = {
     "gateway": {"ingress": {"hosts": ["stack.example.org"]}},
     "migratorImage": "ghcr.io/formancehq/rollout-migrator:1",
 }
+AWS: dict[str, Any] = {
+    "modules": {name: MODULES[name] for name in ("ledger", "webhooks")},
+    "postgres": {
+        "uri": "postgresql://stack@dev.cluster-x.eu-west-1.rds.amazonaws.com:5432?sslmode=require",
+        "awsIam": True,
+    },
+    "broker": {"uri": "kafka://b-1.dev.kafka.eu-west-1.amazonaws.com:9098", "tls": True, "awsIam": True},
+    "defaults": {
+        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/dev"}},
+    },
+    "migratorImage": STACK["migratorImage"],
+}
 
 
 def load(values: dict[str, Any], stack: str = "dev", root: Path = Path()) -> StackSettings:

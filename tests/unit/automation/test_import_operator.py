@@ -70,7 +70,7 @@ def test_versions_come_from_the_operators_file_and_a_modules_own_wins(written: W
 
 def test_infrastructure_and_gateway(written: Written) -> None:
     found = config(written)
-    assert found["rollout:broker"] == {"uri": "nats://nats.brokers:4222", "streams": "stack"}
+    assert found["rollout:broker"] == {"uri": "nats://nats.brokers:4222", "streams": "stack", "replicas": 3}
     assert found["rollout:temporal"]["encryptionKey"] == {"name": "temporal-encryption", "key": "key"}
     assert found["rollout:gateway"]["ingress"]["hosts"] == ["acme-prod.acme.example"]
     assert found["rollout:gateway"]["idleTimeoutSeconds"] == 300

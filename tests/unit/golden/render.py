@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from automation.steps import belongs_to
 from policies.values import Resource
 from settings import StackSettings, Variable
 from settings.catalog import KINDS
-from tests.unit.full_stack import STACK, load
+from tests.unit.full_stack import AWS, STACK, load
 
 HERE = Path(__file__).parent
 _ORDER = (
@@ -35,16 +35,23 @@ _NAME = re.compile(r"^\s+- name: ([A-Z][A-Z0-9_]*)$")
 
 
 def manifests() -> dict[str, str]:
-    """Kind -> its manifests as YAML."""
-    settings = load(STACK)
+    """Name of a file -> its manifests as YAML: one of each kind, and a ledger in a stack that logs in by AWS IAM."""
+    settings, aws = load(STACK), load(AWS)
     resources = declared(settings).resources
-    found = {}
-    for kind in KINDS:
-        module = settings.one_of(kind) or "shop"
-        own = [r for r in resources if _is_object(r) and belongs_to(r.urn, r.parent)[0] == module]
-        own.sort(key=lambda r: (_ORDER.index(r.type.rpartition(":")[2]), _step(r)))
-        found[kind] = f"{_head(kind)}{''.join(_document(r, settings, module) for r in own)}"
+    modules = {kind: settings.one_of(kind) or "shop" for kind in KINDS}
+    found = {
+        kind: _head(f"A module of kind {kind} in the stack") + _documents(resources, settings, module)
+        for kind, module in modules.items()
+    }
+    with_aws = "A ledger that logs in to PostgreSQL and Kafka by its AWS identity, in the stack AWS"
+    found["aws"] = _head(with_aws) + _documents(declared(aws).resources, aws, "ledger")
     return found
+
+
+def _documents(resources: Iterable[Resource], settings: StackSettings, module: str) -> str:
+    own = [r for r in resources if _is_object(r) and belongs_to(r.urn, r.parent)[0] == module]
+    own.sort(key=lambda r: (_ORDER.index(r.type.rpartition(":")[2]), _step(r)))
+    return "".join(_document(r, settings, module) for r in own)
 
 
 def _is_object(resource: Resource) -> bool:
@@ -57,9 +64,9 @@ def _step(resource: Resource) -> tuple[int, str]:
     return next((n for n, s in enumerate(steps) if resource.name.endswith(s)), len(steps)), resource.name
 
 
-def _head(kind: str) -> str:
+def _head(what: str) -> str:
     return (
-        f"# A module of kind {kind} in the stack of tests/unit/full_stack.py.\n"
+        f"# {what} of tests/unit/full_stack.py.\n"
         "# Made by `python -m tests.unit.golden.render`; a test compares. After `after:` is what each waits for.\n"
     )
 

@@ -103,6 +103,15 @@ def test_streams_of_a_whole_stack_are_not_made_by_the_modules() -> None:
     assert env["PUBLISHER_NATS_AUTO_PROVISION"] == "false"
 
 
+def test_kafka_with_the_pods_aws_identity() -> None:
+    env = values(stack(broker={"uri": "kafka://k:9098", "awsIam": True, "tls": True}).plan("ledger").api.env)
+    assert {k.removeprefix("PUBLISHER_KAFKA_"): v for k, v in env.items() if "SASL" in k} == {
+        "SASL_ENABLED": "true",
+        "SASL_MECHANISM": "OAUTHBEARER",
+        "SASL_IAM_ENABLED": "true",
+    }
+
+
 def test_kafka_with_a_password() -> None:
     broker = {
         "uri": "kafka://k1:9092,k2:9092",
@@ -114,6 +123,8 @@ def test_kafka_with_a_password() -> None:
     plan = stack(broker=broker).plan("ledger").api
     env = values(plan.env)
     assert (env["BROKER"], env["PUBLISHER_KAFKA_BROKER"]) == ("kafka", "k1:9092,k2:9092")
+    # Kafka's own names: https://kafka.apache.org/documentation/#security_sasl_mechanism
+    assert env["PUBLISHER_KAFKA_SASL_MECHANISM"] == "SCRAM-SHA-512"
     assert env["PUBLISHER_KAFKA_SASL_SCRAM_SHA_SIZE"] == "512"
     assert env["PUBLISHER_KAFKA_SASL_PASSWORD"] is None
     assert "canary" not in repr(plan)
