@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from lightkube.models import autoscaling_v1
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.autoscaling_v2 import HorizontalPodAutoscaler
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Namespace, Pod, Secret
 from lightkube.types import PatchType
@@ -164,6 +166,32 @@ def test_a_worker_that_fails_with_new_settings_is_put_back_and_comes_up_once_the
 def strict(stack: Stack) -> list[str]:
     """What the worker's pods that are ready were told of it."""
     return [next((v.value for v in p.spec.containers[0].env if v.name == "STRICT"), "") for p in worker_pods(stack)]
+
+
+def test_replicas_of_an_autoscaled_module_are_not_the_updates_to_set(stack: Stack) -> None:
+    """There are no metrics here, so the autoscaler itself never scales: a person does it by hand in its place."""
+
+    def scale(replicas: int) -> None:
+        wanted = Deployment.Scale(
+            metadata=ObjectMeta(name="ledger-1-0-0"), spec=autoscaling_v1.ScaleSpec(replicas=replicas)
+        )
+        stack.api.replace(wanted, "ledger-1-0-0", namespace=stack.name)
+        wait_for("the pods", lambda: stack.deployments() == {"ledger-1-0-0": replicas})
+
+    stack.configure(autoscaling={"minReplicas": 1, "maxReplicas": 5, "cpuPercent": 70})
+    stack.deployed("1.0.0")
+    [scaler] = stack.objects(HorizontalPodAutoscaler)
+    assert (scaler.spec.scaleTargetRef.name, scaler.spec.maxReplicas) == ("ledger-1-0-0", 5)
+    assert stack.deployments() == {"ledger-1-0-0": 1}
+    scale(3)
+    assert stack.up()[1]["outcome"] == "unchanged"
+    stack.configure(env={"A": "1"})
+    assert stack.up()[1]["outcome"] == "deployed", "the same Deployment, in place"
+    wait_for("the pods", lambda: stack.deployments() == {"ledger-1-0-0": 3})
+    stack.deployed("1.1.0")
+    assert stack.deployments() == {"ledger-1-1-0": 3}, "as many as served"
+    [scaler] = stack.objects(HorizontalPodAutoscaler)
+    assert scaler.spec.scaleTargetRef.name == "ledger-1-1-0"
 
 
 def test_the_pods_roll_when_the_secret_they_refer_to_changes_and_no_job_runs(stack: Stack) -> None:
