@@ -39,6 +39,8 @@ _REASONS = (
     ("gateway.ingress.labels", "the Ingress has the stack's own labels"),
     ("ledger.logs.max-batch-size", "no version reads it"),
     ("claims", "resource claims are not supported"),
+    ("init-containers", "no module has init containers"),
+    ("jobs.database.", "the Job that makes a database is the same everywhere"),
 )
 
 
@@ -108,6 +110,7 @@ class _Translation:
         for name, spec in self._specs.items():
             self._modules[name] = self._module(name, spec)
         self._databases()
+        self._limits()
         self._clients()
         self._gateway()
         config = self._found.config
@@ -436,6 +439,15 @@ class _Translation:
             if json.dumps(server, sort_keys=True) != most:
                 self._modules[name]["postgres"] = server
 
+    def _limits(self) -> None:
+        """The operator limits no memory unless told to; here every container has a limit."""
+        without = [n for n, m in self._modules.items() if "memory" not in m.get("resources", {}).get("limits", {})]
+        if without:
+            self._found.todo.append(
+                f"the operator set no memory limit for {', '.join(sorted(without))}, which get the default's: set "
+                "rollout:defaults.resources.limits.memory to what they need"
+            )
+
     def _server(self, uri: str) -> str:
         parts = urlsplit(uri)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -450,6 +462,10 @@ class _Translation:
             self._here(query["secret"])
         elif iam:
             host = f"{parts.username or 'formance'}@{host}"
+            if not parts.username:
+                self._found.todo.append(
+                    f"the URI of {parts.hostname} names no user for AWS IAM, and formance was written: correct it"
+                )
         else:
             note = (
                 f"the password of {parts.hostname} was in plain text: kubectl -n {self._found.stack} create secret generic postgres "

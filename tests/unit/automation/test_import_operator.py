@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,31 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     assert "Pulumi.acme-prod.yaml" in said
     assert "without equivalent:" in said
+
+
+def test_every_setting_of_the_operator_is_where_the_documentation_says() -> None:
+    """The table in docs/operator.md: key, example, and what is here or why there is nothing."""
+    rows = re.findall(r"^\| `([^|]+)` \| `([^|]+)` \| (.+) \|$", Path("docs/operator.md").read_text(), re.MULTILINE)
+    assert len(rows) > 70
+    modules = ("Ledger", "Payments", "Auth", "Orchestration", "TransactionPlane", "Gateway", "Webhooks")
+    objects: list[dict[str, Any]] = [{"kind": "Stack", "metadata": {"name": "a"}, "spec": {"version": "v3.4.0"}}]
+    objects += [{"kind": m, "metadata": {"name": m}, "spec": {"stack": "a", "ingress": {"host": "h"}}} for m in modules]
+    objects += [{"kind": "Settings", "spec": {"stacks": ["*"], "key": key, "value": value}} for key, value, _ in rows]
+    imported = translate([{"apiVersion": "formance.com/v1beta1", **each} for each in objects])
+    for key, _, here in rows:
+        listed = [line for line in imported.without if line.startswith(f"Settings {key}: ")]
+        assert bool(listed) == here.startswith("none"), key
+        assert not listed or not listed[0].endswith("not known"), key
+        # Before the first semicolon or "or" stand the paths that the example has become.
+        paths = [] if listed else re.findall(r"`([^`]+)`", re.split(r";|, or |, and ", here)[0])
+        for path in paths:
+            assert found(imported.config, path) not in (None, {}, ""), (key, path)
+
+
+def found(config: Any, path: str) -> Any:
+    for quoted, plain in re.findall(r'"([^"]*)"|([^.]+)', path):
+        config = config.get(quoted or plain) if isinstance(config, dict) else None
+    return config
 
 
 def test_a_quoted_part_of_a_key_may_hold_dots() -> None:
