@@ -10,12 +10,13 @@ import httpx2 as httpx
 from lightkube import ApiError, Client, ConfigError
 from lightkube.resources.apps_v1 import Deployment, ReplicaSet
 from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import Event, Pod, Service
+from lightkube.resources.core_v1 import ConfigMap, Event, Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.types import PatchType
 
 from components import kubeconfig
 from components.cluster import prepare_types
+from components.names import MIGRATED, RECORD
 
 from .errors import ClusterUnreachable
 from .pods import APART, JOB, MODULE, NAME, OWNER, VERSION, PodFacts, observe
@@ -104,6 +105,15 @@ class Cluster:
                 ready, desired = versions.get(module, {}).get(version, (0, 0))
                 serving[module] = Serving(version, min(ready, endpoints.get(each.metadata.name, 0)), desired)
         return Snapshot(serving, jobs, versions)
+
+    def records(self) -> dict[str, str]:
+        """The version each module's database was migrated to last, as it was written down."""
+        with self._reachable():
+            found = [
+                each.metadata.labels or {}
+                for each in self._client.list(ConfigMap, labels={OWNER: self.owner, RECORD: MIGRATED})
+            ]
+        return {labels[MODULE]: labels[_JOB_VERSION] for labels in found if {MODULE, _JOB_VERSION} <= labels.keys()}
 
     def _jobs(self) -> tuple[JobState, ...]:
         found = sorted(self._client.list(Job, labels={OWNER: self.owner}), key=lambda j: j.metadata.creationTimestamp)

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .engine import choose
 from .interrupt import Interrupt
 from .pulumi_adapter import Project, Session
 from .redact import Redactor, secret_values
 from .verdict import EngineName, Snapshot
+
+if TYPE_CHECKING:
+    from settings import StackSettings
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,11 @@ class ModuleStatus:
         name: of the module.
         wanted: by the configuration; None for one that is still deployed and no longer configured.
         deployed: the version its Service selects.
-        migrated: of its latest migration Job that succeeded.
+        migrated: of its latest migration Job that succeeded, or where its Jobs are gone what was written down then.
         ready: pods that get traffic.
         desired: pods there should be.
         others: versions that have a Deployment and no traffic.
+        disabled: it is not to serve.
     """
 
     name: str
@@ -37,10 +41,13 @@ class ModuleStatus:
     ready: int
     desired: int
     others: tuple[str, ...] = ()
+    disabled: bool = False
 
     @property
     def settled(self) -> bool:
-        """What is wanted serves, whole."""
+        """What is wanted serves, whole; of a disabled module, nothing does."""
+        if self.disabled:
+            return self.deployed is None and not self.others
         return self.wanted == self.deployed and self.ready >= self.desired > 0 and not self.others
 
 
@@ -93,12 +100,12 @@ def status(stack: str, cwd: Path = Path(), environment: Mapping[str, str] | None
         state = asked_state.result()
     wanted = settings.load(config, stack=stack, root=project.folder, secret_keys=secret)
     clean = Redactor(secret_values(config, secret))
-    snapshot = _snapshot(wanted, project, state)
+    snapshot, records = _look(wanted, project, state)
     locks = session.files.locks() if session.files else []
     return Status(
         stack,
         EngineName(engine.name, engine.version),
-        tuple(_modules({name: wanted.version(name).label for name in wanted.modules}, snapshot)),
+        tuple(_modules(wanted, snapshot, records)),
         tuple(each["resource"]["urn"] for each in state.get("pending_operations") or []),
         {
             each["urn"]: tuple(clean(e) for e in each["initErrors"])
@@ -110,7 +117,8 @@ def status(stack: str, cwd: Path = Path(), environment: Mapping[str, str] | None
     )
 
 
-def _snapshot(wanted: Any, project: Project, state: Mapping[str, Any]) -> Snapshot:
+def _look(wanted: StackSettings, project: Project, state: Mapping[str, Any]) -> tuple[Snapshot, Mapping[str, str]]:
+    """The cluster now, and the versions that its databases were migrated to."""
     from components.names import Owner
 
     from .cluster import Cluster
@@ -119,7 +127,7 @@ def _snapshot(wanted: Any, project: Project, state: Mapping[str, Any]) -> Snapsh
     owner = _owner_in(state) or Owner("organization", project.name, wanted.stack).label
     cluster = Cluster(wanted.context, wanted.namespace_name, owner)
     try:
-        return cluster.snapshot()
+        return cluster.snapshot(), cluster.records()
     finally:
         cluster.close()
 
@@ -133,19 +141,20 @@ def _owner_in(state: Mapping[str, Any]) -> str:
     return ""
 
 
-def _modules(wanted: Mapping[str, str], snapshot: Snapshot) -> Iterator[ModuleStatus]:
-    for name in [*wanted, *(m for m in snapshot.serving if m not in wanted)]:
+def _modules(wanted: StackSettings, snapshot: Snapshot, records: Mapping[str, str]) -> Iterator[ModuleStatus]:
+    for name in [*wanted.modules, *(m for m in snapshot.serving if m not in wanted.modules)]:
         serving = snapshot.serving.get(name)
         deployed = serving.version if serving else None
         others = tuple(v for v in snapshot.versions.get(name, {}) if v != deployed)
         yield ModuleStatus(
             name,
-            wanted.get(name),
+            wanted.version(name).label if name in wanted.modules else None,
             deployed,
-            snapshot.migrated(name),
+            snapshot.migrated(name) or records.get(name),
             serving.ready if serving else 0,
             serving.desired if serving else 0,
             others,
+            name in wanted.modules and wanted.is_disabled(name),
         )
 
 
@@ -154,7 +163,7 @@ def text(status: Status) -> str:
     rows = [("MODULE", "WANTED", "DEPLOYED", "MIGRATED", "READY", "")]
     for m in status.modules:
         note = (
-            "ok"
+            ("disabled" if m.disabled else "ok")
             if m.settled
             else ", ".join(f"{v} left without traffic" for v in m.others) or ("not deployed" if not m.deployed else "")
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from . import kubeconfig
 from .errors import ClusterUnreachable
-from .names import JOB, MODULE, MODULE_VERSION, NAME, OWNER, RECORD, VERSION, WORKER, Owner
+from .names import JOB, MIGRATED, MODULE, MODULE_VERSION, NAME, OWNER, RECORD, VERSION, WORKER, Owner
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -321,7 +321,7 @@ class LiveCluster:
         with self.reachable():
             found = [
                 m.metadata.labels
-                for m in self.client.list(ConfigMap, labels={OWNER: self._owner.label, RECORD: "migrated"})
+                for m in self.client.list(ConfigMap, labels={OWNER: self._owner.label, RECORD: MIGRATED})
             ]
         return {labels[MODULE]: labels[MODULE_VERSION] for labels in found if MODULE_VERSION in labels}
 

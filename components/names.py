@@ -20,6 +20,7 @@ REVISION = "rollout.formance.com/revision"
 MODULE_VERSION = "rollout.formance.com/version"
 JOB = "rollout.formance.com/job"
 RECORD = "rollout.formance.com/record"
+MIGRATED = "migrated"  # what is recorded: the version of a database
 NO_DATABASE = "rollout.formance.com/no-database"
 SINGLETON = "rollout.formance.com/singleton"
 DRAINS = "rollout.formance.com/drains"

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
-from .names import MODULE, MODULE_VERSION, NAME, RECORD
+from .names import MIGRATED, MODULE, MODULE_VERSION, NAME, RECORD
 from .scope import Scope
-
-MIGRATED = "migrated"
 
 
 def record(
