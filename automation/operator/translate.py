@@ -185,8 +185,18 @@ class _Translation:
                     insecure=query.get("insecure") in ("true", "1"),
                     resourceAttributes=s.map("opentelemetry", signal, "resource-attributes"),
                 )
-        namespace = _filled(labels=s.map("namespace", "labels"), annotations=s.map("namespace", "annotations"))
-        found = {"openTelemetry": telemetry, "namespace": namespace, "registries": self._registries()}
+        # Its Secrets must be there before the first update, and so must it.
+        config["namespace"] = {"create": False}
+        self._found.todo.append(
+            f"namespace {self._found.stack} must exist, with the Secrets below; the operator's own goes when its Stack is deleted, "
+            "so rather make another and set rollout:namespace.name"
+        )
+        for each in ("labels", "annotations"):
+            if s.map("namespace", each):
+                self._without(
+                    f"Settings namespace.{each}", "the namespace is not made by the stack: give it these yourself"
+                )
+        found = {"openTelemetry": telemetry, "registries": self._registries()}
         config |= {k: v for k, v in found.items() if v}
         if s.flag("networkpolicies", "enabled"):
             config["networkPolicies"] = True
