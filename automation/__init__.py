@@ -83,8 +83,7 @@ def up(
 ) -> Verdict:
     """Previews and, where that allows it and there is something to do, updates the stack.
 
-    A process does one of these at a time (`AlreadyRunning`); to update several stacks at once, give each a process:
-    ``ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))``, or `rollout up --json`.
+    Several stacks can be updated at once, each by a thread of its own.
 
     Args:
         stack: name of the stack.

@@ -8,7 +8,6 @@ AutomationError
 ├── PassphraseMissing     the stack's secrets cannot be read
 ├── EngineFailed          the engine could not answer
 ├── EngineNotFound        no Pulumi CLI, and the offline engine was ruled out or is not there
-├── AlreadyRunning        this process has a run on its hands
 └── ClusterUnreachable    the Kubernetes API does not answer
 """
 
@@ -39,16 +38,6 @@ class StackNotConfigured(AutomationError):
     def __init__(self, stack: str, folder: Path, known: Sequence[str]) -> None:
         stacks = f"configured there: {', '.join(known)}" if known else "none is configured there"
         super().__init__(f"stack {stack!r} has no Pulumi.{stack}.yaml in {folder}; {stacks}")
-
-
-class AlreadyRunning(AutomationError):
-    """This process previews or updates a stack already."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "this process has a preview or update on its hands. Run each in a process of its own: `rollout up --json`, "
-            'or automation.up in a ProcessPoolExecutor with the start method "spawn"'
-        )
 
 
 class BackendMissing(AutomationError):

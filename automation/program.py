@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,26 +54,33 @@ class Overlay:
 
 
 _loading = threading.Lock()
+# What the components make, and what those are made of: one of each part that the SDK loads on first use.
+_KINDS = (
+    "meta.v1.ObjectMetaArgs",
+    "core.v1.Service",
+    "apps.v1.Deployment",
+    "batch.v1.Job",
+    "policy.v1.PodDisruptionBudget",
+    "networking.v1.NetworkPolicy",
+    "autoscaling.v2.HorizontalPodAutoscaler",
+)
 
 
 def load() -> None:
-    """Loads what the program needs, so that it can run in several threads: the SDK loads its parts on first use, and a
-    thread that comes second sees them half loaded."""
+    """Loads what the program needs, so that it can run in several threads.
+
+    The SDK loads its parts on first use (`pulumi._utils.lazy_import`), and a thread that comes second sees them half loaded. Its
+    program then fails with an AttributeError, and what comes after a failure that early is worse: the SDK stops a gRPC server that
+    is still starting, which is a null pointer in grpcio (1.85, `ListenerState::Start`).
+    """
     with _loading:
         import pulumi_kubernetes as k8s
 
         import components  # noqa: F401
         from components.cluster import prepare_types
 
-        for each in (
-            k8s.core.v1.Service,
-            k8s.apps.v1.Deployment,
-            k8s.batch.v1.Job,
-            k8s.policy.v1.PodDisruptionBudget,
-            k8s.networking.v1.NetworkPolicy,
-            k8s.autoscaling.v2.HorizontalPodAutoscaler,
-        ):
-            assert each
+        for kind in _KINDS:
+            attrgetter(kind)(k8s)
         prepare_types()
 
 

@@ -6,7 +6,6 @@ an update, each of which would be a process of its own.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import shutil
@@ -145,15 +144,15 @@ class Project:
         return backend
 
 
-# Loaded before any fork: between fork and exec nothing may be imported.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_PR_SET_PDEATHSIG = 1
+def _ending_with_us() -> list[str]:
+    """What starts the engine so that it ends with us even after kill -9: an engine whose program is gone would hold the lock to no
+    purpose.
 
-
-def _die_with_parent() -> None:
-    """Lets the engine end with us even after kill -9: an engine whose program is gone would hold the lock to no purpose."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    util-linux's setpriv asks for it after exec. To ask between fork and exec (`preexec_fn`) makes the child run the handlers that
+    gRPC has for forks, and they abort it now and then where other threads are within gRPC.
+    """
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 class _Command(PulumiCommand):
@@ -164,6 +163,7 @@ class _Command(PulumiCommand):
         self.command = str(engine.executable)
         self.version = VersionInfo.parse(engine.version)
         self._interrupt = interrupt
+        self._start = _ending_with_us()
 
     def run(
         self,
@@ -182,7 +182,7 @@ class _Command(PulumiCommand):
             "PATH": f"{bin_folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         }
         process = subprocess.Popen(
-            [self.command, "--non-interactive", *(a for a in args if a != "--non-interactive")],
+            [*self._start, self.command, "--non-interactive", *(a for a in args if a != "--non-interactive")],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -191,7 +191,6 @@ class _Command(PulumiCommand):
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
-            preexec_fn=_die_with_parent,
         )
         texts: dict[str, list[str]] = {"out": [], "err": []}
 

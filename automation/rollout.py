@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from . import backup, locks
 from .engine import Engine, choose
-from .errors import AlreadyRunning, AutomationError, ClusterUnreachable, UsageError
+from .errors import AutomationError, ClusterUnreachable, UsageError
 from .interrupt import Interrupt
 from .program import InlineProgram, Overlay, load
 from .progress import Narrator, OnProgress
@@ -68,29 +68,8 @@ class Request:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-_process = threading.Lock()
-
-
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Keeps a second run out of this process.
-
-    Two at once corrupt its memory now and then: gRPC crashes with a null pointer in its server's start, or TLS connections
-    of one are told what was meant for another (grpcio 1.76 to 1.85 with event loops in several threads).
-
-    Raises:
-        AlreadyRunning: there is one.
-    """
-    if not _process.acquire(blocking=False):
-        raise AlreadyRunning
-    try:
-        yield
-    finally:
-        _process.release()
-
-
 class Rollout:
-    """One run on one stack. Holds no state beyond it. A process has one at a time.
+    """One run on one stack. Holds no state beyond it.
 
     Args:
         request: what is asked for.
@@ -138,7 +117,6 @@ class Rollout:
 
     # --- the four ways in ---------------------------------------------------------------------------------------------
 
-    @alone()
     def preview(self) -> Verdict:
         """What an update would do, checked by the settings, the policies and the downgrade rule. Nothing is changed."""
         program = self._program()
@@ -146,7 +124,6 @@ class Rollout:
             run = self._session.preview(program, Recorder(on_event=self._on_event), self._policy_packs)
             return self._previewed(program, run, preflight.result())
 
-    @alone()
     def up(self) -> Verdict:
         """Updates the stack, if its preview allows it and it would change anything."""
         locked = self._held_lock()
@@ -178,7 +155,6 @@ class Rollout:
             pending.keep()
             return self._update(facts.cluster, facts.before)
 
-    @alone()
     def destroy(self) -> Verdict:
         """Deletes everything the stack made but the databases."""
         locked = self._held_lock()
@@ -189,7 +165,6 @@ class Rollout:
             run = self._session.destroy(program, Recorder(on_event=self._on_event, on_step=self._narrator.step))
             return self._destroyed(program, run, preflight.result())
 
-    @alone()
     def rehearse(self) -> Verdict:
         """Rehearses the migrations that an update would run, and changes nothing."""
         locked = self._held_lock()
