@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
+
+from .last_words import read
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Finding:
     what: str
     why: str
     instead: str
+
+    def cleaned(self, clean: Callable[[str], str]) -> Finding:
+        """The same with every text put through `clean`."""
+        return replace(self, what=clean(self.what), why=clean(self.why))
 
 
 @dataclass(frozen=True)
@@ -50,18 +55,15 @@ class Database:
         return replace(
             self,
             changes=tuple(clean(c) for c in self.changes),
-            findings=tuple(replace(f, what=clean(f.what), why=clean(f.why)) for f in self.findings),
+            findings=tuple(f.cleaned(clean) for f in self.findings),
             message=clean(self.message),
         )
 
 
 def parse(message: str) -> Database | None:
     """Reads the witness's termination message; None where there is none, or none that can be read."""
-    try:
-        words = json.loads(message)
-    except json.JSONDecodeError:
-        return None
-    if not isinstance(words, dict) or "unchanged" not in words:
+    words = read(message)
+    if "unchanged" not in words:
         return None
     unchanged = words["unchanged"]
     return Database(

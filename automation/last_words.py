@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 # PostgreSQL prints it as "SQLSTATE 22012", "SQLSTATE: 22012" or "(SQLSTATE=22012)"; drivers likewise.
 _SQLSTATE = re.compile(r"SQLSTATE[\s:=(\"']{0,3}([0-9A-Z]{5})\b")
@@ -58,8 +59,8 @@ def parse(termination_message: str, logs: Sequence[str] = ()) -> LastWords:
         logs: the last log lines, where the message says nothing.
     """
     text = termination_message.strip()
-    words = _object(text)
-    if words is not None:
+    words = read(text)
+    if "message" in words or "outcome" in words:
         return LastWords(
             message=_text(words, "message"),
             sqlstate=_text(words, "sqlstate"),
@@ -77,20 +78,20 @@ def parse(termination_message: str, logs: Sequence[str] = ()) -> LastWords:
     return LastWords(message=lines[-1].strip() if lines else "", sqlstate=found[1] if found else "")
 
 
-def _object(text: str) -> dict[str, object] | None:
+def read(words: str) -> dict[str, Any]:
+    """The JSON object that is a container's last words, or the last line of its log; empty where there is none."""
     # Kubernetes keeps 4096 bytes of the message; where the fallback took the log, the object may be its last line.
-    for candidate in (text, text.rpartition("\n")[2]):
-        if candidate.startswith("{"):
-            try:
-                value = json.loads(candidate)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(value, dict) and ("message" in value or "outcome" in value):
-                return value
-    return None
+    for candidate in (words, words.rstrip().rpartition("\n")[2]):
+        try:
+            value = json.loads(candidate)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}
 
 
-def _text(words: dict[str, object], key: str) -> str:
+def _text(words: dict[str, Any], key: str) -> str:
     value = words.get(key)
     return value if isinstance(value, str) else ""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .database import Finding, findings
-from .last_words import LastWords, parse
+from .last_words import LastWords, parse, read
 
 if TYPE_CHECKING:
     from components.rehearsing import Rehearsed
@@ -66,7 +65,7 @@ class Rehearsal:
 def report(result: Rehearsed, clean: Callable[[str], str]) -> Rehearsal:
     """What a rehearsal's containers said, read and without secrets."""
     logs = tuple(clean(line) for line in result.logs)
-    said = _object(result.words)
+    said = read(result.words)
     words = parse(result.words, logs).cleaned(clean)
     return Rehearsal(
         result.outcome,
@@ -74,18 +73,10 @@ def report(result: Rehearsed, clean: Callable[[str], str]) -> Rehearsal:
         result.serving,
         result.seconds,
         tuple(clean(str(c)) for c in said.get("changes") or ()),
-        tuple(replace(f, what=clean(f.what), why=clean(f.why)) for f in findings(said.get("findings"))),
+        tuple(f.cleaned(clean) for f in findings(said.get("findings"))),
         tuple(clean(str(p)) for p in said.get("probes") or ()),
         words.message or clean(str(said.get("message") or "")),
         words.hint,
         words if result.outcome == "migration_failed" else None,
         logs,
     )
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
