@@ -36,12 +36,6 @@ _FEATURES = {
     "resourceHooks": resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
     "errorHooks": resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
 }
-_SEVERITY = {
-    engine_pb2.DEBUG: "debug",
-    engine_pb2.INFO: "info",
-    engine_pb2.WARNING: "warning",
-    engine_pb2.ERROR: "error",
-}
 _RESULT = {"success": resource_pb2.SUCCESS, "fail": resource_pb2.FAIL, "skip": resource_pb2.FAIL}
 _HOOKS = ("before_create", "after_create", "before_update", "after_update", "before_delete", "after_delete")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
@@ -64,7 +58,6 @@ class Deployment(Protocol):
     def read(self, goal: Goal) -> Registered: ...
     def register_outputs(self, urn: Urn, outputs: Properties) -> None: ...
     def default_provider(self, package: str, version: str, url: str) -> str: ...
-    def invoke(self, token: str, args: Properties, provider: str) -> Properties: ...
     def program_done(self) -> None: ...
 
 
@@ -73,6 +66,16 @@ def seconds(duration: str) -> float:
     if not re.fullmatch(f"({_PART})+", duration):
         raise ValueError(f"unable to parse customTimeouts value {duration!r}")
     return sum(float(part[1]) * _UNITS[part[2]] for part in re.finditer(_PART, duration))
+
+
+def _refusal(what: str) -> Any:
+    """A method that is not covered; ``what`` names it from its request."""
+
+    def method(_: Monitor, request: Any, context: Any) -> Any:
+        with _Answer(context):
+            raise NotCovered(what.format(request))
+
+    return method
 
 
 class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineServicer):
@@ -169,27 +172,6 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
             self._deployment.register_outputs(request.urn, from_wire(request.outputs))
             return empty_pb2.Empty()
 
-    def Invoke(self, request: Any, context: Any) -> Any:
-        with _Answer(context):
-            result = self._deployment.invoke(request.tok, from_wire(request.args), self._provider(request, request.tok))
-            return resource_pb2.ResourceInvokeResponse(**{"return": to_wire(result)})
-
-    def Call(self, request: Any, context: Any) -> Any:
-        with _Answer(context):
-            raise NotCovered(f"the method {request.tok}")
-
-    def RegisterPackage(self, request: Any, context: Any) -> Any:
-        with _Answer(context):
-            raise NotCovered(f"the parameterized package {request.name}")
-
-    def RegisterStackTransform(self, request: Any, context: Any) -> Any:
-        with _Answer(context):
-            raise NotCovered("a stack transform")
-
-    def RegisterStackInvokeTransform(self, request: Any, context: Any) -> Any:
-        with _Answer(context):
-            raise NotCovered("an invoke transform")
-
     def RegisterResourceHook(self, request: Any, context: Any) -> Any:
         with _Answer(context):
             self._deployment.hooks.register(
@@ -197,9 +179,12 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
             )
             return empty_pb2.Empty()
 
-    def RegisterErrorHook(self, request: Any, context: Any) -> Any:
-        with _Answer(context):
-            raise NotCovered(f"the error hook {request.name}")
+    Invoke = _refusal("the function {0.tok}")
+    Call = _refusal("the method {0.tok}")
+    RegisterPackage = _refusal("the parameterized package {0.name}")
+    RegisterStackTransform = _refusal("a stack transform")
+    RegisterStackInvokeTransform = _refusal("an invoke transform")
+    RegisterErrorHook = _refusal("the error hook {0.name}")
 
     def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:
         self._deployment.program_done()
@@ -212,7 +197,10 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         events = self._deployment.events
         if not events.muted:
             events.diagnostic(
-                _SEVERITY.get(request.severity, "info"), request.message, urn=request.urn, ephemeral=request.ephemeral
+                engine_pb2.LogSeverity.Name(request.severity).lower(),
+                request.message,
+                urn=request.urn,
+                ephemeral=request.ephemeral,
             )
         return empty_pb2.Empty()
 
@@ -223,9 +211,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         self._root_urn = request.urn
         return engine_pb2.SetRootResourceResponse()
 
-    def StartDebugging(self, request: Any, context: Any) -> Any:
-        with _Answer(context):
-            raise NotCovered("--attach-debugger")
+    StartDebugging = _refusal("--attach-debugger")
 
     def RequirePulumiVersion(self, request: Any, context: Any) -> Any:
         return engine_pb2.RequirePulumiVersionResponse()
@@ -282,9 +268,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         update = self._deployment.request
         return make_urn(update.stack, update.project.name, request.parent, request.type, request.name)
 
-    def _provider(self, request: Any, token: str = "") -> str:
+    def _provider(self, request: Any) -> str:
         """The provider reference a request names, its parent's, or that of the package's default provider."""
-        package = (token or request.type).split(":")[0]
+        package = request.type.split(":")[0]
         if request.provider:
             return str(request.provider)
         above = self._wanted.get(request.parent)

@@ -21,13 +21,7 @@ from .values import Properties, from_wire, to_wire
 if TYPE_CHECKING:
     from .planner import Goal, Planner
 
-_LEVELS = {
-    "advisory": analyzer_pb2.ADVISORY,
-    "mandatory": analyzer_pb2.MANDATORY,
-    "disabled": analyzer_pb2.DISABLED,
-    "remediate": analyzer_pb2.REMEDIATE,
-}
-_LEVEL_NAMES: dict[int, str] = {v: k for k, v in _LEVELS.items()}
+_LEVELS = {name.lower(): level for name, level in analyzer_pb2.EnforcementLevel.items()}
 _SEVERITIES = {1: "low", 2: "medium", 3: "high", 4: "critical"}
 
 
@@ -306,7 +300,7 @@ class Packs:
             "color": "never",
             "policyName": diagnostic.policyName,
             **pack.identity(),
-            "enforcementLevel": _LEVEL_NAMES[level],
+            "enforcementLevel": analyzer_pb2.EnforcementLevel.Name(level).lower(),
         }
         if severity := _SEVERITIES.get(getattr(diagnostic, "severity", 0)):
             event["severity"] = severity

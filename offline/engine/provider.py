@@ -128,9 +128,6 @@ class Provider(Manager, Protocol):
 
     def diff_config(self, olds: Properties, news: Properties) -> Diff: ...
 
-    def invoke(self, token: str, args: Properties) -> Properties:
-        """A function of the package; ProviderError if it is not covered here."""
-
     def close(self) -> None:
         """Ends connections and threads."""
 

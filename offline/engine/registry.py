@@ -71,12 +71,6 @@ class Providers:
             raise ProviderError(f"could not find provider {state.provider} of {state.urn}")
         return self.load(state.provider, resource.inputs)
 
-    def by_reference(self, reference: str) -> Provider:
-        with self._lock:
-            if reference not in self._configured:
-                raise ProviderError(f"unknown provider {reference!r}")
-            return self._configured[reference]
-
     def close(self) -> None:
         for provider in (*self._plugins.values(), *self._configured.values()):
             provider.close()

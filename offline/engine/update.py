@@ -443,6 +443,3 @@ class _Update:
         except BaseException as e:
             future.set_exception(e)
         return future.result()
-
-    def invoke(self, token: str, args: Properties, provider: str) -> Properties:
-        return self._providers.by_reference(provider).invoke(token, args)

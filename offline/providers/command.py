@@ -57,9 +57,6 @@ class CommandProvider:
         olds, news = ({k: v for k, v in p.items() if k != _LIBRARY_VERSION} for p in (olds, news))
         return Diff(changes=olds != news, diffs=sorted(k for k in {**olds, **news} if olds.get(k) != news.get(k)))
 
-    def invoke(self, token: str, args: Properties) -> Properties:
-        raise ProviderError(f"function {token} is not covered by the offline engine; use the Pulumi CLI")
-
     def close(self) -> None: ...
 
     def check(self, call: Call, type: str, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:

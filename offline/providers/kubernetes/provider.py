@@ -3,8 +3,6 @@
 Stands in for version 4.34.2 and keeps what a state holds compatible with it. What it does not cover it refuses by name.
 """
 
-# ruff: noqa: ARG002 - the interface is the same for every provider
-
 from __future__ import annotations
 
 import copy
@@ -54,9 +52,6 @@ def _is_patch(type: str, o: Object) -> bool:
 
 class KubernetesProvider(Writes):
     """See :class:`offline.engine.provider.Provider`."""
-
-    def invoke(self, token: str, args: Properties) -> Properties:
-        raise ProviderError(f"function {token} is not covered by the offline engine; use the Pulumi CLI")
 
     # --- check and diff -------------------------------------------------------------------------------------------
 

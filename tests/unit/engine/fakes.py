@@ -126,11 +126,6 @@ class FakeProvider:
         self._do("delete", call)
         self.world.objects.pop(old.id, None)
 
-    def invoke(self, token: str, args: Properties) -> Properties:
-        if token != "fake:index:echo":
-            raise ProviderError(f"the function {token} is not covered")
-        return args
-
     def close(self) -> None: ...
 
 

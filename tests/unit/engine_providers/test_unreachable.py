@@ -64,5 +64,3 @@ def test_what_is_not_covered_is_refused_at_once() -> None:
     for config in ({"enableServerSideApply": "false"}, {"renderYamlToDirectory": "d"}):
         with pytest.raises(ProviderError, match="Pulumi CLI"):
             provider(KUBECONFIG, **config)
-    with pytest.raises(ProviderError, match="kubernetes:helm:template is not covered"):
-        provider(KUBECONFIG).invoke("kubernetes:helm:template", {})
