@@ -136,6 +136,8 @@ def _run(options: argparse.Namespace) -> int:
         print(f"Type the stack's name to go on ({options.stack}): ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip() != options.stack:
             raise UsageError("not confirmed; nothing was deleted")
+    if options.command in ("backups", "restore"):
+        return _from_backups(options)
     from .interrupt import Interrupt
     from .rollout import Request, Rollout
     from .wording import text
@@ -155,6 +157,44 @@ def _run(options: argparse.Namespace) -> int:
     )
     ways = {"preview": rollout.preview, "up": rollout.up, "rehearse": rollout.rehearse, "destroy": rollout.destroy}
     verdict = ways[options.command]()
+    print(json.dumps(verdict.as_json(), indent=2) if options.json else text(verdict), flush=True)
+    return verdict.exit_code
+
+
+def _from_backups(options: argparse.Namespace) -> int:
+    from . import restore
+    from .errors import UsageError
+    from .interrupt import Interrupt
+    from .rollout import Request
+    from .wording import text
+
+    interrupt = Interrupt()
+    _install_signals(interrupt)
+    run = restore.Restoring(Request(options.stack, options.cwd), _say, interrupt)
+    if options.command == "backups":
+        found = run.listing(options.module)
+        print(json.dumps(found.as_json(), indent=2) if options.json else restore.text(found), flush=True)
+        return found.exit_code
+
+    def confirmed(question: restore.Question) -> bool:
+        print(question.text, file=sys.stderr)
+        said = f"{question.module}/{question.database}"
+        if options.yes_restore is not None:
+            if options.yes_restore != said:
+                raise UsageError(f"--yes-restore={options.yes_restore} is not what would be replaced: {said}")
+            return True
+        if not sys.stdin.isatty():
+            raise UsageError(f"restore asks first, and there is nobody to ask: add --yes-restore={said}")
+        print(f"Type the module's name to go on ({question.module}): ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip() == question.module
+
+    verdict = run.restore(
+        options.module,
+        options.backup,
+        confirmed=confirmed,
+        other_version=options.allow_other_version,
+        differences=options.accept_differences,
+    )
     print(json.dumps(verdict.as_json(), indent=2) if options.json else text(verdict), flush=True)
     return verdict.exit_code
 
@@ -262,6 +302,20 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("--json", action="store_true", help="one JSON document on stdout")
     importing.add_argument("--verbose", action="store_true", help="tracebacks too")
     commands.add_parser("status", parents=[common], help="wanted, deployed and migrated version of each module")
+    backups = commands.add_parser("backups", parents=[common], help="the backups there are")
+    backups.add_argument("--module", "-m", metavar="NAME", help="of this module (default: of every one)")
+    restore = commands.add_parser(
+        "restore", parents=[common], help="put a backup in the place of a module's database; what is there is kept"
+    )
+    restore.add_argument("--module", "-m", metavar="NAME", required=True, help="whose database")
+    restore.add_argument("--backup", metavar="ID", default="", help="of `rollout backups` (default: the newest)")
+    restore.add_argument("--yes-restore", metavar="MODULE/DATABASE", help="do not ask; must name what is replaced")
+    restore.add_argument(
+        "--allow-other-version", action="store_true", help="although another version serves than the backup is of"
+    )
+    restore.add_argument(
+        "--accept-differences", action="store_true", help="although the result is not what was backed up"
+    )
     destroy = commands.add_parser("destroy", parents=[common], help="delete what the stack made; databases are kept")
     destroy.add_argument("--yes", "-y", action="store_true", help="do not ask")
     return parser

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import httpx2 as httpx
@@ -215,6 +215,32 @@ class Cluster:
         change = [{"op": "replace", "path": "/spec/template", "value": template}]
         self._client.patch(Deployment, deployment, change, patch_type=PatchType.JSON)
         return str(labels.get(VERSION, "the one before"))
+
+    def end_pods(self, names: Collection[str]) -> frozenset[str]:
+        """Deletes the pods of a module's workloads, all at once; what owns them makes others.
+
+        Args:
+            names: that their label app.kubernetes.io/name has.
+
+        Returns:
+            Their UIDs.
+        """
+        ended = set()
+        for pod in self._client.list(Pod, labels={OWNER: self.owner, NAME: list(names)}):
+            ended.add(str(pod.metadata.uid))
+            with contextlib.suppress(ApiError):  # it was gone before
+                self._client.delete(Pod, pod.metadata.name)
+        return frozenset(ended)
+
+    def are_replaced(self, names: Collection[str], ended: Collection[str]) -> bool:
+        """Whether other pods than those are there and ready, and every Deployment has what it should have."""
+        pods = list(self._client.list(Pod, labels={OWNER: self.owner, NAME: list(names)}))
+        new = [p for p in pods if p.metadata.uid not in ended and p.metadata.deletionTimestamp is None]
+        ready = [p for p in new if observe(p).ready]
+        deployments = list(self._client.list(Deployment, labels={OWNER: self.owner, NAME: list(names)}))
+        wanted = sum(d.spec.replicas if d.spec.replicas is not None else 1 for d in deployments)
+        serving = [d for d in deployments if (d.status and d.status.readyReplicas)]
+        return bool(serving) and len(ready) == len(new) >= wanted
 
     def end_job(self, job: str) -> None:
         """Lets a Job that can never run fail now, with the cluster's own DeadlineExceeded, so that the engine records a clean failure."""

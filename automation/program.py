@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .redact import Redactor, secret_values
 
 if TYPE_CHECKING:
+    from components.backing_up import Backups
     from components.program import Listener
     from components.rehearsing import Rehearsals
     from settings import StackSettings
@@ -114,6 +115,7 @@ class InlineProgram:
         owner: the value of the label that tells this stack's objects from others'.
         refusal: why the program refused to run, or empty.
         rehearsals: that come before the migrations, once the program has run.
+        backups: likewise.
     """
 
     def __init__(self, root: Path, overlay: Overlay, redactor: Redactor, listener: Listener | None = None) -> None:
@@ -125,6 +127,7 @@ class InlineProgram:
         self.refusal = ""
         self._listener = listener
         self.rehearsals: Rehearsals | None = None
+        self.backups: Backups | None = None
         self.begun = threading.Event()
 
     @property
@@ -155,7 +158,7 @@ class InlineProgram:
             self.settings = settings.load(config, stack=pulumi.get_stack(), root=self._root, secret_keys=secret_keys)
             self.owner = Owner(pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack()).label
             self.begun.set()
-            self.rehearsals = program(self._root, self._listener)
+            self.rehearsals, self.backups = program(self._root, self._listener)
         except (settings.SettingsError, pulumi.RunError) as error:
             self.refusal = str(error)
             raise pulumi.RunError(self.refusal) from None

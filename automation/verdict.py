@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     MIGRATION_FAILED = "migration_failed"
     ROLLOUT_FAILED = "rollout_failed"
     REHEARSED = "rehearsed"
+    RESTORED = "restored"
     LOCKED = "locked"
     CANCELLED = "cancelled"
 
@@ -40,6 +41,7 @@ _EXIT_CODES = {
     Outcome.UNCHANGED: 0,
     Outcome.PREVIEWED: 0,
     Outcome.REHEARSED: 0,
+    Outcome.RESTORED: 0,
     Outcome.DEPLOYED: 0,
     Outcome.DESTROYED: 0,
     Outcome.REFUSED: 2,
@@ -155,6 +157,29 @@ class Watched:
 
 
 @dataclass(frozen=True)
+class RestoreReport:
+    """A database that a backup has taken the place of.
+
+    Args:
+        backup: its id.
+        database: the name.
+        kept: the name that what was there has now; empty where nothing was.
+        swap_seconds: for which nobody could connect.
+        sessions: that were ended.
+        changes: what is not as it was backed up, and was accepted.
+        pods_seconds: until the module's pods had started anew.
+    """
+
+    backup: str
+    database: str
+    kept: str
+    swap_seconds: float
+    sessions: int
+    changes: tuple[str, ...] = ()
+    pods_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class ModuleVerdict:
     """How one module came out.
 
@@ -169,6 +194,7 @@ class ModuleVerdict:
         serving: what gets traffic now; None where it was not asked.
         rehearsal: of its migration, None where there was none.
         backup: from before it, None where there was none.
+        restore: of its database, None where there was none.
     """
 
     name: str
@@ -181,6 +207,7 @@ class ModuleVerdict:
     serving: Serving | None = None
     rehearsal: Rehearsal | None = None
     backup: BackupReport | None = None
+    restore: RestoreReport | None = None
 
 
 @dataclass(frozen=True)
@@ -252,6 +279,7 @@ def _module_json(module: ModuleVerdict) -> dict[str, Any]:
         "database": asdict(module.job.database) if module.job and module.job.database else None,
         "rehearsal": module.rehearsal.as_json() if module.rehearsal else None,
         "backup": module.backup.as_json() if module.backup else None,
+        "restore": asdict(module.restore) if module.restore else None,
         "pods": [asdict(p) for p in module.pods],
         "serving": asdict(module.serving) if module.serving else None,
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .database import Database, Finding
 from .rehearsal import Rehearsal
-from .verdict import JobReport, ModuleVerdict, Outcome, PodReport, Serving, Verdict
+from .verdict import JobReport, ModuleVerdict, Outcome, PodReport, RestoreReport, Serving, Verdict
 
 _LOG_LINES = 20
 
@@ -37,10 +37,18 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     elif verdict.error and verdict.outcome is not Outcome.LOCKED:
         yield verdict.error
     for module in worst_first:
-        if module.outcome in (Outcome.DEPLOYED, Outcome.UNCHANGED, Outcome.PREVIEWED, Outcome.REHEARSED):
+        if module.outcome in (
+            Outcome.DEPLOYED,
+            Outcome.UNCHANGED,
+            Outcome.PREVIEWED,
+            Outcome.REHEARSED,
+            Outcome.RESTORED,
+        ):
             yield _quiet(module)
             if module.rehearsal:
                 yield from _rehearsed(module.rehearsal)
+            if module.restore:
+                yield from _restored(module.restore)
             if module.backup:
                 yield f"  backup {module.backup.text}"
             if module.job and module.job.database:
@@ -49,6 +57,15 @@ def _lines(verdict: Verdict) -> Iterator[str]:
         yield f"note: {notice}"
     changes = ", ".join(f"{count} {op}" for op, count in sorted(verdict.changes.items()) if op != "same" and count)
     yield f"{verdict.outcome.value} in {verdict.seconds:.1f} s" + (f" ({changes})" if changes else "")
+
+
+def _restored(restore: RestoreReport) -> Iterator[str]:
+    yield f"  database {restore.database} is backup {restore.backup}, schema and rows compared with its manifest"
+    if restore.kept:
+        yield f"  what was there is kept as {restore.kept}; drop it once nobody needs it any more"
+    yield f"  {restore.swap_seconds:.1f} s for the change of names, {restore.pods_seconds:.1f} s until its pods were ready again"
+    for change in restore.changes:
+        yield f"  NOT AS IT WAS BACKED UP: {change}"
 
 
 def _migration_failed(module: ModuleVerdict) -> Iterator[str]:
@@ -144,6 +161,8 @@ def _rollout_failed(module: ModuleVerdict) -> Iterator[str]:
     yield f"{module.name} {module.version}: rollout failed{job}"
     if module.detail:
         yield from _indented(module.detail)
+    if module.restore:
+        yield from _restored(module.restore)
     for pod in module.pods:
         yield from _pod(pod)
     yield from _indented(_still_serving(module))

@@ -88,7 +88,9 @@ def making(backup: Backup, serving: str, namespace: str, owner: Owner) -> dict[s
     """
     target = backup.version.label
     args = ["backup", "--module", backup.module, "--target", target]
-    args += ["--serving", serving, "--keep", str(backup.settings.backups.keep)]
+    # On the way back to an older version none is removed: it may be the one to restore after it.
+    back = bool(serving) and backup.version.is_older_than(Version(serving))
+    args += ["--serving", serving, "--keep", str(0 if back else backup.settings.backups.keep)]
     return _job(backup, KIND, args, namespace, owner)
 
 

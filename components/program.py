@@ -25,7 +25,7 @@ class Listener(RehearsalListener, BackupListener, Protocol):
     """Told what goes on beside the engine."""
 
 
-def program(root: Path | None = None, listener: Listener | None = None) -> Rehearsals:
+def program(root: Path | None = None, listener: Listener | None = None) -> tuple[Rehearsals, Backups]:
     """Declares the stack that the configuration describes.
 
     Args:
@@ -33,7 +33,7 @@ def program(root: Path | None = None, listener: Listener | None = None) -> Rehea
         listener: told what rehearsals and backups do.
 
     Returns:
-        The rehearsals that come before the migrations.
+        The rehearsals and the backups that come before the migrations.
 
     Raises:
         pulumi.RunError: the configuration or the cluster cannot be used. The engine shows its text without a traceback.
@@ -57,7 +57,7 @@ def program(root: Path | None = None, listener: Listener | None = None) -> Rehea
         raise pulumi.RunError(str(error)) from None
     pulumi.export("namespace", wanted.namespace_name)
     pulumi.export("versions", {name: str(wanted.version(name)) for name in stack.modules})
-    return rehearsals
+    return rehearsals, backups
 
 
 def _configuration() -> dict[str, str]:

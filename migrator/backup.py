@@ -110,7 +110,7 @@ def take(
         module: whose database.
         version: that serves; empty where none does.
         target: that is to be migrated to.
-        keep: how many backups to keep, this one included.
+        keep: how many backups to keep, this one included; 0 removes none.
         log: where lines for people go.
 
     Raises:
@@ -297,7 +297,7 @@ def beyond(found: Sequence[Manifest], made: str, keep: int) -> list[str]:
     Args:
         found: newest first.
         made: the one just made.
-        keep: how many.
+        keep: how many; 0 removes none.
     """
     newest = next((each for each in found if each.id == made), None)
     first = made
@@ -305,7 +305,7 @@ def beyond(found: Sequence[Manifest], made: str, keep: int) -> list[str]:
         if newest is None or (each.version, each.target) != (newest.version, newest.target):
             break
         first = each.id
-    return [each.id for each in found[max(keep, 1) :] if each.id not in (made, first)]
+    return [each.id for each in found[keep:] if each.id not in (made, first)] if keep else []
 
 
 def remove(store: Store, backup: str) -> None:

@@ -15,6 +15,19 @@ from lightkube.resources.core_v1 import Namespace, PersistentVolume, PersistentV
 
 from tests.cluster.stacks import Stack, wait_for
 
+BOOKED = """
+INSERT INTO accounts SELECT 'a' || n, 0 FROM generate_series(1, 20) n;
+INSERT INTO transactions (idempotency_key, request_hash, description)
+    SELECT n::text, sha256(n::text::bytea), 'sale ' || n FROM generate_series(1, 300) n;
+INSERT INTO postings SELECT id, side, 'a' || (id + side) % 20 + 1, (id * 7 + 3) * CASE side WHEN 0 THEN 1 ELSE -1 END
+    FROM transactions, generate_series(0, 1) side;
+UPDATE accounts SET balance = (SELECT coalesce(sum(amount), 0) FROM postings WHERE account = address)
+"""
+SUMS = """
+SELECT account, sum(amount), count(*), (SELECT balance FROM accounts WHERE address = account), (SELECT count(*) FROM transactions)
+FROM postings GROUP BY account ORDER BY account
+"""
+
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 
@@ -145,3 +158,68 @@ def test_a_destroy_keeps_the_backups_and_the_next_up_finds_them(backed: tuple[St
     verdict = stack.deployed("1.1.0")
     assert made in ids(folder)
     wait_for("the ledger", lambda: stack.deployments().get("ledger-1-1-0") == 1)
+
+
+def test_a_restore_brings_rows_and_schema_back_to_the_cent(backed: tuple[Stack, Path]) -> None:
+    stack, folder = backed
+    stack.deployed("1.0.0")
+    stack.sql(BOOKED)
+    schema, sums = stack.schema(), stack.sql(SUMS)
+    stack.deployed("1.1.0")
+    [made] = ids(folder)
+    stack.sql("DELETE FROM postings WHERE transaction_id > 100; DELETE FROM transactions WHERE id > 100")
+    assert stack.schema() != schema
+    assert stack.sql(SUMS) != sums
+    listed = stack.workspace.rollout("backups")
+    [module] = listed[1]["modules"]
+    assert (module["module"], [b["id"] for b in module["backups"]]) == ("ledger", [made])
+    before = stack.pods("1.1.0"), stack.schema()
+    yes = f"--yes-restore=ledger/{stack.name}-ledger"
+
+    code, verdict = stack.workspace.rollout("restore", "--module", "ledger", yes)
+    assert (code, verdict["outcome"]) == (2, "refused"), "1.1.0 serves, and its migration would not run again"
+    assert "--set ledger=1.0.0 --allow-downgrade" in verdict["error"]
+    code, verdict = stack.workspace.rollout("restore", "--module", "ledger", "--allow-other-version", "--backup", made)
+    assert (code, "add --yes-restore=ledger/" in verdict["error"]) == (2, True), "nobody was there to be asked"
+    code, verdict = stack.workspace.rollout(
+        "restore", "--module", "ledger", "--yes-restore=ledger/other", "--allow-other-version"
+    )
+    assert (code, "is not what would be replaced" in verdict["error"]) == (2, True)
+    assert (stack.pods("1.1.0"), stack.schema()) == before
+    assert stack.databases() == {f"{stack.name}-ledger"}
+
+    stack.configure(version="1.0.0")
+    code, verdict = stack.workspace.rollout("up", "--allow-downgrade")
+    assert code == 0, json.dumps(verdict, indent=1)
+    assert made in ids(folder), "the way back removes no backup"
+    old = stack.pods("1.0.0")
+    code, verdict = stack.workspace.rollout("restore", "--module", "ledger", "--backup", made, yes)
+    assert (code, verdict["outcome"]) == (0, "restored"), json.dumps(verdict, indent=1)
+    assert (stack.schema(), stack.sql(SUMS)) == (schema, sums)
+    restore = verdict["modules"][0]["restore"]
+    assert restore["changes"] == []
+    assert stack.databases() == {f"{stack.name}-ledger", restore["kept"]}
+    wait_for("pods that know nothing of the other database", lambda: not old.keys() & stack.pods("1.0.0").keys())
+    assert verdict["modules"][0]["serving"] == {"version": "1.0.0", "ready": 1, "desired": 1}
+    verdict = stack.deployed("1.1.0")
+    assert verdict["outcome"] == "deployed", "and its migration runs again"
+    assert stack.schema() != schema
+
+
+def test_a_damaged_backup_is_refused_and_everything_goes_on_as_before(backed: tuple[Stack, Path]) -> None:
+    stack, folder = backed
+    stack.deployed("1.0.0")
+    stack.sql(BOOKED)
+    stack.deployed("1.1.0")
+    stack.configure(version="1.0.0")
+    assert stack.workspace.rollout("up", "--allow-downgrade")[0] == 0
+    made = ids(folder)[0]
+    path = folder / f"{made}.dump"
+    path.write_bytes(path.read_bytes()[:-300])
+    before = stack.pods("1.0.0"), stack.schema(), stack.sql(SUMS)
+    yes = f"--yes-restore=ledger/{stack.name}-ledger"
+    code, verdict = stack.workspace.rollout("restore", "--module", "ledger", "--backup", made, yes)
+    assert (code, verdict["outcome"]) == (2, "refused"), json.dumps(verdict, indent=1)
+    assert f"backup {made} was not restored" in verdict["error"]
+    assert (stack.pods("1.0.0"), stack.schema(), stack.sql(SUMS)) == before
+    assert stack.databases() == {f"{stack.name}-ledger"}

@@ -1,0 +1,391 @@
+"""``rollout backups`` and ``rollout restore``: what there is to go back to, and going back with the question it deserves."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from .backup import read, size
+from .errors import UsageError
+from .last_words import LastWords, parse
+from .pulumi_adapter import Recorder
+from .rollout import Request, Rollout, _Facts, _Preflight, alone
+from .verdict import EngineName, JobReport, ModuleVerdict, Outcome, RestoreReport, Verdict
+
+if TYPE_CHECKING:
+    from components.backing_up import Backups
+    from components.backup import Backup
+
+    from .cluster import Cluster
+    from .interrupt import Interrupt
+    from .progress import OnProgress
+
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Available:
+    """A backup there is.
+
+    Args:
+        id: its name.
+        version: that served then; empty where none did.
+        target: that was to be migrated to.
+        created: RFC 3339 time.
+        size: bytes of the dump.
+        rows: in it.
+        tables: in it.
+    """
+
+    id: str
+    version: str
+    target: str
+    created: str
+    size: int
+    rows: int
+    tables: int
+
+    @property
+    def age(self) -> str:
+        return _span((datetime.now(UTC) - datetime.fromisoformat(self.created)).total_seconds())
+
+
+@dataclass(frozen=True)
+class ModuleBackups:
+    """The backups of one module.
+
+    Args:
+        module: name.
+        kind: how it is backed up: `pvc`, `s3`, `command` or `off`.
+        database: its name.
+        backups: newest first.
+        now: bytes and estimated rows of the database as it is; None where it could not be asked.
+        message: why they could not be listed, or empty.
+    """
+
+    module: str
+    kind: str
+    database: str
+    backups: tuple[Available, ...] = ()
+    now: tuple[int, int] | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The backups of a stack."""
+
+    stack: str
+    engine: EngineName
+    modules: tuple[ModuleBackups, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0; 2 where some could not be listed."""
+        return 2 if any(m.message for m in self.modules) else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that ``--json`` prints."""
+        return {"stack": self.stack, "engine": asdict(self.engine), "modules": [asdict(m) for m in self.modules]}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What somebody should know before a database is replaced.
+
+    Args:
+        module: whose.
+        database: its name.
+        backup: that would take its place.
+        now: bytes and estimated rows of what is there; None where it could not be asked.
+        serving: the version that serves; None for none.
+    """
+
+    module: str
+    database: str
+    backup: Available
+    now: tuple[int, int] | None
+    serving: str | None
+
+    @property
+    def text(self) -> str:
+        there = "what is there could not be looked at"
+        if self.now:
+            there = f"about {self.now[1]} rows, {size(self.now[0])} on disk, are there now"
+        lines = [
+            f"Database {self.database} of {self.module} is replaced by backup {self.backup.id}:",
+            f"  made {self.backup.created} ({self.backup.age} ago), before the migration from "
+            f"{self.backup.version or 'nothing'} to {self.backup.target}",
+            f"  {self.backup.rows} rows in {self.backup.tables} tables; {there}",
+            f"  {self.serving or 'nothing'} serves now",
+            "EVERYTHING WRITTEN SINCE THEN IS LOST to the module; how much that is, nobody can tell.",
+            f"What is there now is kept beside it as {self.database}_before_restore_<time>.",
+            f"{self.module} is not to be reached for some seconds, while the databases change places and its pods start anew.",
+        ]
+        return "\n".join(lines)
+
+
+class Restoring(Rollout):
+    """Lists and restores backups of a stack.
+
+    Args:
+        request: the stack.
+        on_progress: told of each step.
+        interrupt: may stop it.
+    """
+
+    def __init__(
+        self, request: Request, on_progress: OnProgress | None = None, interrupt: Interrupt | None = None
+    ) -> None:
+        super().__init__(request, on_progress, None, interrupt)
+
+    @alone()
+    def listing(self, module: str | None = None) -> Listing:
+        """The backups there are, of one module or of all.
+
+        Raises:
+            AutomationError: they cannot be asked for.
+        """
+        with self._planned(module) as (backups, _, plans):
+            found = tuple(self._listed(backups, plan) for plan in plans)
+        return Listing(self._request.stack, self._name(), found)
+
+    @alone()
+    def restore(
+        self,
+        module: str,
+        wanted: str = "",
+        *,
+        confirmed: Callable[[Question], bool],
+        other_version: bool = False,
+        differences: bool = False,
+    ) -> Verdict:
+        """Puts a backup in the place of a module's database.
+
+        Args:
+            module: whose.
+            wanted: the backup's id; the newest where none is named.
+            confirmed: asked once everything is known.
+            other_version: restore although another version serves than the backup is of.
+            differences: restore although the result is not what was backed up.
+
+        Raises:
+            UsageError: there is no such module or backup, or nobody said yes.
+            AutomationError: it cannot be begun.
+        """
+        if locked := self._held_lock():
+            return locked
+        with self._planned(module) as (backups, facts, [plan]):
+            if not plan.can_be_listed:
+                raise UsageError(
+                    f"the backups of {module} are made by a command of its own (backup: {plan.settings.backup}); restore them with its tool"
+                )
+            running = [j.name for j in facts.before.jobs if j.module == module and j.state == "active"]
+            if running:
+                raise UsageError(f"Job {', '.join(running)} is at work on the database of {module}; wait for its end")
+            found = self._listed(backups, plan)
+            if found.message:
+                raise UsageError(f"the backups of {module} cannot be listed: {found.message}")
+            chosen = _chosen(found, wanted)
+            served = facts.before.serving.get(module)
+            serving = served.version if served else None
+            verdict = ModuleVerdict(module, plan.version.label, serving, Outcome.REFUSED, serving=served)
+            if serving and serving != chosen.version and not other_version:
+                return self._ended(verdict, _other(module, serving, chosen, self._request.stack))
+            if not confirmed(Question(module, found.database, chosen, found.now, serving)):
+                raise UsageError("not confirmed; nothing was changed")
+            return self._restored(backups, plan, chosen, differences, facts, verdict)
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _restored(
+        self,
+        backups: Backups,
+        plan: Backup,
+        chosen: Available,
+        differences: bool,
+        facts: _Facts,
+        verdict: ModuleVerdict,
+    ) -> Verdict:
+        from components.backup import of_module, restoring
+        from components.following import run_job
+
+        assert facts.cluster is not None
+        job = restoring(plan, chosen.id, differences, backups.namespace, backups.owner)
+        name = job["metadata"]["name"]
+        self._narrator.say(f"restoring backup {chosen.id} beside {plan.database}: Job {name}", plan.module)
+        ended = run_job(
+            backups.cluster, job, of_module(plan.module, "restore"), stopped=lambda: self._interrupt.requested
+        )
+        logs = tuple(self._clean(line) for line in ended.logs)
+        if not ended.ok:
+            words = parse(ended.words, logs).cleaned(self._clean)
+            report = JobReport(name, "restore", logs, words, failed=True)
+            after = self._after(facts.cluster)
+            served = after.serving.get(plan.module) if after else None
+            outcome = Outcome.CANCELLED if self._interrupt.requested else Outcome.REFUSED
+            failed = replace(verdict, outcome=outcome, job=report, serving=served)
+            return self._ended(
+                failed, f"backup {chosen.id} was not restored: {words.message}. {words.hint}".rstrip(". ")
+            )
+        said = read(ended.words)
+        restored = RestoreReport(
+            chosen.id,
+            plan.database,
+            str(said.get("kept") or ""),
+            float(said.get("swap_seconds") or 0),
+            int(said.get("sessions") or 0),
+            tuple(self._clean(str(c)) for c in said.get("changes") or ()),
+        )
+        self._narrator.say(f"restored; what was there is kept as {restored.kept}", plan.module)
+        begun = time.monotonic()
+        whole = self._begun_anew(facts.cluster, plan)
+        after = self._after(facts.cluster)
+        verdict = replace(
+            verdict,
+            restore=replace(restored, pods_seconds=round(time.monotonic() - begun, 2)),
+            serving=after.serving.get(plan.module) if after else None,
+            outcome=Outcome.RESTORED if whole else Outcome.ROLLOUT_FAILED,
+            detail=""
+            if whole
+            else f"its database is restored, but its pods are not ready {plan.settings.progress_deadline_seconds} s later",
+        )
+        return self._ended(verdict)
+
+    def _begun_anew(self, cluster: Cluster, plan: Backup) -> bool:
+        """Starts the module's pods anew: what they keep in memory is of the other database.
+
+        Returns:
+            Whether they are ready.
+        """
+        names = (plan.module, f"{plan.module}-worker")
+        old = cluster.end_pods(names)
+        if not old:
+            return True
+        self._narrator.say(f"{len(old)} pods start anew", plan.module)
+        end = time.monotonic() + plan.settings.progress_deadline_seconds
+        while not cluster.are_replaced(names, old):
+            if time.monotonic() > end:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
+    def _ended(self, module: ModuleVerdict, error: str = "") -> Verdict:
+        return Verdict(
+            self._request.stack,
+            self._name(),
+            module.outcome,
+            self._seconds(),
+            (module,),
+            error=error,
+            notices=tuple(self._notices),
+        )
+
+    @contextlib.contextmanager
+    def _planned(self, module: str | None) -> Iterator[tuple[Backups, _Facts, list[Backup]]]:
+        """What is needed of the program, the backups of its modules; and of the cluster, what serves."""
+        program = self._program()
+        with _Preflight(program) as preflight:
+            run = self._session.preview(program, Recorder(), [])
+            facts = preflight.result()
+            problem = facts.unreachable or program.refusal or (run.failure.text if run.failure else "")
+            if problem or program.backups is None or program.settings is None:
+                raise UsageError(self.clean(problem or "the program declared nothing"))
+            planned = program.backups.planned
+            if module and module not in program.settings.modules:
+                raise UsageError(f"the stack has no module {module}; it has {', '.join(program.settings.modules)}")
+            if module and module not in planned:
+                raise UsageError(f"{module} is not backed up: rollout:modules.{module}.backup is off")
+            yield program.backups, facts, [plan for name, plan in planned.items() if module in (None, name)]
+
+    def _listed(self, backups: Backups, plan: Backup) -> ModuleBackups:
+        from components.backup import claim, listing, of_module
+        from components.following import run_job
+
+        kind = plan.settings.backup
+        found = ModuleBackups(plan.module, kind, plan.database)
+        if not plan.can_be_listed:
+            return replace(found, message="a command of its own makes them; only its tool can list them")
+        wanted = claim(plan, backups.namespace, backups.owner)
+        if wanted is not None:
+            backups.cluster.ensure_claim(wanted)
+        job = listing(plan, backups.namespace, backups.owner)
+        ended = run_job(
+            backups.cluster, job, of_module(plan.module, "backups"), stopped=lambda: self._interrupt.requested
+        )
+        if not ended.ok:
+            words: LastWords = parse(ended.words, ended.logs).cleaned(self._clean)
+            return replace(found, message=f"{words.message}. {words.hint}".rstrip(". "))
+        # The last words are kept short; the log has them whole.
+        said = read(ended.logs[-1]) if ended.logs else {}
+        said = said or read(ended.words)
+        now = said.get("now")
+        return replace(
+            found,
+            backups=tuple(_available(each) for each in said.get("backups") or ()),
+            now=(int(now["bytes"]), int(now["rows"])) if now else None,
+        )
+
+
+def _chosen(found: ModuleBackups, wanted: str) -> Available:
+    for each in found.backups:
+        if wanted in ("", each.id):
+            return each
+    known = ", ".join(each.id for each in found.backups) or "none"
+    raise UsageError(f"{found.module} has no backup {wanted}".rstrip() + f"; there are: {known}")
+
+
+def _other(module: str, serving: str, chosen: Available, stack: str) -> str:
+    version = chosen.version or "no version"
+    return (
+        f"backup {chosen.id} is of {version}, and {serving} serves: it would find a schema that is not its own, and its migration "
+        f"does not run again. Go back to {version} first: rollout up --stack {stack} --set {module}={version} --allow-downgrade; "
+        f"or restore first, with --allow-other-version, and go back then"
+    )
+
+
+def _available(value: Mapping[str, Any]) -> Available:
+    return Available(
+        str(value["id"]),
+        str(value["version"]),
+        str(value["target"]),
+        str(value["created"]),
+        int(value["size"]),
+        int(value["rows"]),
+        int(value["tables"]),
+    )
+
+
+def text(listing: Listing) -> str:
+    """The backups as tables."""
+    return "\n".join(_lines(listing))
+
+
+def _lines(listing: Listing) -> Iterator[str]:
+    for module in listing.modules:
+        now = f", now about {module.now[1]} rows, {size(module.now[0])} on disk" if module.now else ""
+        yield f"{module.module} ({module.kind}, database {module.database}{now})"
+        if module.message:
+            yield f"  {module.message}"
+        elif not module.backups:
+            yield "  none"
+        rows = [
+            (b.id, f"before {b.version or '-'} -> {b.target}", f"{b.rows} rows", size(b.size), f"{b.age} ago")
+            for b in module.backups
+        ]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(5)]
+        for row in rows:
+            yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    if not listing.modules:
+        yield "no module is backed up"
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} seconds"
