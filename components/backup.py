@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from settings import ModuleSettings, Version
+from settings import ModuleSettings, S3Settings, Version
 
 from .names import JOB, MODULE, Owner, digest, job_labels
 from .pod import JOB_RESOURCES, container_security, pod_security
@@ -54,7 +54,7 @@ class Backup:
     @property
     def can_be_listed(self) -> bool:
         """Whether backups are of our making; of those that a command makes only its exit code is known."""
-        return self.settings.backup == "pvc"
+        return self.settings.backup in ("pvc", "s3")
 
 
 def claim(backup: Backup, namespace: str, owner: Owner) -> dict[str, Any] | None:
@@ -161,15 +161,29 @@ def _job(backup: Backup, kind: str, args: list[str], namespace: str, owner: Owne
 
 def _program(backup: Backup, args: list[str]) -> dict[str, Any]:
     """What the container runs."""
-    mounts = [{"name": "tmp", "mountPath": "/tmp"}]
+    tmp = {"name": "tmp", "mountPath": "/tmp"}
+    ours = {"image": backup.migrator_image, "env": list(backup.env), "volumeMounts": [tmp]}
+    given = backup.settings.backups
     if backup.settings.backup == "pvc":
-        mounts.append({"name": "backups", "mountPath": _FOLDER})
-    return {
-        "image": backup.migrator_image,
-        "args": [*args, "--store", _FOLDER],
-        "env": list(backup.env),
-        "volumeMounts": mounts,
-    }
+        volume = {"name": "backups", "mountPath": _FOLDER}
+        return {**ours, "args": [*args, "--store", _FOLDER], "volumeMounts": [tmp, volume]}
+    if given.s3 is not None and backup.settings.backup == "s3":
+        where = "/".join(part for part in (given.s3.bucket, given.s3.prefix, backup.database) if part)
+        return {**ours, "args": [*args, "--store", f"s3://{where}"], "env": [*backup.env, *_of_s3(given.s3)]}
+    told = {"BACKUP_MODULE": backup.module, "BACKUP_TARGET": backup.version.label, **given.env}
+    env = [{"name": name, "value": value} for name, value in told.items()]
+    return {"image": given.image, "command": list(given.command), "env": [*backup.env, *env], "volumeMounts": [tmp]}
+
+
+def _of_s3(given: S3Settings) -> list[dict[str, Any]]:
+    """What S3's clients look for."""
+    env: list[dict[str, Any]] = [{"name": "AWS_REGION", "value": given.region}]
+    if given.endpoint:
+        env.append({"name": "AWS_ENDPOINT_URL", "value": given.endpoint})
+    for name, key in (("AWS_ACCESS_KEY_ID", given.access_key_id), ("AWS_SECRET_ACCESS_KEY", given.secret_access_key)):
+        if key is not None:
+            env.append({"name": name, "valueFrom": {"secretKeyRef": {"name": key.name, "key": key.key}}})
+    return env
 
 
 def _volumes(backup: Backup) -> list[dict[str, Any]]:

@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--store",
                 required=True,
                 metavar="PLACE",
-                help="folder that keeps them",
+                help="a folder, or s3://bucket/prefix (AWS_ENDPOINT_URL, ...)",
             )
         if name == "backup":
             command.add_argument("--module", default="", metavar="NAME", help="whose database; told in the manifest")
@@ -262,7 +262,7 @@ def _witness(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Word
 def _backup(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     from migrator import backup, stores  # likewise
 
-    place = stores.Folder(Path(parsed.store))
+    place = stores.store(parsed.store, environment)
     of = {"module": parsed.module, "version": parsed.serving, "target": parsed.target}
     return backup.take(environment, place, **of, keep=parsed.keep, log=_say("backup"))
 
@@ -270,13 +270,13 @@ def _backup(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words
 def _backups(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     from migrator import backup, stores
 
-    return backup.listed(environment, stores.Folder(Path(parsed.store)), _say("backups"))
+    return backup.listed(environment, stores.store(parsed.store, environment), _say("backups"))
 
 
 def _restore(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     from migrator import restore, stores
 
-    place = stores.Folder(Path(parsed.store))
+    place = stores.store(parsed.store, environment)
     return restore.restore(
         environment, place, parsed.backup, differences=parsed.accept_differences, log=_say("restore")
     )

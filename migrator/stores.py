@@ -1,7 +1,7 @@
-"""Where backups are kept: a folder, such as a mounted volume.
+"""Where backups are kept: a folder, or a bucket of an S3 server.
 
-A store keeps objects by name. What is begun is not there under its own name until it is finished, and that does not make
-it a backup either: that takes a manifest, which is written last.
+A store keeps objects by name. What is begun is not there under its own name in a folder until it is finished; S3 shows an
+object only once all of it has arrived. Neither makes it a backup: that takes a manifest, which is written last.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-from migrator.errors import StoreFailed
+from migrator.errors import InvalidMigration, StoreFailed
 
 _PARTIAL = ".partial"
 _CHUNK = 1 << 20
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html: at most 10,000 parts, so at most 320 GB in one object.
+_PART = 32 << 20
 
 
 class Store(Protocol):
@@ -35,6 +38,24 @@ class Store(Protocol):
         """An object in pieces, finished or only begun."""
 
     def delete(self, name: str) -> None: ...
+
+
+def store(where: str, environment: Mapping[str, str]) -> Store:
+    """The store that a path or an URL names.
+
+    Args:
+        where: a folder, or `s3://bucket/prefix`.
+        environment: has what S3's clients look for: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, ...
+
+    Raises:
+        InvalidMigration: it is neither.
+    """
+    if "://" not in where:
+        return Folder(Path(where))
+    parts = urlsplit(where)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise InvalidMigration(f"{where} is no place for backups", hint="Give a folder, or s3://bucket/prefix.")
+    return Bucket(parts.netloc, parts.path.strip("/"), environment)
 
 
 class Folder:
@@ -93,4 +114,62 @@ class Folder:
             raise StoreFailed(
                 f"{error.filename or self._path} cannot be {verb}: {error.strerror}",
                 hint=hints.get(error.errno or 0, ""),
+            ) from None
+
+
+class Bucket:
+    """A part of a bucket of S3 or of a server that speaks its protocol."""
+
+    def __init__(self, bucket: str, prefix: str, environment: Mapping[str, str]) -> None:
+        import obstore  # the folder needs none of it
+        from obstore.store import S3Store
+
+        self._obstore: Any = obstore
+        self._where = f"s3://{bucket}/{prefix}".rstrip("/")
+        plain = environment.get("AWS_ENDPOINT_URL", "").startswith("http://")
+        with self._told("used"):
+            self._store = S3Store(
+                bucket,
+                prefix=prefix or None,
+                config={k: v for k, v in environment.items() if k.startswith("AWS_") and v},
+                client_options={"allow_http": plain, "timeout": "60s"},
+                retry_config={"max_retries": 5},
+            )
+
+    def names(self) -> list[str]:
+        with self._told("read"):
+            pages = self._obstore.list(self._store)
+            return sorted(str(each["path"]) for page in pages for each in page)
+
+    def begin(self, name: str, chunks: Iterable[bytes]) -> None:
+        with self._told("written"):
+            writer = self._obstore.open_writer(self._store, name, buffer_size=_PART)
+            # Closed only when everything is in it: what is not closed never becomes an object.
+            for chunk in chunks:
+                writer.write(chunk)
+            writer.close()
+
+    def finish(self, name: str) -> None:
+        pass
+
+    def read(self, name: str) -> Iterator[bytes]:
+        with self._told("read"):
+            for chunk in self._obstore.get(self._store, name).stream(min_chunk_size=_CHUNK):
+                yield bytes(chunk)
+
+    def delete(self, name: str) -> None:
+        with self._told("written"):
+            self._obstore.delete(self._store, name)
+
+    @contextlib.contextmanager
+    def _told(self, verb: str) -> Iterator[None]:
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            said = " ".join(str(error).split()).partition(" Debug source")[0][:400]
+            raise StoreFailed(
+                f"{self._where} cannot be {verb}: {said}",
+                hint="Check endpoint, bucket, region and the credentials' Secret.",
             ) from None

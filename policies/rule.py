@@ -64,7 +64,7 @@ class Rule:
     examples: Examples
     severity: SeverityName = "high"
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    level: Literal["mandatory", "disabled"] = "mandatory"
+    level: Literal["mandatory", "advisory", "disabled"] = "mandatory"
 
     def with_defaults(self, given: Options | None) -> Options:
         return {name: schema["default"] for name, schema in self.options.items()} | dict(given or {})

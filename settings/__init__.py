@@ -19,7 +19,7 @@ from .errors import InvalidSettings, InvalidVersion, MissingVersion, SettingsErr
 from .gateway import GatewaySettings, Route
 from .load import NAMESPACE, load, set_versions
 from .model import StackSettings
-from .module import ModuleSettings
+from .module import ModuleSettings, S3Settings
 from .postgres import PostgresServer
 from .versions import Version
 
@@ -37,6 +37,7 @@ __all__ = [
     "PostgresServer",
     "Role",
     "Route",
+    "S3Settings",
     "SettingsError",
     "StackSettings",
     "UnknownModule",

@@ -84,7 +84,7 @@ class StackSettings(Settings):
                 "pulumi config set --secret --path 'rollout:postgres.uri' 'postgresql://user:password@host:5432', "
                 "or with a Kubernetes Secret 'postgresql://host:5432?secret=NAME'"
             )
-        if module.database and module.backup == "pvc" and self.postgres_of(name).aws_iam:
+        if module.database and module.backup in ("pvc", "s3") and self.postgres_of(name).aws_iam:
             raise ValueError(
                 f"modules.{name}.backup: backups need a password for the database, and postgres.awsIam has none"
             )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from .base import EnvironmentName, Label, ModuleName, Quantity, Settings, VersionText
+from .credentials import SecretReference
 from .infrastructure import Duration, PostgresSettings
 
 Annotations = dict[str, str]
@@ -84,6 +85,25 @@ class RehearsalSettings(Settings):
         return int(float(number) * factors[unit])
 
 
+class S3Settings(Settings):
+    """A bucket of S3, or of a server that speaks its protocol."""
+
+    bucket: str = Field(min_length=3, max_length=63)
+    prefix: str = Field("", pattern=r"^[^/].*[^/]$|^$", description="before `<database>/<backup>`")
+    endpoint: str | None = Field(None, pattern=r"^https?://[^/]+$", description="URL of the server; default: AWS's own")
+    region: str = "us-east-1"
+    access_key_id: SecretReference | None = Field(
+        None, description="default: the pod's own identity (serviceAccount.annotations)"
+    )
+    secret_access_key: SecretReference | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> S3Settings:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("accessKeyId and secretAccessKey go together")
+        return self
+
+
 class BackupSettings(Settings):
     """The backup of a module's database before each migration."""
 
@@ -94,6 +114,10 @@ class BackupSettings(Settings):
     memory_limit: Quantity = Field("512Mi", description="of the Job")
     size: Quantity = Field("10Gi", description="of the claim `<module>-backups`, when it is made (`pvc`)")
     storage_class: str | None = Field(None, description="of the claim; default: the cluster's own (`pvc`)")
+    s3: S3Settings | None = Field(None, description="where to (`s3`)")
+    image: str | None = Field(None, min_length=1, description="with its tag or digest (`command`)")
+    command: tuple[str, ...] = Field((), description="of the image; its exit code decides (`command`)")
+    env: dict[EnvironmentName, str] = Field({}, description="of the command, after the database's (`command`)")
 
 
 def _off(value: object) -> object:
@@ -175,8 +199,9 @@ class CommonSettings(Settings):
         "needs a role that may create databases",
     )
     rehearsal: RehearsalSettings = RehearsalSettings()
-    backup: Annotated[Literal["pvc", "off"], BeforeValidator(_off)] = Field(
-        "off", description="back the database up before each migration: to a volume of the module's own"
+    backup: Annotated[Literal["pvc", "s3", "command", "off"], BeforeValidator(_off)] = Field(
+        "off",
+        description="back the database up before each migration: to a volume of the module's own, to S3, or by a command of yours",
     )
     backups: BackupSettings = BackupSettings()
     env: dict[EnvironmentName, str] = Field({}, description="takes the place of a variable of the same name")
@@ -234,6 +259,14 @@ class ModuleSettings(CommonSettings):
     depends_on: tuple[ModuleName, ...] = Field((), description="modules that must serve their new version first")
     allow_downgrade: bool = Field(False, description="accept a version older than the one that serves")
     disabled: bool = Field(False, description="no workloads; the database and the record of its migration are kept")
+
+    @model_validator(mode="after")
+    def _backed_up_somewhere(self) -> ModuleSettings:
+        if self.backup == "s3" and self.backups.s3 is None:
+            raise ValueError("backup is s3, and backups.s3 does not say where: set backups.s3.bucket")
+        if self.backup == "command" and not (self.backups.image and self.backups.command):
+            raise ValueError("backup is command: set backups.image and backups.command")
+        return self
 
     @field_validator("image")
     @classmethod

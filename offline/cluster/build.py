@@ -87,6 +87,11 @@ GROUPS = (
 CADDY = Group("caddy", "github.com/caddyserver/caddy/v2", {"caddy": "github.com/caddyserver/caddy/v2/cmd/caddy"})
 NATS = Group("nats", "github.com/nats-io/nats-server/v2", {"nats-server": "github.com/nats-io/nats-server/v2"})
 
+# What tests alone need.
+VERSITYGW = Group(
+    "versitygw", "github.com/versity/versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}
+)
+
 
 def executable(name: str) -> Path | None:
     """Where the executable ``name`` is or will be built; None for a name that is not built here."""

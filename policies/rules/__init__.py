@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..rule import ResourceRule, StackRule
 from . import (
+    backup_before_migration,
     databases_protected,
     disruption_budget,
     gate,
@@ -39,4 +40,5 @@ RULES: tuple[ResourceRule | StackRule, ...] = (
     no_plaintext_credentials.RULE,
     no_credentials_in_outputs.RULE,
     databases_protected.RULE,
+    backup_before_migration.RULE,
 )

@@ -11,8 +11,9 @@ import pytest
 from lightkube import Client
 from lightkube.models.core_v1 import HostPathVolumeSource, PersistentVolumeSpec
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod
+from lightkube.resources.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Secret
 
+from tests.cluster.s3_server import BUCKET, S3Server
 from tests.cluster.stacks import Stack, wait_for
 
 BOOKED = """
@@ -223,3 +224,62 @@ def test_a_damaged_backup_is_refused_and_everything_goes_on_as_before(backed: tu
     assert f"backup {made} was not restored" in verdict["error"]
     assert (stack.pods("1.0.0"), stack.schema(), stack.sql(SUMS)) == before
     assert stack.databases() == {f"{stack.name}-ledger"}
+
+
+def test_backups_go_to_s3_and_come_back(stack: Stack) -> None:
+    stack.deployed("1.0.0")
+    stack.sql(BOOKED)
+    schema, sums = stack.schema(), stack.sql(SUMS)
+    with S3Server() as server:
+        keys = {"id": server.access_key, "key": server.secret_key, "wrong": "not-it"}
+        stack.api.create(Secret(metadata=ObjectMeta(name="s3", namespace=stack.name), stringData=keys))
+        s3 = {
+            "bucket": BUCKET,
+            "prefix": "some/where",
+            "endpoint": server.endpoint,
+            "accessKeyId": {"name": "s3", "key": "id"},
+            "secretAccessKey": {"name": "s3", "key": "wrong"},
+        }
+        stack.configure(backup="s3", backups={"s3": s3, "keep": 2})
+        code, verdict = stack.up("1.1.0")
+        assert (code, verdict["outcome"]) == (3, "migration_failed")
+        assert "cannot be" in verdict["modules"][0]["job"]["message"]
+        assert (stack.job("1.1.0"), server.objects()) == ("", [])
+        stack.configure(backups={"s3": {**s3, "secretAccessKey": {"name": "s3", "key": "key"}}, "keep": 2})
+        verdict = stack.deployed("1.1.0")
+        made = backup(verdict)["id"]
+        where = f"some/where/{stack.name}-ledger/{made}"
+        assert server.objects() == [f"{where}.dump", f"{where}.json", f"{where}.schema"]
+        stack.sql("DELETE FROM postings")
+        yes = f"--yes-restore=ledger/{stack.name}-ledger"
+        code, verdict = stack.workspace.rollout("restore", "--module", "ledger", yes, "--allow-other-version")
+        assert (code, verdict["outcome"]) == (4, "rollout_failed"), json.dumps(verdict, indent=1)
+        assert (stack.schema(), stack.sql(SUMS)) == (schema, sums), "what 1.1.0 needs is gone with it, as was said"
+        stack.configure(version="1.0.0")
+        code, verdict = stack.workspace.rollout("up", "--allow-downgrade")
+        assert (code, stack.serving()) == (0, "1.0.0"), json.dumps(verdict, indent=1)
+        dump = server.folder / f"{where}.dump"
+        dump.write_bytes(dump.read_bytes()[:-100])
+        code, verdict = stack.workspace.rollout("restore", "--module", "ledger", "--backup", made, yes)
+        assert (code, verdict["outcome"]) == (2, "refused"), json.dumps(verdict, indent=1)
+
+
+def test_a_command_of_yours_backs_up_and_its_exit_code_decides(stack: Stack) -> None:
+    stack.deployed("1.0.0")
+    ours = {"image": "localhost/rollout/migrator:1", "env": {"ANSWER": "1"}}
+    command = [
+        "sh",
+        "-c",
+        'test -n "$POSTGRES_URI" && echo "$BACKUP_MODULE to $BACKUP_TARGET: no space" >&2 && exit $ANSWER',
+    ]
+    stack.configure(backup="command", backups={**ours, "command": command})
+    code, verdict = stack.up("1.1.0")
+    assert (code, verdict["outcome"]) == (3, "migration_failed")
+    assert verdict["modules"][0]["job"]["message"] == "ledger to 1.1.0: no space"
+    assert stack.job("1.1.0") == ""
+    stack.configure(backups={**ours, "command": command, "env": {"ANSWER": "0"}})
+    verdict = stack.deployed("1.1.0")
+    assert (backup(verdict)["outcome"], backup(verdict)["id"]) == ("backed up", None)
+    code, listed = stack.workspace.rollout("backups")
+    assert code == 2
+    assert "only its tool can list them" in listed["modules"][0]["message"]

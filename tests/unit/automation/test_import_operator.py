@@ -31,10 +31,10 @@ def config(written: Written) -> dict[str, Any]:
 
 
 def test_the_imported_stack_is_valid_and_keeps_every_policy_of_production(written: Written) -> None:
-    # The stack's image registry is its own, which the pack must be told of; everything else is as it comes.
+    # The image registry is its own, which the pack must be told of, and backups are ours; everything else is as it comes.
     (checked,) = check(written.files[0].parent)
     assert (written.problem, checked.error) == ("", "")
-    assert {f.rule for f in checked.findings} <= {"images-pinned"}
+    assert {f.rule for f in checked.findings} <= {"images-pinned", "backup-before-migration"}
     assert len(checked.versions) == 9
 
 

@@ -18,7 +18,7 @@ from offline.workspace import REPOSITORY
 
 def project(folder: Path, stack: str, **settings: Any) -> Path:
     config = {
-        "rollout:modules": {"ledger": {"image": "ghcr.io/formancehq/ledger", "version": "1.1.0"}},
+        "rollout:modules": {"ledger": {"image": "ghcr.io/formancehq/ledger", "version": "1.1.0", "backup": "pvc"}},
         "rollout:migratorImage": "ghcr.io/formancehq/rollout-migrator:1",
         "rollout:postgres": {"uri": {"secure": "v1:ZW5jcnlwdGVk:aW5kZWVk"}},
     }

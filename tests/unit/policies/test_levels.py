@@ -13,8 +13,8 @@ from policies.rules import RULES
 
 def test_production_forbids_what_development_advises() -> None:
     dev, prod = levels("dev"), levels("prod")
-    assert {x.level for x in dev.values()} == {"advisory", "remediate"}
-    assert {name for name, x in prod.items() if x.level != "mandatory"} == {"pod-defaults"}
+    assert {x.level for x in dev.values()} == {"advisory", "remediate", "disabled"}
+    assert {name for name, x in prod.items() if x.level != "mandatory"} == {"pod-defaults", "backup-before-migration"}
     assert dev.keys() == prod.keys() == {rule.name for rule in RULES}
 
 
