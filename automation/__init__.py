@@ -7,6 +7,7 @@
     cluster         the only place that calls          watch            pods while the engine works
                     Kubernetes                         pods, last_words what a pod's state means, pure
     locks           a file backend's locks             redact           secrets stay in
+    backup          of a module, as it is told         restore          backups: listed, restored
 
 Example:
     verdict = automation.up("dev", cwd="infra", versions={"ledger": "1.1.0"}, on_progress=print)

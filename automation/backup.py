@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .last_words import LastWords, parse
+from .last_words import LastWords, parse, read
 
 if TYPE_CHECKING:
     from components.backing_up import BackedUp
@@ -79,18 +78,6 @@ def report(result: BackedUp, clean: Callable[[str], str]) -> BackupReport:
         int(made.get("rows") or 0),
         clean(str(said.get("message") or "")),
     )
-
-
-def read(words: str) -> Mapping[str, Any]:
-    """The JSON object that is a container's last words, or the last line of its log."""
-    for text in (words, words.rstrip().rpartition("\n")[2]):
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(value, dict):
-            return value
-    return {}
 
 
 def size(number: float) -> str:

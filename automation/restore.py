@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .backup import read, size
+from .backup import size
 from .errors import UsageError
-from .last_words import LastWords, parse
+from .last_words import LastWords, parse, read
 from .pulumi_adapter import Recorder
 from .rollout import Request, Rollout, _Facts, _Preflight, alone
 from .verdict import EngineName, JobReport, ModuleVerdict, Outcome, RestoreReport, Verdict

@@ -243,7 +243,7 @@ def test_backups_go_to_s3_and_come_back(stack: Stack) -> None:
         stack.configure(backup="s3", backups={"s3": s3, "keep": 2})
         code, verdict = stack.up("1.1.0")
         assert (code, verdict["outcome"]) == (3, "migration_failed")
-        assert "cannot be" in verdict["modules"][0]["job"]["message"]
+        assert "SignatureDoesNotMatch" in verdict["modules"][0]["job"]["message"]
         assert (stack.job("1.1.0"), server.objects()) == ("", [])
         stack.configure(backups={"s3": {**s3, "secretAccessKey": {"name": "s3", "key": "key"}}, "keep": 2})
         verdict = stack.deployed("1.1.0")
@@ -267,11 +267,11 @@ def test_backups_go_to_s3_and_come_back(stack: Stack) -> None:
 def test_a_command_of_yours_backs_up_and_its_exit_code_decides(stack: Stack) -> None:
     stack.deployed("1.0.0")
     ours = {"image": "localhost/rollout/migrator:1", "env": {"ANSWER": "1"}}
-    command = [
-        "sh",
-        "-c",
-        'test -n "$POSTGRES_URI" && echo "$BACKUP_MODULE to $BACKUP_TARGET: no space" >&2 && exit $ANSWER',
-    ]
+    program = (
+        "import os, sys; e = os.environ; assert e['POSTGRES_URI'];"
+        "print(e['BACKUP_MODULE'], 'to', e['BACKUP_TARGET'] + ': no space', file=sys.stderr); sys.exit(int(e['ANSWER']))"
+    )
+    command = ["python3", "-c", program]
     stack.configure(backup="command", backups={**ours, "command": command})
     code, verdict = stack.up("1.1.0")
     assert (code, verdict["outcome"]) == (3, "migration_failed")
