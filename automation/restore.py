@@ -13,7 +13,7 @@ from .backup import size
 from .errors import UsageError
 from .last_words import LastWords, parse, read
 from .pulumi_adapter import Recorder
-from .rollout import Request, Rollout, _Facts, _Preflight, alone
+from .rollout import Request, Rollout, _Facts, _Preflight
 from .verdict import EngineName, JobReport, ModuleVerdict, Outcome, RestoreReport, Verdict
 
 if TYPE_CHECKING:
@@ -143,7 +143,6 @@ class Restoring(Rollout):
     ) -> None:
         super().__init__(request, on_progress, None, interrupt)
 
-    @alone()
     def listing(self, module: str | None = None) -> Listing:
         """The backups there are, of one module or of all.
 
@@ -154,7 +153,6 @@ class Restoring(Rollout):
             found = tuple(self._listed(backups, plan) for plan in plans)
         return Listing(self._request.stack, self._name(), found)
 
-    @alone()
     def restore(
         self,
         module: str,
