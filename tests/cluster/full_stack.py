@@ -110,6 +110,14 @@ class FullStack(Stack):
         pods = self.api.list(Pod, namespace=self.name, labels={"app.kubernetes.io/name": worker})
         return {p.metadata.uid for p in pods}
 
+    def change_secret(self, name: str, key: str, value: str) -> None:
+        """As whoever keeps the Secret would."""
+        self.api.patch(Secret, name, {"stringData": {key: value}}, namespace=self.name)
+
+    def scale_broker(self, replicas: int) -> None:
+        self.api.patch(Deployment, "nats", {"spec": {"replicas": replicas}}, namespace=self.name)
+        wait_for("the broker", lambda: self.deployments().get("nats", 0) == replicas)
+
     def running_clients(self) -> list[str]:
         pods = self.api.list(Pod, namespace=self.name)
         return [p.metadata.name for p in pods if p.metadata.name == clients.NAME]

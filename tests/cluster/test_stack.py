@@ -21,7 +21,7 @@ from tests.cluster.full_stack import CADDY, DATABASES, HOST, MODULES, ROUTED, WO
 from tests.cluster.stacks import wait_for
 
 # Thirty pods at once: nothing runs beside it. The tests are one story, told in order on one stack.
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 ALL = (*MODULES, "gateway")
 _run = itertools.count(1)
@@ -116,3 +116,41 @@ def test_what_is_published_waits_in_the_stacks_stream_for_those_that_listen(whol
         for name in ("orchestration", "transactionplane", "webhooks")
     }
     assert whole.consumers() == consumers
+
+
+def test_a_credential_that_changed_reaches_the_modules_that_use_it_and_no_other(whole: FullStack) -> None:
+    def pods() -> dict[str, set[str]]:
+        apis = {name: set(whole.pods("4.6.0", name)) for name in MODULES}
+        return apis | {name: whole.worker_pods(name) for name in WORKERS}
+
+    before, jobs = pods(), whole.job_uids()
+    whole.change_secret("credentials", "encryption", "another encryption key")
+    whole.change_secret("auth-client-wallets", "secret", "another secret of wallets")
+    with traffic(whole) as summary:
+        code, verdict = whole.rollout(versions("4.6.0", CADDY[2]))
+    assert code == 0, json.dumps(verdict, indent=1)
+    # One Secret holds what four modules refer to, and a client's secret is the module's and auth's.
+    users = {"auth", "payments", "payments-worker", "stargate", "wallets"}
+    wait_for("the old pods to go", lambda: all(not now & before[n] for n, now in pods().items() if n in users))
+    assert {name for name, now in pods().items() if now != before[name]} == users
+    assert {n for n, o in outcomes(verdict).items() if o == "deployed"} == users - {"payments-worker"}
+    assert whole.job_uids() == jobs, "no migration ran"
+    assert summary["lost"] == 0, json.dumps(summary, indent=1)
+
+
+def test_a_lost_broker_stops_the_upgrade_of_a_module_that_needs_it_and_nothing_that_serves(whole: FullStack) -> None:
+    before = whole.versions_served()
+    wanted = versions("4.6.0", CADDY[2], webhooks="4.7.0")
+    with traffic(whole) as summary:
+        whole.scale_broker(0)
+        code, verdict = whole.rollout(wanted)
+        assert (code, outcomes(verdict)["webhooks"]) == (4, "rollout_failed"), json.dumps(verdict, indent=1)
+        assert {o for n, o in outcomes(verdict).items() if n != "webhooks"} == {"unchanged"}
+        [webhooks] = (m for m in verdict["modules"] if m["name"] == "webhooks")
+        assert any("broker at nats:4222 does not answer" in line for pod in webhooks["pods"] for line in pod["logs"])
+        assert whole.versions_served() == before
+        whole.scale_broker(1)
+        code, verdict = whole.rollout(wanted)
+    assert code == 0, json.dumps(verdict, indent=1)
+    assert whole.serving("webhooks") == "4.7.0"
+    assert summary["lost"] == 0, json.dumps(summary, indent=1)
