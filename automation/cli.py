@@ -257,7 +257,9 @@ def _parser() -> argparse.ArgumentParser:
         help="version of a module; `up` writes it to the stack's configuration",
     )
     changing.add_argument(
-        "--allow-downgrade", action="store_true", help="accept versions older than those that serve, in this run"
+        "--allow-downgrade",
+        action="store_true",
+        help="accept versions older than those that serve, or that were migrated to, in this run",
     )
     changing.add_argument(
         "--policy-pack",

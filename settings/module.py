@@ -257,7 +257,9 @@ class ModuleSettings(CommonSettings):
         None, description="a migration may remove what this version does not use, once it or a later one serves"
     )
     depends_on: tuple[ModuleName, ...] = Field((), description="modules that must serve their new version first")
-    allow_downgrade: bool = Field(False, description="accept a version older than the one that serves")
+    allow_downgrade: bool = Field(
+        False, description="accept a version older than the one that serves, or that its database was migrated to"
+    )
     disabled: bool = Field(False, description="no workloads; the database and the record of its migration are kept")
 
     @model_validator(mode="after")

@@ -43,6 +43,8 @@ def test_a_frozen_stack_refuses_every_change_and_says_why(stack: Stack) -> None:
     code, verdict = stack.up("1.1.0")
     assert (code, verdict["outcome"]) == (2, "refused")
     assert "the end of the year" in verdict["error"]
+    code, verdict = stack.workspace.rollout("destroy", "--yes")
+    assert (code, verdict["outcome"]) == (2, "refused")
     assert (stack.fingerprints("1.0.0"), stack.job_uids()) == before
     stack.configure(version="1.0.0")
     assert stack.up()[1]["outcome"] == "unchanged"
