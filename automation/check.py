@@ -12,10 +12,10 @@ import yaml
 
 import settings
 from migrator.errors import MigratorError
-from migrator.lint import lint
 from policies.judge import Judged, judge
 from policies.state import program as of_state
 
+from . import sql
 from .errors import ProjectNotFound, StackNotConfigured, UsageError
 
 # What stands for a value that only the stack's passphrase would tell.
@@ -93,21 +93,13 @@ def _check(folder: Path, stack: str) -> Checked:
     except yaml.YAMLError as error:
         return Checked(stack, {}, f"Pulumi.{stack}.yaml is not YAML: {error}", ())
     versions = {name: str(wanted.version(name)) for name in wanted.modules}
-    folders = {name: folder / module.migration.sql for name, module in wanted.modules.items() if module.migration.sql}
     try:
-        findings = [*_lint(folders), *judge(declared(wanted), stack)]
+        read = [Judged(f.rule, f.refuses, f.module, f.text) for f in sql.read(wanted, folder, wanted.modules)]
     except MigratorError as error:
         return Checked(stack, versions, f"{error.message} {error.hint}".strip(), ())
+    # The pack's rule reads the same files, from where the pack lies.
+    findings = [*read, *(f for f in judge(declared(wanted), stack) if f.rule != sql.RULE)]
     return Checked(stack, versions, "", tuple(sorted(findings, key=lambda each: not each.mandatory)))
-
-
-def _lint(folders: Mapping[str, Path]) -> list[Judged]:
-    """What squawk and the runner's own rules say of the modules' SQL files; what cannot run refuses."""
-    return [
-        Judged(f.rule, f.level == "error", module, f"{f.file}:{f.line}: {f.message} {f.help}".strip())
-        for module, folder in folders.items()
-        for f in lint([folder])
-    ]
 
 
 def _has_secret(value: Any) -> bool:

@@ -6,13 +6,15 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import backup, locks
+from migrator.errors import MigratorError
+
+from . import backup, locks, sql
 from .engine import Engine, choose
 from .errors import AutomationError, ClusterUnreachable, UsageError
 from .interrupt import Interrupt
@@ -176,8 +178,7 @@ class Rollout:
             verdict = self._previewed(program, run, preflight.result())
         if verdict.outcome not in (Outcome.UNCHANGED, Outcome.PREVIEWED) or program.rehearsals is None:
             return verdict
-        migrating = {s.module for s in run.steps if s.part == "migration" and s.kind == "Job" and s.op == "create"}
-        trials = [trial for name, trial in program.rehearsals.trials.items() if name in migrating]
+        trials = [trial for name, trial in program.rehearsals.trials.items() if name in run.migrating]
         program.rehearsals.stopped = lambda: self._interrupt.requested
         from components.rehearsing import AT_ONCE
 
@@ -304,8 +305,15 @@ class Rollout:
             refusal = facts.unreachable
         if refusal:
             return self._early_failure(program, run, facts, refusal)
+        try:
+            read = list(self._sql(program, run))
+        except MigratorError as error:
+            return self._early_failure(program, run, facts, f"{error.message} {error.hint}".strip())
+        if refusing := [f"{f.module}: {f.text}" for f in read if f.refuses]:
+            return self._early_failure(program, run, facts, "\n".join(refusing))
         notices = [
             *self._notices,
+            *(f"{f.module}: {f.text} [{f.rule}]" for f in read),
             *(
                 f"policy {f.pack}/{f.policy}: {f.resource}: {' '.join(f.message.split())}"
                 for f in run.findings
@@ -330,6 +338,14 @@ class Rollout:
             tuple(modules),
             run.changes or {},
             notices=clean,
+        )
+
+    def _sql(self, program: InlineProgram, run: Run) -> Iterator[sql.SqlFinding]:
+        """What is wrong with the SQL files of modules that will migrate, where no policy has told it."""
+        if program.settings is None or any(f.policy == sql.RULE for f in run.findings):
+            return
+        yield from sql.read(
+            program.settings, self._project.folder, sorted(run.migrating & program.settings.modules.keys())
         )
 
     def _early_failure(self, program: InlineProgram, run: Run, facts: _Facts, refusal: str = "") -> Verdict:

@@ -170,6 +170,11 @@ class Run:
         """Nothing to change, and nothing left half made by an earlier update."""
         return self.ok and not any(s.changes or s.had_init_errors for s in self.steps)
 
+    @property
+    def migrating(self) -> frozenset[str]:
+        """The modules whose migration a new Job runs."""
+        return frozenset(s.module for s in self.steps if s.part == "migration" and s.kind == "Job" and s.op == "create")
+
     def of(self, module: str) -> Iterable[Step]:
         return (s for s in self.steps if s.module == module)
 

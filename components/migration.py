@@ -12,7 +12,7 @@ from settings import ModuleSettings, Version
 from .backup import ANNOTATION, Backup
 from .database import Database
 from .job import gate_job
-from .names import job_labels
+from .names import SQL, job_labels
 from .record import record
 from .rehearsal import Trial
 from .scope import Scope
@@ -63,8 +63,12 @@ class Migration(pulumi.ComponentResource):
             run_as_user=settings.run_as_user,
             service_account=module,
             scope=scope,
-            # For policies; as annotations of the pod change no Job, neither does switching backups on.
-            annotations={**settings.migration.annotations, **({ANNOTATION: settings.backup} if backup else {})},
+            annotations={
+                **settings.migration.annotations,
+                # For policies; as annotations of the pod change no Job, neither does switching backups on.
+                **({ANNOTATION: settings.backup} if backup else {}),
+                **({SQL: settings.migration.sql} if settings.migration.sql else {}),
+            },
             opts=scope.job(
                 self,
                 depends_on=[*database.ready, *depends_on],

@@ -24,6 +24,7 @@ MIGRATED = "migrated"  # what is recorded: the version of a database
 NO_DATABASE = "rollout.formance.com/no-database"
 SINGLETON = "rollout.formance.com/singleton"
 DRAINS = "rollout.formance.com/drains"
+SQL = "rollout.formance.com/sql"
 CREDENTIALS = "rollout.formance.com/credentials"
 # Digits that change with the pods of a module's worker: on those pods, and on the Deployment that comes after them.
 WORKER = "rollout.formance.com/worker"

@@ -36,7 +36,7 @@ class MigrationSettings(Settings):
     sql: str | None = Field(
         None,
         min_length=1,
-        description="folder of the migration's SQL files, beside Pulumi.yaml; `rollout check` reads them",
+        description="folder of the migration's SQL files, beside Pulumi.yaml; `check`, `preview` and the policy sql-files read them",
     )
 
 

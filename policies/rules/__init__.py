@@ -18,6 +18,7 @@ from . import (
     pod_security,
     resources,
     service_selects_one_version,
+    sql_files,
     versioned_names,
     whole_modules,
     zero_downtime,
@@ -26,6 +27,7 @@ from . import (
 RULES: tuple[ResourceRule | StackRule, ...] = (
     gate.RULE,
     migration_fits.RULE,
+    sql_files.RULE,
     versioned_names.RULE,
     whole_modules.RULE,
     job_bounded.RULE,

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pwd
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from lightkube.resources.core_v1 import Pod
 import automation
 from automation import wording
 from automation.verdict import Outcome, Verdict
+from offline.workspace import REPOSITORY
 from tests.cluster.stacks import Stack, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
@@ -245,6 +247,21 @@ def test_a_no_op_takes_one_preview_and_tells_what_serves(stack: Stack) -> None:
     assert verdict["modules"][0]["serving"] == {"version": "1.1.0", "ready": 1, "desired": 1}
     # Processor time: the machine may have other things to do. An update on top of the preview would double it.
     assert after.ru_utime - before.ru_utime < 4.0
+
+
+def test_a_preview_reads_the_sql_files_of_what_will_migrate(stack: Stack) -> None:
+    folder = stack.workspace.root / "sql"
+    shutil.copytree(REPOSITORY / "offline/sample/sql/1.5.0", folder)
+    stack.configure(version="1.0.0", migration={"sql": "sql"})
+    code, verdict = stack.workspace.rollout("preview")
+    assert (code, verdict["outcome"]) == (0, "previewed")
+    [said] = [n for n in verdict["notices"] if n.startswith("ledger: sql/")]
+    assert said.startswith("ledger: sql/0150_drop_reference.sql:3: Dropping a column")
+    assert said.endswith("[ban-drop-column]")
+    (folder / "0151_index.sql").write_text("CREATE INDEX CONCURRENTLY ledger_index ON postings (id);\n")
+    code, verdict = stack.up()
+    assert (code, verdict["outcome"]) == (2, "refused")
+    assert "sql/0151_index.sql:1: PostgreSQL refuses CREATE INDEX inside of a transaction" in verdict["error"]
 
 
 def _update_at_once(stacks: list[tuple[str, Path, dict[str, str]]]) -> tuple[list[Verdict], list[list[str]]]:

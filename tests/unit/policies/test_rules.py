@@ -19,6 +19,7 @@ from policies.rules import (
     no_plaintext_credentials,
     pod_defaults,
     pod_security,
+    sql_files,
     zero_downtime,
 )
 from policies.values import UNKNOWN, Program
@@ -235,3 +236,22 @@ def test_what_is_not_known_is_told_and_everything_else_is_judged() -> None:
     spec = {**job.props["spec"], "backoffLimit": UNKNOWN}
     found = judge(job_bounded.RULE, Program((replace(job, props={**job.props, "spec": spec}),)))
     assert {type(f).__name__ for f in found} == {"Unknowable", "Violation"}
+
+
+def test_sql_files_are_told_with_file_line_and_rule() -> None:
+    (message,) = messages(sql_files.RULE, sql_files.FAILS)
+    assert "offline/sample/sql/1.5.0/0150_drop_reference.sql:3: Dropping a column" in message
+    assert "ban-drop-column" in message
+
+
+def test_sql_files_that_are_applied_everywhere_are_not_read() -> None:
+    assert messages(sql_files.RULE, sql_files.FAILS, after=150) == []
+
+
+def test_sql_findings_below_the_level_do_not_count() -> None:
+    assert messages(sql_files.RULE, sql_files.FAILS, level="error") == []
+
+
+def test_sql_files_that_are_not_there_are_no_clean_ones() -> None:
+    (message,) = messages(sql_files.RULE, sql_files.PASSES.replace("1.1.0}", "9.9.9}"))
+    assert "cannot be read" in message
