@@ -79,10 +79,12 @@ The state is a Pulumi file backend: a stack made by one engine is the other's.
   backend as they are, secrets included, and their objects into the cluster with the field managers they had. `preview --expect-no-changes`,
   the same with `--refresh`, `refresh` and `up --expect-no-changes` find nothing to do; and where the recorded scenario goes on (upgrade,
   revert after a failed migration, outputs, destroy), every fact of the offline engine's steps on the CLI's state is that of the CLI's own.
-- *Made by the offline engine, taken by the CLI*: shown only where there is a CLI. Without one: each state the offline engine
-  writes equals the CLI's of the same step (`state` and `pending` above, in every scenario); every recorded state is read and written back
-  as it was; what the engine writes on top of the CLI's state has only fields of the CLI's schema with their types, keeps its rules of
-  integrity (`VerifyIntegrity`), and its secrets open with the published algorithm alone, without any code of the engine
+- *Made by the offline engine, taken by the CLI* (the same file, skipped where there is no CLI): stacks that the offline engine has installed,
+  upgraded, failed to upgrade and reverted are handed to the CLI, which previews, refreshes, exports, imports and updates them, finds
+  nothing to do, gives them back, and destroys them in the end. Without a CLI: each state the offline engine writes equals the CLI's of
+  the same step (`state` and `pending` above, in every scenario); every recorded state is read and written back as it was; what the
+  engine writes on top of the CLI's state has only fields of the CLI's schema with their types, keeps its rules of integrity
+  (`VerifyIntegrity`), and its secrets open with the published algorithm alone, without any code of the engine
   (`tests/parity/states.py`; the same rules hold for all of the CLI's own states)."""
 
 

@@ -72,14 +72,18 @@ class Run:
     Args:
         after: so many steps were the CLI's: the state and the objects are put there as they were recorded, and the
             engine takes over from there. In the state are names of the recorded namespace, so one such run waits for another.
+        hands_over: another engine that goes on from the step of this number, and so forth.
 
     Raises:
         subprocess.TimeoutExpired: a command took longer than it may.
         subprocess.CalledProcessError: the cluster did not do what a step asked of it.
     """
 
-    def __init__(self, scenario: Scenario, engine: Engine, *, after: int = 0) -> None:
+    def __init__(
+        self, scenario: Scenario, engine: Engine, *, after: int = 0, hands_over: Mapping[int, Engine] | None = None
+    ) -> None:
         self._scenario, self._engine, self._after = scenario, engine, after
+        self._hands_over = hands_over or {}
         self._namespace = "rec" if after else f"parity-{os.getpid()}-{next(_number)}"
         self._kubectl_binary = paths.tool("kubectl")
 
@@ -160,13 +164,19 @@ class Run:
 
     def _steps(self, steps: Sequence[Step]) -> tuple[list[Row], list[Row]]:
         if self._scenario.via == "command":
-            return [self._record(step, self._command(step)) for step in map(self._changed, steps)], []
+            return [self._played(number, step) for number, step in enumerate(steps)], []
         stack = Stack(self._project, self._environment, inline=self._scenario.via == "inline")
         rows = []
         for step in map(self._changed, steps):
             row = stack.call(step.run[0])
             rows.append(trimmed(json.loads(self._masked(json.dumps(row)))))
         return rows, json.loads(self._masked(json.dumps(stack.history())))
+
+    def _played(self, number: int, step: Step) -> Row:
+        if number in self._hands_over:
+            self._engine = self._hands_over[number]
+            self._environment = {**self._variables(), "PULUMI_STACK": "dev"}  # the selection is each engine's own
+        return self._record(step, self._command(self._changed(step)))
 
     # --- what a step changes beforehand -----------------------------------------------------------------------------
 
@@ -237,7 +247,7 @@ class Run:
         }  # fmt: skip
 
     def _meanwhile(self, what: Meanwhile, process: subprocess.Popen[str]) -> Row:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LONGEST
         while what.shows not in self._kubectl("get", *what.get.split(), check=False):
             if process.poll() is not None or time.monotonic() > deadline:
                 break

@@ -19,6 +19,14 @@ def offline() -> Engine:
     return next(e for e in found_engines() if e.name == "offline")
 
 
+@pytest.fixture
+def cli() -> Engine:
+    for engine in found_engines():
+        if engine.name == "pulumi":
+            return engine
+    pytest.skip("no Pulumi CLI on this machine")
+
+
 @pytest.mark.cluster
 @pytest.mark.stacks
 @pytest.mark.timeout(900)  # one waits for another
@@ -52,6 +60,44 @@ def test_the_offline_engine_finds_nothing_to_do_in_a_stack_of_the_cli(offline: E
     assert [row["exit"] for row in taken.steps[2:]] == [0, 0, 0, 0]
     for row in taken.steps:
         assert list(breaches(row["checkpoint"])) == []
+
+
+TAKEN_OVER = (
+    *NOTHING_TO_DO[1:],
+    Step(("preview", "--expect-no-changes")),
+    Step(("stack", "export", "--show-secrets", "--file", "state.json")),
+    Step(("stack", "import", "--file", "state.json")),
+    Step(("stack", "output", "--json", "--show-secrets")),
+    Step(("stack", "history", "--json")),
+    Step(("config", "--json", "--show-secrets")),
+    Step(("up", "--yes", "--skip-preview", "--expect-no-changes")),
+)
+GIVEN_BACK = (Step(("preview", "--expect-no-changes")), Step(("up", "--yes", "--skip-preview", "--expect-no-changes")))
+ENDED = (Step(("preview", "--expect-no-changes")), Step(("destroy", "--yes", "--skip-preview", "--run-program")))
+
+
+@pytest.mark.cluster
+@pytest.mark.stacks
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("scenario", "upto"),
+    [
+        ("install-upgrade-noop-destroy", 2),
+        ("failed-migration-halts-and-reverts", 4),
+        ("guard-hook-keeps-old-under-continue-on-error", 1),
+        ("secrets", 1),
+        ("command", 5),
+    ],
+)
+def test_the_cli_finds_nothing_to_do_in_a_stack_of_the_offline_engine_and_gives_it_back(
+    scenario: str, upto: int, offline: Engine, cli: Engine
+) -> None:
+    made = SCENARIOS[scenario].steps[:upto]
+    back = upto + len(TAKEN_OVER)
+    turns = {upto: cli, back: offline, back + len(GIVEN_BACK): cli}
+    played = Run(Scenario(scenario, (*made, *TAKEN_OVER, *GIVEN_BACK, *ENDED)), offline, hands_over=turns)()
+    assert {" ".join(row["run"]): row["stderr"] for row in played.steps[upto:] if row["exit"]} == {}
+    assert not played.steps[-1]["checkpoint"]["checkpoint"]["latest"].get("resources")
 
 
 @pytest.mark.parametrize("scenario", recordings.recorded())
