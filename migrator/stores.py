@@ -20,6 +20,7 @@ _PARTIAL = ".partial"
 _CHUNK = 1 << 20
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html: at most 10,000 parts, so at most 320 GB in one object.
 _PART = 32 << 20
+_PARTS = 2  # at once; each is in memory
 
 
 class Store(Protocol):
@@ -132,7 +133,8 @@ class Bucket:
                 bucket,
                 prefix=prefix or None,
                 config={k: v for k, v in environment.items() if k.startswith("AWS_") and v},
-                client_options={"allow_http": plain, "timeout": "60s"},
+                # A dump is read as fast as pg_restore takes it, so the whole may last as long as the Job does; silence may not.
+                client_options={"allow_http": plain, "timeout": "24h", "read_timeout": "60s"},
                 retry_config={"max_retries": 5},
             )
 
@@ -143,7 +145,7 @@ class Bucket:
 
     def begin(self, name: str, chunks: Iterable[bytes]) -> None:
         with self._told("written"):
-            writer = self._obstore.open_writer(self._store, name, buffer_size=_PART)
+            writer = self._obstore.open_writer(self._store, name, buffer_size=_PART, max_concurrency=_PARTS)
             # Closed only when everything is in it: what is not closed never becomes an object.
             for chunk in chunks:
                 writer.write(chunk)
