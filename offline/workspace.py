@@ -83,15 +83,19 @@ class Workspace:
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Replaces the settings named; one that is None is removed."""
-        file = self.root / f"Pulumi.{self.stack}.yaml"
-        content = yaml.safe_load(file.read_text()) or {}
+        content = yaml.safe_load(self.file.read_text()) or {}
         config = content.setdefault("config", {})
         for name, value in settings.items():
             if value is None:
                 config.pop(f"rollout:{name}", None)
             else:
                 config[f"rollout:{name}"] = value
-        file.write_text(yaml.safe_dump(content, sort_keys=False))
+        self.file.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    @property
+    def file(self) -> Path:
+        """The stack's configuration."""
+        return self.root / f"Pulumi.{self.stack}.yaml"
 
     @property
     def env(self) -> dict[str, str]:

@@ -40,6 +40,16 @@ def make_stack(api: Client, tmp_path: Path) -> Iterator[Callable[[], Stack]]:
         stack.remove()
 
 
+@pytest.fixture(scope="class")
+def shared(api: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One stack for the tests of a class: each says with `at` what it begins with."""
+    name = f"t{os.getpid() % 10_000}-{next(_number)}"
+    stack = Stack(Workspace.create(tmp_path_factory.mktemp(name), name, {}), api)
+    stack.configure()
+    yield stack
+    stack.remove()
+
+
 @pytest.fixture
 def stack(make_stack: Callable[[], Stack]) -> Stack:
     return make_stack()

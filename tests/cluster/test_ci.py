@@ -13,9 +13,9 @@ from lightkube.resources.core_v1 import Namespace
 
 from automation.check import check_state
 from offline.workspace import REPOSITORY, Workspace
-from tests.cluster.stacks import Stack
+from tests.cluster.stacks import WITNESSED, Stack
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def of_environment(api: Client, tmp_path: Path) -> Iterator[Callable[[str], Stac
     def make(environment: str) -> Stack:
         name = f"{environment}-{os.getpid() % 10_000}"
         made.append(Stack(Workspace.create(tmp_path / name, name, {}), api))
-        made[-1].configure(version="1.0.0")
+        made[-1].configure(version="1.0.0", **WITNESSED)
         return made[-1]
 
     yield make

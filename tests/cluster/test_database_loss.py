@@ -11,7 +11,7 @@ import pytest
 from offline.demo.clients import Clients
 from offline.sample import ranges, verify
 from tests.cluster.private_postgres import PrivatePostgres
-from tests.cluster.stacks import Stack, wait_for
+from tests.cluster.stacks import WITNESSED, Stack, wait_for
 
 pytestmark = [
     pytest.mark.cluster,
@@ -32,6 +32,7 @@ def test_a_lost_server_stops_the_upgrade_and_costs_no_accepted_write(stack: Stac
     stack.workspace.pulumi(
         "config", "set", "--secret", "--path", "rollout:postgres.uri", server.uri(), "--stack", stack.name
     )
+    stack.configure(**WITNESSED)
     stack.deployed("1.1.0")
     pods = stack.pods("1.1.0")
     clients = Clients(stack.api, stack.name, "http://ledger:8080", "localhost/rollout/ledger:1.1.0", 20, timeout=20)

@@ -22,9 +22,12 @@ BOOK = {
 }
 
 
+REHEARSED: dict[str, Any] = {"rehearse": "schema", "rehearsal": {"requests": [BOOK, {"path": "/transactions/1"}]}}
+
+
 @pytest.fixture
 def rehearsing(stack: Stack) -> Stack:
-    stack.configure(rehearse="schema", rehearsal={"requests": [BOOK, {"path": "/transactions/1"}]})
+    stack.configure(**REHEARSED)
     return stack
 
 
@@ -73,77 +76,72 @@ def test_where_contraction_is_declared_the_version_that_serves_still_has_to_work
     assert [f["rule"] for f in rehearsal(verdict)["findings"] if f["level"] == "breaks"] == ["column-dropped"]
 
 
-def test_a_migration_that_fails_is_caught_before_the_real_database_is_touched(rehearsing: Stack) -> None:
-    stack = rehearsing
-    stack.deployed("1.1.0")
-    before = stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()
-    process = stack.workspace.start("up", "--set", "ledger=1.2.0")
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 3, stderr
-    assert "migration failed in its rehearsal" in stdout
-    assert "division by zero (SQLSTATE 22012)" in stdout
-    assert "database unchanged" in stdout
-    assert (stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()) == before
-    nothing_is_left(stack)
+@pytest.mark.xdist_group("rehearsals")
+class TestOneStack:
+    """Nothing is moved: one stack serves for all of it."""
 
+    def test_a_migration_that_fails_is_caught_before_the_real_database_is_touched(self, shared: Stack) -> None:
+        stack = shared.at("1.1.0", **REHEARSED)
+        before = stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()
+        process = stack.workspace.start("up", "--set", "ledger=1.2.0")
+        stdout, stderr = process.communicate(timeout=120)
+        assert process.returncode == 3, stderr
+        assert "migration failed in its rehearsal" in stdout
+        assert "division by zero (SQLSTATE 22012)" in stdout
+        assert "database unchanged" in stdout
+        assert (stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()) == before
+        nothing_is_left(stack)
 
-def test_rehearse_alone_changes_nothing(rehearsing: Stack) -> None:
-    stack = rehearsing
-    stack.deployed("1.1.0")
-    before = stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()
-    code, verdict = stack.workspace.rollout("rehearse", "--set", "ledger=1.6.0")
-    assert (code, verdict["outcome"], rehearsal(verdict)["outcome"]) == (0, "rehearsed", "passed")
-    code, verdict = stack.workspace.rollout("rehearse", "--set", "ledger=1.5.0")
-    assert (code, verdict["outcome"]) == (2, "refused")
-    code, verdict = stack.workspace.rollout("rehearse")
-    assert (code, verdict["outcome"]) == (0, "unchanged")
-    assert (stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()) == before
-    nothing_is_left(stack)
+    def test_rehearse_alone_changes_nothing(self, shared: Stack) -> None:
+        stack = shared.at("1.1.0", **REHEARSED)
+        before = stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()
+        code, verdict = stack.workspace.rollout("rehearse", "--set", "ledger=1.6.0")
+        assert (code, verdict["outcome"], rehearsal(verdict)["outcome"]) == (0, "rehearsed", "passed")
+        code, verdict = stack.workspace.rollout("rehearse", "--set", "ledger=1.5.0")
+        assert (code, verdict["outcome"]) == (2, "refused")
+        code, verdict = stack.workspace.rollout("rehearse")
+        assert (code, verdict["outcome"]) == (0, "unchanged")
+        assert (stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()) == before
+        nothing_is_left(stack)
 
+    def test_the_rows_are_there_where_they_are_asked_for(self, shared: Stack) -> None:
+        stack = shared.at("1.1.0", **REHEARSED)
+        stack.sql("INSERT INTO accounts (address, balance) VALUES ('kept', 7)")
+        balance = {"path": "/accounts/kept/balance", "expect": 200}
+        stack.configure(rehearse="copy", rehearsal={"requests": [balance]})
+        code, verdict = stack.workspace.rollout("rehearse", "--set", "ledger=1.6.0")
+        assert code == 0, verdict
+        stack.configure(rehearsal={"requests": [balance], "copyLimit": "1"})
+        code, verdict = stack.workspace.rollout("rehearse", "--set", "ledger=1.6.0")
+        assert code == 2, "above the limit there are no rows"
+        assert "GET /accounts/kept/balance gives 404" in rehearsal(verdict)["message"]
 
-def test_the_rows_are_there_where_they_are_asked_for(rehearsing: Stack) -> None:
-    stack = rehearsing
-    stack.deployed("1.1.0")
-    stack.sql("INSERT INTO accounts (address, balance) VALUES ('kept', 7)")
-    balance = {"path": "/accounts/kept/balance", "expect": 200}
-    stack.configure(rehearse="copy", rehearsal={"requests": [balance]})
-    code, verdict = stack.workspace.rollout("rehearse", "--set", "ledger=1.6.0")
-    assert code == 0, verdict
-    stack.configure(rehearsal={"requests": [balance], "copyLimit": "1"})
-    code, verdict = stack.workspace.rollout("rehearse", "--set", "ledger=1.6.0")
-    assert code == 2, "above the limit there are no rows"
-    assert "GET /accounts/kept/balance gives 404" in rehearsal(verdict)["message"]
+    def test_what_a_killed_rehearsal_left_is_gone_with_the_next(self, shared: Stack) -> None:
+        stack = shared.at("1.1.0", **REHEARSED)
 
+        def migrating() -> bool:
+            pods = stack.api.list(Pod, namespace=stack.name, labels={"rollout.formance.com/job": "rehearse"})
+            states = [c for p in pods for c in p.status.initContainerStatuses or [] if c.name == "migrate"]
+            return any(c.state.running for c in states)
 
-def test_what_a_killed_rehearsal_left_is_gone_with_the_next(rehearsing: Stack) -> None:
-    stack = rehearsing
-    stack.deployed("1.1.0")
+        with stack.running(
+            "rehearse", "--set", "ledger=1.5.1", until=migrating, what="the rehearsed migration to run"
+        ) as process:
+            stack.kill(process)
+        # The pod is killed too, without a chance to clear up.
+        for pod in stack.api.list(Pod, namespace=stack.name, labels={"rollout.formance.com/job": "rehearse"}):
+            stack.api.delete(Pod, pod.metadata.name, namespace=stack.name, grace_period=0)
+        code, verdict = stack.workspace.rollout("rehearse", "--set", "ledger=1.6.0")
+        assert (code, verdict["outcome"]) == (0, "rehearsed"), verdict
+        nothing_is_left(stack)
 
-    def migrating() -> bool:
-        pods = stack.api.list(Pod, namespace=stack.name, labels={"rollout.formance.com/job": "rehearse"})
-        states = [c for p in pods for c in p.status.initContainerStatuses or [] if c.name == "migrate"]
-        return any(c.state.running for c in states)
-
-    with stack.running(
-        "rehearse", "--set", "ledger=1.5.1", until=migrating, what="the rehearsed migration to run"
-    ) as process:
-        stack.kill(process)
-    # The pod is killed too, without a chance to clear up.
-    for pod in stack.api.list(Pod, namespace=stack.name, labels={"rollout.formance.com/job": "rehearse"}):
-        stack.api.delete(Pod, pod.metadata.name, namespace=stack.name, grace_period=0)
-    code, verdict = stack.workspace.rollout("rehearse", "--set", "ledger=1.6.0")
-    assert (code, verdict["outcome"]) == (0, "rehearsed"), verdict
-    nothing_is_left(stack)
-
-
-def test_plain_pulumi_up_is_refused_too(rehearsing: Stack) -> None:
-    stack = rehearsing
-    stack.deployed("1.1.0")
-    schema = stack.schema()
-    stack.configure(version="1.5.0")
-    done = stack.workspace.pulumi("up", "--yes", "--skip-preview", "--stack", stack.name, check=False)
-    assert done.returncode != 0
-    assert "public.transactions.reference" in done.stdout + done.stderr
-    assert stack.schema() == schema
-    assert stack.serving() == "1.1.0"
-    assert [j.metadata.name for j in stack.objects(Job) if "1-5-0-migrate" in j.metadata.name] == []
+    def test_plain_pulumi_up_is_refused_too(self, shared: Stack) -> None:
+        stack = shared.at("1.1.0", **REHEARSED)
+        schema = stack.schema()
+        stack.configure(version="1.5.0")
+        done = stack.workspace.pulumi("up", "--yes", "--skip-preview", "--stack", stack.name, check=False)
+        assert done.returncode != 0
+        assert "public.transactions.reference" in done.stdout + done.stderr
+        assert stack.schema() == schema
+        assert stack.serving() == "1.1.0"
+        assert [j.metadata.name for j in stack.objects(Job) if "1-5-0-migrate" in j.metadata.name] == []

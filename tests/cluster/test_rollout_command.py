@@ -62,40 +62,56 @@ def narrated(stack: Stack, *arguments: str) -> tuple[int, str, list[Line]]:
     return process.wait(), stdout, lines
 
 
-def test_progress_is_one_line_for_each_change_in_the_order_of_the_gate(stack: Stack) -> None:
-    stack.deployed("1.0.0")
-    code, stdout, lines = narrated(stack, "up", "--set", "ledger=1.1.0")
-    assert code == 0
-    said = "\n".join(line.text for line in lines)
-    order = [
-        "migration to 1.1.0: Job ledger-1-1-0-migrate-",
-        "migration to 1.1.0: done",
-        "starting 1.1.0",
-        "1.1.0 is healthy",
-        "traffic goes to 1.1.0",
-        "draining 1.0.0",
-        "1.0.0 removed",
-    ]
-    places = [said.find(each) for each in order]
-    assert -1 not in places, said
-    assert places == sorted(places), said
-    assert stdout.splitlines()[0] == "ledger 1.0.0 -> 1.1.0: deployed, serving (1/1 ready)"
+@pytest.mark.xdist_group("what rollout says")
+class TestOneStack:
+    def test_progress_is_one_line_for_each_change_in_the_order_of_the_gate(self, shared: Stack) -> None:
+        shared.at("1.0.0")
+        code, stdout, lines = narrated(shared, "up", "--set", "ledger=1.1.0")
+        assert code == 0
+        said = "\n".join(line.text for line in lines)
+        order = [
+            "migration to 1.1.0: Job ledger-1-1-0-migrate-",
+            "migration to 1.1.0: done",
+            "starting 1.1.0",
+            "1.1.0 is healthy",
+            "traffic goes to 1.1.0",
+            "draining 1.0.0",
+            "1.0.0 removed",
+        ]
+        places = [said.find(each) for each in order]
+        assert -1 not in places, said
+        assert places == sorted(places), said
+        assert stdout.splitlines()[0] == "ledger 1.0.0 -> 1.1.0: deployed, serving (1/1 ready)"
 
+    def test_preview_changes_nothing_and_says_what_would_be_done(self, shared: Stack) -> None:
+        file = shared.at("1.1.0").workspace.file
+        before = file.read_bytes(), shared.job_uids(), shared.fingerprints("1.1.0")
+        code, verdict = shared.workspace.rollout("preview", "--set", "ledger=1.6.0")
+        assert (code, verdict["outcome"]) == (0, "previewed")
+        assert "migrate" in verdict["modules"][0]["detail"]
+        assert (file.read_bytes(), shared.job_uids(), shared.fingerprints("1.1.0")) == before
 
-def test_a_failed_migration_is_told_in_the_order_people_ask(stack: Stack) -> None:
-    stack.deployed("1.1.0")
-    code, stdout, lines = narrated(stack, "up", "--set", "ledger=1.2.0")
-    assert code == 3
-    first = stdout.splitlines()
-    assert first[0].startswith("ledger 1.2.0: migration failed (Job ledger-1-2-0-migrate-")
-    assert "division by zero (SQLSTATE 22012)" in first[1]
-    assert first[2].startswith("  statement at ")
-    logs, serving = stdout.index("last log lines:"), stdout.index("previous version 1.1.0 still serving (1/1 ready)")
-    assert logs < serving
-    assert "Traceback" not in stdout + "\n".join(line.text for line in lines)
-    cause = next(line for line in lines if "migration failed at" in line.text)
-    log = next(line for line in lines if " | " in line.text)
-    assert log.at <= cause.at, "the log comes as it is written, before the verdict on it"
+    def test_the_lock_of_a_dead_process_is_removed_with_a_notice(self, shared: Stack) -> None:
+        shared.at("1.1.0")
+        dead = subprocess.Popen([sys.executable, "-c", ""])
+        dead.wait()
+        folder = shared.workspace.root / "state/.pulumi/locks/organization/rollout" / shared.name
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "pid": dead.pid,
+            "username": pwd.getpwuid(os.getuid()).pw_name,
+            "hostname": socket.gethostname(),
+            "timestamp": "2026-01-01T00:00:00Z",
+        }
+        (folder / "1.json").write_text(json.dumps(content))
+        code, verdict = shared.up()
+        assert code == 0
+        assert str(dead.pid) in verdict["notices"][0]
+        (folder / "2.json").write_text(json.dumps({**content, "hostname": "elsewhere"}))
+        code, verdict = shared.up()
+        assert (code, verdict["outcome"]) == (5, "locked")
+        assert "elsewhere" in verdict["lock"]
+        (folder / "2.json").unlink()
 
 
 def told(stack: Stack, text: str, *arguments: str) -> float:
@@ -116,96 +132,37 @@ def created(stack: Stack, kind: Any, beginning: str) -> float:
 
 # The API server and the kubelet write whole seconds, rounded down: hence one second more in each of these bounds.
 @pytest.mark.measures
-class TestToldInTime:
-    def test_the_cause_of_a_failed_migration_within_two_seconds_of_the_pods_end(self, stack: Stack) -> None:
-        stack.deployed("1.1.0")
-        shown = told(stack, "migration failed", "--set", "ledger=1.2.0")
-        (pod,) = (p for p in stack.objects(Pod) if p.metadata.name.startswith("ledger-1-2-0-migrate-"))
+class TestInTime:
+    def test_the_cause_of_a_failed_migration_is_told_within_two_seconds_of_the_pods_end(self, shared: Stack) -> None:
+        shown = told(shared.at("1.1.0"), "migration failed", "--set", "ledger=1.2.0")
+        (pod,) = (p for p in shared.objects(Pod) if p.metadata.name.startswith("ledger-1-2-0-migrate-"))
         assert shown - pod.status.containerStatuses[0].state.terminated.finishedAt.timestamp() < 3
 
-    def test_a_missing_image_within_15_seconds_of_the_migrations_pod(self, stack: Stack) -> None:
-        stack.deployed("1.1.0")
-        shown = told(stack, "ImagePull", "--set", "ledger=9.9.9")
-        assert shown - created(stack, Job, "ledger-9-9-9-migrate-") < 16
+    def test_a_missing_image_is_told_within_15_seconds_of_the_migrations_pod(self, shared: Stack) -> None:
+        shown = told(shared.at("1.1.0"), "ImagePull", "--set", "ledger=9.9.9")
+        assert shown - created(shared, Job, "ledger-9-9-9-migrate-") < 16
 
-    def test_a_missing_image_within_15_seconds_where_there_is_no_migration(self, stack: Stack) -> None:
+    def test_a_missing_image_is_told_within_15_seconds_where_there_is_no_migration(self, stack: Stack) -> None:
         stack.configure(database=False, image="localhost/busybox", version="9.9.9", args=["sleep", "1000"])
         shown = told(stack, "ImagePull")
         assert shown - created(stack, Deployment, "ledger-9-9-9") < 16
 
-    def test_no_room_on_any_node_within_15_seconds(self, stack: Stack) -> None:
-        stack.deployed("1.0.0")
-        stack.configure(database=False, version="1.1.0", resources={"requests": {"cpu": "4000"}})
-        shown = told(stack, "Unschedulable")
-        assert shown - created(stack, Deployment, "ledger-1-1-0") < 16
-        assert stack.serving() == "1.0.0"
+    def test_no_room_on_any_node_is_told_within_15_seconds(self, shared: Stack) -> None:
+        shared.at("1.1.0")
+        shared.configure(database=False, version="1.6.0", resources={"requests": {"cpu": "4000"}})
+        shown = told(shared, "Unschedulable")
+        assert shown - created(shared, Deployment, "ledger-1-6-0") < 16
+        assert shared.serving() == "1.1.0"
 
-
-def test_preview_changes_nothing_and_says_what_would_be_done(stack: Stack) -> None:
-    stack.deployed("1.0.0")
-    file = stack.workspace.root / f"Pulumi.{stack.name}.yaml"
-    before = file.read_bytes(), stack.job_uids(), stack.fingerprints("1.0.0")
-    code, verdict = stack.workspace.rollout("preview", "--set", "ledger=1.1.0")
-    assert (code, verdict["outcome"]) == (0, "previewed")
-    assert "migrate" in verdict["modules"][0]["detail"]
-    assert (file.read_bytes(), stack.job_uids(), stack.fingerprints("1.0.0")) == before
-
-
-def test_set_is_written_when_accepted_with_comments_kept_and_not_when_refused(stack: Stack) -> None:
-    stack.deployed("1.1.0")
-    file = stack.workspace.root / f"Pulumi.{stack.name}.yaml"
-    file.write_text(f"# the team's own words\n{file.read_text()}")
-    code, _ = stack.workspace.rollout("up", "--set", "ledger=1.0.0")
-    assert code == 2
-    assert "version: 1.1.0" in file.read_text()
-    code, _ = stack.workspace.rollout("up", "--set", "ledger=1.6.0")
-    assert code == 0
-    assert "version: 1.6.0" in file.read_text()
-    assert "# the team's own words" in file.read_text()
-    assert [p.name for p in stack.workspace.root.glob(".*")] == []
-
-
-def test_a_downgrade_that_is_asked_for_is_done(stack: Stack) -> None:
-    stack.deployed("1.1.0")
-    code, verdict = stack.workspace.rollout("up", "--set", "ledger=1.0.0", "--allow-downgrade")
-    assert (code, verdict["outcome"]) == (0, "deployed")
-    assert stack.serving() == "1.0.0"
-
-
-def test_the_lock_of_a_dead_process_is_removed_with_a_notice(stack: Stack) -> None:
-    stack.deployed("1.0.0")
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    folder = stack.workspace.root / "state/.pulumi/locks/organization/rollout" / stack.name
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "pid": dead.pid,
-        "username": pwd.getpwuid(os.getuid()).pw_name,
-        "hostname": socket.gethostname(),
-        "timestamp": "2026-01-01T00:00:00Z",
-    }
-    (folder / "1.json").write_text(json.dumps(content))
-    code, verdict = stack.up()
-    assert code == 0
-    assert str(dead.pid) in verdict["notices"][0]
-    (folder / "2.json").write_text(json.dumps({**content, "hostname": "elsewhere"}))
-    code, verdict = stack.up()
-    assert (code, verdict["outcome"]) == (5, "locked")
-    assert "elsewhere" in verdict["lock"]
-    (folder / "2.json").unlink()
-
-
-def test_status_tells_wanted_deployed_and_migrated(stack: Stack) -> None:
-    stack.deployed("1.1.0")
-    assert stack.up("1.2.0")[0] == 3
-    code, status = stack.workspace.rollout("status")
-    assert code == 0
-    [module] = status["modules"]
-    assert {k: module[k] for k in ("wanted", "deployed", "migrated", "ready", "desired", "settled")} == {
-        "wanted": "1.2.0", "deployed": "1.1.0", "migrated": "1.1.0", "ready": 1, "desired": 1, "settled": False,
-    }  # fmt: skip
-    assert len(status["init_errors"]) == 1
-    assert status["lock"] is None
+    def test_a_no_op_takes_one_preview_and_tells_what_serves(self, shared: Stack) -> None:
+        shared.at("1.1.0")
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        code, verdict = shared.up()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert (code, verdict["outcome"]) == (0, "unchanged")
+        assert verdict["modules"][0]["serving"] == {"version": "1.1.0", "ready": 1, "desired": 1}
+        # Processor time: the machine may have other things to do. An update on top of the preview would double it.
+        assert after.ru_utime - before.ru_utime < 4.0
 
 
 def test_sigterm_ends_like_ctrl_c(stack: Stack) -> None:
@@ -235,18 +192,6 @@ def test_an_engine_ended_by_someone_else_is_a_cancelled_run_that_the_next_one_co
     assert (process.returncode, verdict["outcome"]) == (130, "cancelled")
     assert "SIGKILL" in verdict["error"]
     stack.deployed("1.5.1")
-
-
-@pytest.mark.measures
-def test_a_no_op_takes_one_preview_and_tells_what_serves(stack: Stack) -> None:
-    stack.deployed("1.1.0")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    code, verdict = stack.up()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert (code, verdict["outcome"]) == (0, "unchanged")
-    assert verdict["modules"][0]["serving"] == {"version": "1.1.0", "ready": 1, "desired": 1}
-    # Processor time: the machine may have other things to do. An update on top of the preview would double it.
-    assert after.ru_utime - before.ru_utime < 4.0
 
 
 def test_a_preview_reads_the_sql_files_of_what_will_migrate(stack: Stack) -> None:

@@ -32,22 +32,7 @@ PLANE: dict[str, Any] = {
     "kind": "transactionplane",
     **LEDGER,
     "progressDeadlineSeconds": 60,
-    "migration": {"activeDeadlineSeconds": 120},
 }
-
-
-def test_a_frozen_stack_refuses_every_change_and_says_why(stack: Stack) -> None:
-    stack.deployed("1.0.0")
-    before = stack.fingerprints("1.0.0"), stack.job_uids()
-    stack.workspace.configure({"freeze": "the end of the year"})
-    code, verdict = stack.up("1.1.0")
-    assert (code, verdict["outcome"]) == (2, "refused")
-    assert "the end of the year" in verdict["error"]
-    code, verdict = stack.workspace.rollout("destroy", "--yes")
-    assert (code, verdict["outcome"]) == (2, "refused")
-    assert (stack.fingerprints("1.0.0"), stack.job_uids()) == before
-    stack.configure(version="1.0.0")
-    assert stack.up()[1]["outcome"] == "unchanged"
 
 
 def test_a_disabled_module_keeps_its_database_and_is_not_migrated_again_when_enabled(stack: Stack) -> None:

@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Pod
 
-from tests.cluster.stacks import Stack
+from tests.cluster.stacks import WITNESSED, Stack
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 
-def test_a_transactional_migration_that_failed_has_left_nothing(stack: Stack) -> None:
-    verdict = stack.deployed("1.1.0")
-    changes = verdict["modules"][0]["database"]["changes"]
-    assert "added table public.transactions" in changes, "what a good migration did is told too"
-    code, verdict = stack.up("1.2.0")
-    assert code == 3
-    database = verdict["modules"][0]["database"]
-    assert (database["unchanged"], database["changes"], database["message"]) == (True, [], "")
+@pytest.fixture
+def stack(stack: Stack) -> Stack:
+    stack.configure(**WITNESSED)
+    return stack
+
+
+@pytest.fixture(scope="class")
+def installed(shared: Stack) -> dict[str, Any]:
+    """The verdict on a first installation."""
+    shared.configure(**WITNESSED)
+    return shared.deployed("1.1.0")
+
+
+@pytest.mark.xdist_group("a witness")
+class TestGoodMigration:
+    def test_what_it_did_to_the_database_is_told(self, installed: dict[str, Any]) -> None:
+        assert "added table public.transactions" in installed["modules"][0]["database"]["changes"]
+
+    def test_it_begins_only_after_the_first_look_and_its_job_ends_after_the_second(
+        self, installed: dict[str, Any], shared: Stack
+    ) -> None:
+        [job] = shared.objects(Job)[-1:]
+        [pod] = shared.api.list(Pod, namespace=shared.name, labels={"rollout.formance.com/job": "migrate"})
+        [witness] = pod.status.initContainerStatuses
+        [migrate] = pod.status.containerStatuses
+        assert witness.state.terminated.startedAt <= migrate.state.terminated.startedAt
+        assert witness.state.terminated.finishedAt >= migrate.state.terminated.finishedAt
+        assert (witness.restartCount, job.status.succeeded) == (0, 1)
+
+    def test_who_looks_on_changes_no_job_of_a_version_that_is_deployed(
+        self, installed: dict[str, Any], shared: Stack
+    ) -> None:
+        jobs = shared.job_uids()
+        shared.configure(migration={"activeDeadlineSeconds": 120, "witness": False})
+        code, verdict = shared.up()
+        assert (code, verdict["outcome"]) == (0, "unchanged")
+        assert shared.job_uids() == jobs
+        verdict = shared.deployed("1.6.0")
+        assert verdict["modules"][0]["database"] is None
 
 
 def test_a_foreign_image_that_fails_half_way_is_reported_with_what_it_left(stack: Stack) -> None:
@@ -37,17 +70,6 @@ def test_a_foreign_image_that_fails_half_way_is_reported_with_what_it_left(stack
     assert verdict["modules"][0]["job"]["sqlstate"] == "42P07"
 
 
-def test_who_looks_on_changes_no_job_of_a_version_that_is_deployed(stack: Stack) -> None:
-    stack.deployed("1.1.0")
-    jobs = stack.job_uids()
-    stack.configure(migration={"activeDeadlineSeconds": 120, "witness": False})
-    code, verdict = stack.up()
-    assert (code, verdict["outcome"]) == (0, "unchanged")
-    assert stack.job_uids() == jobs
-    verdict = stack.deployed("1.6.0")
-    assert verdict["modules"][0]["database"] is None
-
-
 def test_a_database_that_cannot_be_looked_at_does_not_stop_its_migration(stack: Stack) -> None:
     stack.deployed("1.1.0")
     # Views are printed under a lock of their own, which another session holds all the while.
@@ -58,15 +80,3 @@ def test_a_database_that_cannot_be_looked_at_does_not_stop_its_migration(stack: 
     database = verdict["modules"][0]["database"]
     assert database["unchanged"] is None
     assert "could not be looked at" in database["message"]
-
-
-def test_the_migration_begins_only_after_the_first_look_and_its_job_ends_after_the_second(stack: Stack) -> None:
-    stack.deployed("1.1.0")
-    [job] = stack.objects(Job)[-1:]
-    pods = stack.api.list(Pod, namespace=stack.name, labels={"rollout.formance.com/job": "migrate"})
-    [pod] = list(pods)
-    [witness] = pod.status.initContainerStatuses
-    [migrate] = pod.status.containerStatuses
-    assert witness.state.terminated.startedAt <= migrate.state.terminated.startedAt
-    assert witness.state.terminated.finishedAt >= migrate.state.terminated.finishedAt
-    assert (witness.restartCount, job.status.succeeded) == (0, 1)

@@ -17,7 +17,8 @@ from offline.providers.kubernetes.client import ApiError, Client
 
 from .conftest import NAMESPACE, Object, Resource, deployment, job, named
 
-pytestmark = pytest.mark.cluster
+# They share a namespace.
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks, pytest.mark.xdist_group("engine providers")]
 Make = Callable[..., Resource]
 MERGE = "application/merge-patch+json"
 
@@ -259,6 +260,7 @@ def test_a_patch_sets_its_fields_and_gives_them_back(make: Make, api: Client, pl
     assert api.get(path)["data"] == {"A": "1"}
 
 
+@pytest.mark.measures
 def test_five_hundred_unchanged_objects_ask_the_server_nothing(make: Make, plain: KubernetesProvider) -> None:
     d = make(deployment("still", {"pulumi.com/skipAwait": "true"}, replicas=0)).create()
     fresh = KubernetesProvider()
@@ -277,6 +279,7 @@ KUBECONFIG_TO_NOWHERE: Any = {
 }
 
 
+@pytest.mark.measures
 def test_deletion_ends_when_the_object_is_gone(make: Make, api: Client) -> None:
     c = make(config_map("short-lived")).create()
     began = time.monotonic()
@@ -306,6 +309,7 @@ def test_a_deletion_that_a_finalizer_holds_times_out_with_its_name(make: Make, a
     assert [t for t in c.texts if t.startswith("finalizers might be preventing deletion (example.com/hold")]
 
 
+@pytest.mark.measures
 def test_a_cancelled_deletion_returns_soon(make: Make, api: Client) -> None:
     o = config_map("held2")
     o["metadata"]["finalizers"] = ["example.com/hold"]

@@ -14,7 +14,8 @@ from offline.providers.kubernetes.client import ApiError, Client
 
 from .conftest import NAMESPACE, SERVE, Object, Resource, deployment, job, named, pod_spec
 
-pytestmark = pytest.mark.cluster
+# They share a namespace.
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks, pytest.mark.xdist_group("engine providers")]
 Make = Callable[..., Resource]
 UNREADY = {"pulumi.com/replaceUnready": "true"}
 
@@ -39,6 +40,7 @@ def test_a_job_is_awaited_until_it_is_complete(make: Make) -> None:
     assert not j.diff().changes
 
 
+@pytest.mark.measures
 def test_the_end_of_a_job_is_seen_within_a_moment(make: Make, api: Client) -> None:
     j = make(job("sleep 1", "timed")).create()
     ended = time.time()
@@ -88,6 +90,7 @@ def test_a_hanging_job_ends_by_its_deadline(make: Make) -> None:
     assert j.failing(j.create)[-1] == "[DeadlineExceeded] Job was active longer than specified deadline"
 
 
+@pytest.mark.measures
 def test_an_image_that_does_not_exist_is_told_before_the_deadline(make: Make) -> None:
     j = make(job("true", "imageless", image="localhost/none:1", activeDeadlineSeconds=8))
     running = threading.Thread(target=lambda: j.failing(j.create))
@@ -104,6 +107,7 @@ def test_a_job_without_progress_times_out(make: Make) -> None:
     assert "'slow' timed out waiting to be Ready" in j.failing(j.create)[0]
 
 
+@pytest.mark.measures
 def test_a_cancelled_wait_leaves_the_job_running_and_in_the_state(make: Make) -> None:
     j = make(job("sleep 20", "interrupted", UNREADY))
     threading.Timer(2, j.cancel.set).start()
@@ -114,6 +118,7 @@ def test_a_cancelled_wait_leaves_the_job_running_and_in_the_state(make: Make) ->
     assert j.diff().replaces
 
 
+@pytest.mark.measures
 def test_a_job_left_by_a_killed_update_is_adopted_when_upserting(make: Make, upserting: KubernetesProvider) -> None:
     first = make(job("sleep 3", "left"), upserting)
     killed = threading.Thread(target=first.create)
@@ -162,6 +167,7 @@ def test_a_changed_template_is_awaited_until_it_has_replaced_the_old_pods(make: 
     assert d.made.outputs["status"]["updatedReplicas"] == d.made.outputs["status"]["readyReplicas"] == 1
 
 
+@pytest.mark.measures
 def test_a_deployment_that_never_becomes_ready_times_out_with_its_reasons(make: Make) -> None:
     d = make(deployment("never", {"pulumi.com/timeoutSeconds": "4"}, ready=False, label="never"))
     reasons = d.failing(d.create)
@@ -174,6 +180,7 @@ def test_a_deployment_that_never_becomes_ready_times_out_with_its_reasons(make: 
     assert d.failing(d.read)[0] == "Resource 'never' was created but failed to initialize"
 
 
+@pytest.mark.measures
 def test_custom_timeouts_come_before_the_annotation(make: Make) -> None:
     d = make(deployment("impatient", {"pulumi.com/timeoutSeconds": "60"}, ready=False, label="impatient"))
     assert seconds(lambda: d.failing(lambda: d.create(timeout=1))) < 2
@@ -222,6 +229,7 @@ def test_a_pod_is_awaited_until_it_is_ready(make: Make) -> None:
     assert f'Waiting for Pod "{NAMESPACE}/p" to be ready' in p.texts
 
 
+@pytest.mark.measures
 def test_a_service_is_awaited_until_its_endpoints_have_settled(make: Make) -> None:
     make(deployment("behind", label="behind")).create()
     s = make(named("v1", "Service", "front", spec={"selector": {"app": "behind"}, "ports": [{"port": 80}]}))
@@ -229,6 +237,7 @@ def test_a_service_is_awaited_until_its_endpoints_have_settled(make: Make) -> No
     assert s.texts[-1] == "Service initialization complete"
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(
     ("annotations", "spec"), [({"pulumi.com/skipAwait": "true"}, {}), (None, {"clusterIP": "None"})]
 )
@@ -263,6 +272,7 @@ def test_a_service_account_token_is_awaited(make: Make) -> None:
     assert "token" in s.made.outputs["data"].value
 
 
+@pytest.mark.measures
 def test_a_disruption_budget_is_there_at_once(make: Make) -> None:
     b = make(
         named(

@@ -13,7 +13,7 @@ import migrator
 from benchmarks import ddl_lock
 from migrator.errors import Blocked
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 
 def allowed(uri: str) -> float:

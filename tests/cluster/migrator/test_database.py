@@ -17,7 +17,7 @@ from migrator.errors import DatabaseCommandFailed, DatabaseUnavailable
 from migrator.settings import Settings
 from tests.cluster.migrator.conftest import QUIET
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from migrator.cli import main
 from migrator.errors import Blocked, StatementFailed
 from tests.cluster.migrator.conftest import QUIET, Database
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 # No IF NOT EXISTS: what runs twice fails, or counts two.
 FIRST = "CREATE TABLE counted (file int); INSERT INTO counted VALUES (1); SELECT pg_sleep(0.2)"

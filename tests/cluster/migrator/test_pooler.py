@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.cluster.migrator.conftest import Database
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 PGBOUNCER = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer")
 

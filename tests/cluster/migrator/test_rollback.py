@@ -17,7 +17,7 @@ from offline.sample.versions import VERSIONS, Version
 from tests.cluster.migrator.conftest import QUIET, Database, catalogue
 from tests.cluster.migrator.test_fingerprint import take
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 
 def _quick(sql: str) -> str:

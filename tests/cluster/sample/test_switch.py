@@ -21,7 +21,7 @@ from offline import paths
 from offline.demo.stage import connect
 from offline.sample import ranges, verify
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 RATE = float(os.environ.get("SWITCH_RATE", "100"))
 ROUNDS = int(os.environ.get("SWITCH_ROUNDS", "1"))
