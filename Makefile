@@ -33,20 +33,24 @@ check: venv ## style, types, layers
 	@$(ROLLOUT_CACHE)/venv/bin/lint-imports --no-cache
 
 test-fast: venv ## everything that needs no cluster, under 30 s
-	@$(PYTHON) -m pytest tests/unit -q -m "not slow"
+	@$(PYTHON) -m pytest tests/unit -q -m "not slow" -n 2 --dist loadfile
 
 test-unit: venv ## the same, with the engine and policy packs as processes of their own
 	@$(PYTHON) -m pytest tests/unit -q -n 2 --dist loadfile
 
-# Rollouts wait more than they work, so four run at once, each in a namespace of its own; everything else has the machine to itself.
-CLUSTER_TESTS := $(PYTHON) -m pytest tests/cluster -q
+# Rollouts wait more than they work, so six tests run at once, each in a namespace of its own. The stack of ten modules is a crowd by
+# itself, and what judges times has the machine alone.
+PYTEST := $(PYTHON) -m pytest -q
+TOGETHER := $(PYTEST) -m "cluster and stacks and not measures" -n 6 --dist loadgroup
+STACK := $(PYTEST) tests/cluster -m "cluster and not stacks and not measures"
 test-cluster: up ## the tests on the real cluster; K='failed or killed' chooses some
 	@$(PYTHON) -m offline.images load gateway nats module
 ifeq ($(K),)
-	@$(CLUSTER_TESTS) -m "cluster and stacks and not measures" -n 4
-	@$(CLUSTER_TESTS) -m "cluster and (not stacks or measures)"
+	@$(TOGETHER) tests/cluster
+	@$(STACK)
+	@$(PYTEST) tests/cluster -m "cluster and measures"
 else
-	@$(CLUSTER_TESTS) -m cluster -k "$(K)"
+	@$(PYTEST) tests/cluster -m cluster -k "$(K)"
 endif
 
 .PHONY: parity record test-parity
@@ -66,4 +70,12 @@ ROUNDS ?= 500
 crash: venv ## kill -9 of the engine at random moments, ROUNDS=500 times (SEED=1): the state stays whole and the next update converges
 	@ROUNDS=$(ROUNDS) $(PYTHON) -m pytest tests/unit/engine_cli/test_crash.py -q -s
 
-test: check test-unit test-cluster test-parity ## everything
+# What needs no cluster takes the processor time that the stack's tests leave; its output comes after theirs.
+test: check up ## everything
+	@$(PYTHON) -m offline.images load gateway nats module
+	@log=$$(mktemp); \
+	nice $(PYTEST) tests/unit tests/parity -m "not cluster and not measures" -n 2 --dist loadfile >"$$log" 2>&1 & beside=$$!; \
+	trap 'kill $$beside 2>/dev/null; rm -f "$$log"' EXIT; \
+	failed=; $(STACK) || failed=1; wait $$beside || failed=1; cat "$$log"; test -z "$$failed"
+	@$(TOGETHER) tests/cluster tests/parity
+	@$(PYTEST) tests/unit tests/cluster -m measures

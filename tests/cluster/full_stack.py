@@ -74,8 +74,9 @@ class FullStack(Stack):
                     "drainSeconds": 1,
                     "terminationGracePeriodSeconds": 12,
                     "progressDeadlineSeconds": 90,
-                    "migration": {"activeDeadlineSeconds": 90},
-                    # Seven Jobs with four containers each would come before the seven migrations; other tests have those.
+                    # Seven Jobs with four containers each would come before the seven migrations, and a witness beside each; other
+                    # tests have those.
+                    "migration": {"activeDeadlineSeconds": 90, "witness": False},
                     "rehearse": "off",
                     "resources": {"requests": {"cpu": "30m", "memory": "32Mi"}},
                 },

@@ -169,7 +169,9 @@ _ALL = (
         (Step(UP, V1), Step(UP, ledger("2", migrate="flag", replaceUnready=None)), Step(UP, kubectl=FLAG)),
     ),
     Scenario(
-        "replace-unready-runs-job-again", (Step(UP, V1), Step(UP, ledger("2", migrate="flag")), Step(UP, kubectl=FLAG))
+        "replace-unready-runs-job-again",
+        (Step(UP, V1), Step(UP, ledger("2", migrate="flag")), Step(UP, kubectl=FLAG)),
+        quick=True,
     ),
     Scenario(
         "init-error-trigger-runs-job-again",
@@ -189,9 +191,7 @@ _ALL = (
         (Step(UP, V1), Step(UP, NEVER_READY), Step(UP, V1), Step(UP, NEVER_READY), Step(UP, V3)),
         alone=True,
     ),
-    Scenario(
-        "settings-change-no-job", (Step(UP, V1), Step(UP, ledger(replicas=2)), Step(("preview", "--diff"))), quick=True
-    ),
+    Scenario("settings-change-no-job", (Step(UP, V1), Step(UP, ledger(replicas=2)), Step(("preview", "--diff")))),
     Scenario(
         "versioned-config-follows-gate",
         (
@@ -238,6 +238,7 @@ _ALL = (
             Step(UP),
             Step(UP),
         ),
+        quick=True,
     ),
     Scenario(
         "kill-mid-rollout",
@@ -321,6 +322,7 @@ _ALL = (
             Step(DESTROY),
             Step((*DESTROY, "--run-program")),
         ),
+        quick=True,
     ),
     Scenario(
         "guard-hook-lets-running-job-finish",
@@ -360,6 +362,7 @@ _ALL = (
             ),
             Step(UP),
         ),
+        quick=True,
         open={
             r"1/operations/.*(Service::b|::b-1|::b-1-migrate)|1/summary/resourceChanges/same": (
                 "the update is refused at the Service of a: whether b's was looked at before is a race"
@@ -398,12 +401,10 @@ _ALL = (
             Step(UP, ledger(ignore_changes=["spec.replicas"])),
             Step(UP, ledger(replicas=3, ignore_changes=["spec.replicas"])),
         ),
-        quick=True,
     ),
     Scenario(
         "immutable-selector-change-replaces",
         (Step(UP, deployment("1", name="w")), Step(UP, deployment("2", name="w"))),
-        quick=True,
     ),
     Scenario("service-await", (Step(UP, ledger(serviceAnnotations={})),)),
     Scenario("already-exists", (Step(UP, V1, kubectl="create service clusterip ledger --tcp=80"),), quick=True),
@@ -424,7 +425,6 @@ _ALL = (
             Step(UP),
             Step(("preview",), environment={"PULUMI_CONFIG_PASSPHRASE": "wrong"}),
         ),
-        quick=True,
     ),
     Scenario(
         "secret-config",
@@ -469,7 +469,6 @@ _ALL = (
     Scenario(
         "policy-stack-rule",
         (Step(("preview", *POLICIES), deployment("1", replicas=2)), Step((*UP, *POLICIES))),
-        quick=True,
     ),
     Scenario(
         "errors-in-the-program",

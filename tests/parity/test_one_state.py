@@ -29,7 +29,8 @@ def cli() -> Engine:
 
 @pytest.mark.cluster
 @pytest.mark.stacks
-@pytest.mark.timeout(900)  # one waits for another
+@pytest.mark.xdist_group("one state")  # they are about objects of the same names
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("scenario", "after"),
     [
@@ -53,7 +54,8 @@ NOTHING_TO_DO = (
 
 @pytest.mark.cluster
 @pytest.mark.stacks
-@pytest.mark.timeout(900)  # one waits for another
+@pytest.mark.xdist_group("one state")  # they are about objects of the same names
+@pytest.mark.timeout(900)
 def test_the_offline_engine_finds_nothing_to_do_in_a_stack_of_the_cli(offline: Engine) -> None:
     made = SCENARIOS["install-upgrade-noop-destroy"].steps[:2]
     taken = Run(Scenario("install-upgrade-noop-destroy", (*made, *NOTHING_TO_DO)), offline, after=2)()

@@ -80,6 +80,7 @@ def test_destroy_deletes_dependents_first_and_leaves_nothing(stack: StackUnderTe
     assert stack.world.objects == {}
 
 
+@pytest.mark.measures
 def test_independent_resources_are_made_side_by_side(stack: StackUnderTest) -> None:
     all_of_them = threading.Barrier(8, timeout=60)
     stack.world.then = {f"create {n}": all_of_them.wait for n in "abcdefgh"}
@@ -341,6 +342,7 @@ def test_state_can_be_read_after_every_single_save(stack: StackUnderTest) -> Non
 # --- interruptions ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.measures
 def test_cancel_cuts_the_running_step_short_and_begins_no_other(stack: StackUnderTest) -> None:
     stack.world.slow = {"create a-1-job": 30}
     stack.world.then = {"create a-1-job": stack.cancel.set}
@@ -641,6 +643,7 @@ def test_a_function_of_a_package_is_refused_by_name(stack: StackUnderTest) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.measures
 def test_hundred_modules_are_planned_and_found_unchanged_quickly(stack: StackUnderTest) -> None:
     names = [f"m{i}" for i in range(100)]
     stack.keep_saves = False

@@ -15,6 +15,7 @@ from offline.engine.errors import NotCovered, UsageError
 from .conftest import Shell
 
 
+@pytest.mark.measures
 def test_version_starts_no_engine_and_satisfies_clients(pulumi: Shell) -> None:
     pulumi("version", own_process=True)
     began = time.monotonic()

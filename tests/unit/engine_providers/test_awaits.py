@@ -262,6 +262,7 @@ def wait(
 DONE: Object = {"startTime": "t", "conditions": [{"type": "Complete", "status": "True"}]}
 
 
+@pytest.mark.measures
 def test_the_wait_ends_at_the_event_that_fulfils_it() -> None:
     began = time.monotonic()
     assert wait((0.05, Event("jobs", "MODIFIED", job(**DONE))))["status"] == DONE
@@ -273,6 +274,7 @@ def test_an_older_job_of_the_same_name_is_not_mistaken_for_this_one() -> None:
         wait((0, Event("jobs", "ADDED", job(uid="older", **DONE))), timeout=0.1)
 
 
+@pytest.mark.measures
 def test_a_jobs_time_runs_from_its_last_event() -> None:
     assert wait(
         *((t / 10, Event("jobs", "MODIFIED", job(startTime="t", active=1))) for t in range(1, 5)),
@@ -281,6 +283,7 @@ def test_a_jobs_time_runs_from_its_last_event() -> None:
     )
 
 
+@pytest.mark.measures
 def test_a_cancelled_wait_ends_soon_and_says_so() -> None:
     def soon() -> threading.Event:
         e = threading.Event()

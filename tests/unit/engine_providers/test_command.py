@@ -110,6 +110,7 @@ def test_a_preview_runs_nothing(tmp_path: Path) -> None:
     assert (made.id, list(tmp_path.iterdir())) == ("", [])
 
 
+@pytest.mark.measures
 def test_an_interrupted_command_is_ended_with_all_it_started() -> None:
     calls = Calls()
     threading.Timer(0.2, calls.cancel.set).start()

@@ -28,6 +28,7 @@ def project(folder: Path, stack: str, **settings: Any) -> Path:
     return folder
 
 
+@pytest.mark.measures
 def test_the_stacks_of_this_repository_keep_their_rules_and_it_takes_seconds() -> None:
     begun = time.monotonic()
     results = check(REPOSITORY)
