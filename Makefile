@@ -41,7 +41,7 @@ test-unit: venv ## the same, with the engine and policy packs as processes of th
 # Rollouts wait more than they work, so six tests run at once, each in a namespace of its own. The stack of ten modules is a crowd by
 # itself, and what judges times has the machine alone.
 PYTEST := $(PYTHON) -m pytest -q
-TOGETHER := $(PYTEST) -m "cluster and stacks and not measures" -n 6 --dist loadgroup
+TOGETHER := $(PYTEST) -m "cluster and stacks and not measures" -n 6 --dist loadscope
 STACK := $(PYTEST) tests/cluster -m "cluster and not stacks and not measures"
 test-cluster: up ## the tests on the real cluster; K='failed or killed' chooses some
 	@$(PYTHON) -m offline.images load gateway nats module
@@ -60,7 +60,7 @@ parity: up ## the same scenarios on every engine of this machine, against what t
 record: up ## write those expectations anew, from the Pulumi CLI on the PATH (K=pattern)
 	@$(PYTHON) -m tests.parity record -k "$(K)"
 
-test-parity: venv ## what of parity needs no cluster: the CLI's recorded events and states through the offline engine
+test-parity: venv ## what of parity needs no cluster: the recorded events and states of the CLI through the offline engine
 	@$(PYTHON) -m pytest tests/parity -q -m "not cluster" -n 2
 
 test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards

@@ -9,12 +9,33 @@ from pathlib import Path
 
 import pytest
 from lightkube import Client
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from offline.demo.stage import connect
 from offline.workspace import Workspace
 from tests.cluster.stacks import Stack
 
 _number = itertools.count(1)
+# Their tests share a namespace, what a module sets up, or a lock.
+_TOGETHER = (
+    "tests/cluster/engine_providers/",
+    "tests/cluster/migrator/test_corpus.py",
+    "tests/parity/test_one_state.py",
+)
+
+
+class BySharing(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Tests that share something run on one worker, one after the other; every other test goes where there is room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        test, _, _ = nodeid.partition("[")  # what it is parametrized with may hold anything
+        shared = next((folder for folder in _TOGETHER if test.startswith(folder)), "")
+        return shared or (test.rpartition("::")[0] if test.count("::") > 1 else nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BySharing | None:
+    return BySharing(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="session")

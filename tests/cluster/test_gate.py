@@ -19,7 +19,6 @@ from tests.cluster.stacks import WITNESSED, Stack, audit_lines, wait_for
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 
-@pytest.mark.xdist_group("one version after another")
 class TestOneStack:
     """What a stack goes through when nothing goes wrong."""
 
@@ -106,7 +105,6 @@ def failure(shared: Stack) -> Failure:
     return Failure(shared, before, jobs, code, verdict, process.returncode, stdout, stderr)
 
 
-@pytest.mark.xdist_group("a failed migration")
 class TestFailedMigration:
     """One failure, looked at from all sides."""
 
@@ -299,7 +297,6 @@ def test_the_second_of_two_ups_is_told_who_holds_the_lock(stack: Stack) -> None:
     assert stack.serving() == "1.5.1"
 
 
-@pytest.mark.xdist_group("bad input")
 class TestBadInput:
     """A clear error before anything moves."""
 

@@ -76,7 +76,6 @@ def test_where_contraction_is_declared_the_version_that_serves_still_has_to_work
     assert [f["rule"] for f in rehearsal(verdict)["findings"] if f["level"] == "breaks"] == ["column-dropped"]
 
 
-@pytest.mark.xdist_group("rehearsals")
 class TestOneStack:
     """Nothing is moved: one stack serves for all of it."""
 

@@ -62,7 +62,6 @@ def narrated(stack: Stack, *arguments: str) -> tuple[int, str, list[Line]]:
     return process.wait(), stdout, lines
 
 
-@pytest.mark.xdist_group("what rollout says")
 class TestOneStack:
     def test_progress_is_one_line_for_each_change_in_the_order_of_the_gate(self, shared: Stack) -> None:
         shared.at("1.0.0")

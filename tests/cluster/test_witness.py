@@ -26,7 +26,6 @@ def installed(shared: Stack) -> dict[str, Any]:
     return shared.deployed("1.1.0")
 
 
-@pytest.mark.xdist_group("a witness")
 class TestGoodMigration:
     def test_what_it_did_to_the_database_is_told(self, installed: dict[str, Any]) -> None:
         assert "added table public.transactions" in installed["modules"][0]["database"]["changes"]

@@ -29,7 +29,6 @@ def cli() -> Engine:
 
 @pytest.mark.cluster
 @pytest.mark.stacks
-@pytest.mark.xdist_group("one state")  # they are about objects of the same names
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("scenario", "after"),
@@ -54,7 +53,6 @@ NOTHING_TO_DO = (
 
 @pytest.mark.cluster
 @pytest.mark.stacks
-@pytest.mark.xdist_group("one state")  # they are about objects of the same names
 @pytest.mark.timeout(900)
 def test_the_offline_engine_finds_nothing_to_do_in_a_stack_of_the_cli(offline: Engine) -> None:
     made = SCENARIOS["install-upgrade-noop-destroy"].steps[:2]

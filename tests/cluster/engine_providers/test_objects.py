@@ -17,8 +17,7 @@ from offline.providers.kubernetes.client import ApiError, Client
 
 from .conftest import NAMESPACE, Object, Resource, deployment, job, named
 
-# They share a namespace.
-pytestmark = [pytest.mark.cluster, pytest.mark.stacks, pytest.mark.xdist_group("engine providers")]
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 Make = Callable[..., Resource]
 MERGE = "application/merge-patch+json"
 

@@ -14,8 +14,7 @@ from offline.providers.kubernetes.client import ApiError, Client
 
 from .conftest import NAMESPACE, SERVE, Object, Resource, deployment, job, named, pod_spec
 
-# They share a namespace.
-pytestmark = [pytest.mark.cluster, pytest.mark.stacks, pytest.mark.xdist_group("engine providers")]
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 Make = Callable[..., Resource]
 UNREADY = {"pulumi.com/replaceUnready": "true"}
 

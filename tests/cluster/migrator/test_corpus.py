@@ -19,8 +19,7 @@ from migrator.database import Target
 from offline import paths
 from tests.cluster.migrator.conftest import QUIET
 
-# One worker has them all, or each would make every group's setup anew.
-pytestmark = [pytest.mark.cluster, pytest.mark.stacks, pytest.mark.xdist_group("corpus")]
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 GROUPS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "corpus.yaml").read_text())
 CASES = [(number, case) for number, group in enumerate(GROUPS) for case in group["cases"]]
