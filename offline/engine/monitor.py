@@ -7,6 +7,8 @@ import os
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
@@ -289,11 +291,16 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         return out
 
     def _position(self, position: Any) -> str:
-        url = urlparse(position.uri)
-        if url.scheme != "file" or not url.path.startswith("/"):
-            return ""
+        file = _relative(position.uri, self._root)
         column = f",{position.column}" if position.column else ""
-        return f"project:///{os.path.relpath(url.path, self._root)}#{position.line}{column}"
+        return f"project:///{file}#{position.line}{column}" if file else ""
+
+
+@cache
+def _relative(uri: str, root: Path) -> str:
+    """The path of a ``file:`` URL within the project; every request names the same few, a dozen at a time."""
+    url = urlparse(uri)
+    return os.path.relpath(url.path, root) if url.scheme == "file" and url.path.startswith("/") else ""
 
 
 def _alias(alias: Any) -> Alias:

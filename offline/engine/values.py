@@ -58,9 +58,11 @@ Properties = dict[str, Any]
 
 def unwrap(value: Any) -> Any:
     """The value without any :class:`Secret` around it or inside it."""
+    if isinstance(value, str):  # most are
+        return value
     if isinstance(value, Secret):
         return unwrap(value.value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {k: unwrap(v) for k, v in value.items()}
     if isinstance(value, list):
         return [unwrap(v) for v in value]
@@ -68,19 +70,23 @@ def unwrap(value: Any) -> Any:
 
 
 def contains_secret(value: Any) -> bool:
+    if isinstance(value, str):
+        return False
     if isinstance(value, Secret):
         return True
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return any(contains_secret(v) for v in value.values())
     return isinstance(value, list) and any(contains_secret(v) for v in value)
 
 
 def contains_unknown(value: Any) -> bool:
+    if isinstance(value, str):
+        return False
     if value is UNKNOWN:
         return True
     if isinstance(value, Secret):
         return contains_unknown(value.value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return any(contains_unknown(v) for v in value.values())
     return isinstance(value, list) and any(contains_unknown(v) for v in value)
 
@@ -179,7 +185,7 @@ def _fill(out: struct_pb2.Value, value: Any, keep_secrets: bool) -> None:
         out.number_value = value
     elif isinstance(value, str):
         out.string_value = value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         out.struct_value.SetInParent()
         for k, v in value.items():
             _fill(out.struct_value.fields[k], v, keep_secrets)
@@ -197,7 +203,7 @@ def to_state(value: Any, encrypt: Callable[[str], str]) -> Any:
     if isinstance(value, Secret):
         plain = json.dumps(unwrap(value.value), separators=(",", ":"), ensure_ascii=False)
         return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": encrypt(plain)}
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {k: to_state(v, encrypt) for k, v in value.items()}
     if isinstance(value, list):
         return [to_state(v, encrypt) for v in value]

@@ -19,7 +19,9 @@ _SNAKED = re.compile(
 
 
 def _rename(value: Any, pattern: re.Pattern[str], old: str, new: str) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, str):  # most are
+        return value
+    if isinstance(value, dict):
         return {
             (k.replace(old, new) if k.startswith("x") and pattern.match(k) else k): _rename(v, pattern, old, new)
             for k, v in value.items()
