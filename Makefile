@@ -75,7 +75,7 @@ test: check up ## everything
 	@$(PYTHON) -m offline.images load gateway nats module
 	@log=$$(mktemp); \
 	nice $(PYTEST) tests/unit tests/parity -m "not cluster and not measures" -n 2 --dist loadfile >"$$log" 2>&1 & beside=$$!; \
-	trap 'kill $$beside 2>/dev/null; rm -f "$$log"' EXIT; \
+	trap 'kill $$beside 2>/dev/null || true; rm -f "$$log"' EXIT; \
 	failed=; $(STACK) || failed=1; wait $$beside || failed=1; cat "$$log"; test -z "$$failed"
 	@$(TOGETHER) tests/cluster tests/parity
 	@$(PYTEST) tests/unit tests/cluster -m measures
