@@ -53,7 +53,7 @@ else
 	@$(PYTEST) tests/cluster -m cluster -k "$(K)"
 endif
 
-.PHONY: parity record test-parity
+.PHONY: parity record test-parity test-postgres
 parity: up ## the same scenarios on every engine of this machine, against what the Pulumi CLI was recorded doing (JSON=file, K=pattern)
 	@$(PYTHON) -m tests.parity run -k "$(K)" $(if $(JSON),--json "$(JSON)")
 
@@ -62,6 +62,10 @@ record: up ## write those expectations anew, from the Pulumi CLI on the PATH (K=
 
 test-parity: venv ## what of parity needs no cluster: the recorded events and states of the CLI through the offline engine
 	@$(PYTHON) -m pytest tests/parity -q -m "not cluster" -n 2
+
+MAJORS ?= 16 17 18
+test-postgres: venv ## the migrator's tests against other majors of PostgreSQL (MAJORS='16 17 18')
+	@$(PYTHON) -m tests.other_postgres $(MAJORS)
 
 test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards
 	@TEST_KIT=1 $(PYTHON) -m pytest tests/cluster_kit -q

@@ -70,15 +70,25 @@ def same(before: Value, after: Value, renames: Sequence[Rename], parent: str) ->
             after = after.replace(f"{table}.{each.new.short} AS {each.old.short}", f"{table}.{each.new.short}")
             if each.old.parent == parent:
                 before = _word(each.old.short, each.new.short, before)
+            elif _reads_only(each.old.parent, before):
+                # PostgreSQL 16 and newer leave the table's name out where a query reads but one.
+                before = _word(each.old.short, each.new.short, before, r"(?<!\bAS )")
+                after = after.replace(f"{each.new.short} AS {each.old.short}", each.new.short)
         elif each.old.kind in RELATIONS:
             old, new = (one.name.rpartition(".")[2] for one in (each.old, each.new))
             before = _word(f"{old}.", f"{new}.", before)
     return before == after
 
 
-def _word(old: str, new: str, text: str) -> str:
+def _reads_only(table: str, query: str) -> bool:
+    """Whether a query's columns can be of no other table."""
+    sources = re.findall(r"\b(?:FROM|JOIN)\s+(?:ONLY\s+)?([^\s,;)]+)", query)
+    return sources == [table] and "," not in query.partition(f"FROM {table}")[2]
+
+
+def _word(old: str, new: str, text: str, behind: str = "") -> str:
     end = "" if old.endswith(".") else r'(?![\w$"])'
-    return re.sub(rf'(?<![\w$."]){re.escape(old)}{end}', lambda _: new, text)
+    return re.sub(rf'(?<![\w$."]){behind}{re.escape(old)}{end}', lambda _: new, text)
 
 
 def _pairs(

@@ -15,13 +15,21 @@ from offline.cluster.postgres import USER, _bin
 
 
 class PrivatePostgres:
-    """The server, on an address that pods reach; it and its data are gone at the end."""
+    """The server; it and its data are gone at the end.
+
+    Args:
+        programs: folder of initdb and pg_ctl; default: those of the offline cluster's server.
+        host: where it listens; default: the offline cluster's address, which pods reach.
+    """
+
+    def __init__(self, programs: Path | None = None, host: str = "") -> None:
+        self._programs = programs or _bin()
+        self._host = host or paths.postgres().host
 
     def __enter__(self) -> PrivatePostgres:
         self._folder = Path(tempfile.mkdtemp(prefix="rollout-postgres-", dir="/var/tmp"))
         shutil.chown(self._folder, USER, USER)
         self._data, self._password = self._folder / "data", secrets.token_hex(8)
-        self._host = paths.postgres().host
         with socket.socket() as free:
             free.bind((self._host, 0))
             self._port = free.getsockname()[1]
@@ -51,7 +59,7 @@ class PrivatePostgres:
         return f"postgresql://{USER}:{self._password}@{self._host}:{self._port}{path}?sslmode=disable"
 
     def _run(self, command: str, *arguments: str | Path) -> None:
-        full = [str(_bin() / command), *map(str, arguments)]
+        full = [str(self._programs / command), *map(str, arguments)]
         # Into a file: a pipe would stay open for as long as the server runs.
         with (self._folder / "output").open("w+") as output:
             done = subprocess.run(
