@@ -82,9 +82,11 @@ def failure(program: str, said: str) -> DatabaseCommandFailed:
 
 
 def tool(name: str) -> str:
-    """The newest of the installed; Debian's wrapper in the PATH needs Perl and asks about clusters."""
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
-    path = str(found[-1]) if found else shutil.which(name)
+    """The one in the PATH; Debian's there is a wrapper that needs Perl and asks about clusters, so the newest it has installed."""
+    path = shutil.which(name)
+    if path is None or Path(path).resolve().name == "pg_wrapper":
+        found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
+        path = str(found[-1]) if found else None
     if not path:
         raise InvalidMigration(f"{name} is not installed", hint="The migrator's image needs PostgreSQL's client.")
     return path

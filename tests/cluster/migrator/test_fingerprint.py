@@ -19,9 +19,9 @@ import migrator
 from migrator import database, fingerprint
 from migrator.cli import main
 from migrator.database import Target
+from migrator.dump import tool
 from migrator.errors import Blocked, InvalidMigration
 from migrator.fingerprint import Snapshot
-from offline.cluster import packages
 from tests.cluster.migrator.conftest import QUIET, Database
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
@@ -109,10 +109,8 @@ def test_physical_positions_and_oids_do_not_matter(full: Database, make_database
 
 def test_a_dumped_and_restored_schema_is_the_same(full: Database, make_database: Callable[[], Database]) -> None:
     other = make_database()
-    binaries = packages.postgresql_bin()
-    assert binaries is not None
     dump = subprocess.run(
-        [binaries / "pg_dump", "--schema-only", f"--dbname={full.uri}"], capture_output=True, text=True, check=True
+        [tool("pg_dump"), "--schema-only", f"--dbname={full.uri}"], capture_output=True, text=True, check=True
     )
     other.execute("\n".join(line for line in dump.stdout.splitlines() if not line.startswith("\\")))
     assert texts(take(full.uri), take(other.uri)) == []

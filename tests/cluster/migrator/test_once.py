@@ -80,12 +80,17 @@ def test_runners_killed_at_random_commit_once(count: int, make_database: Callabl
 
 
 def test_a_runner_whose_lock_is_lost_still_commits_once(base: Database) -> None:
-    base.write(_0001_a=FIRST.replace("0.2", "2"), _0002_b=SECOND)
-    first = base.start()
-    first.wait_for("statement 3/3")
-    base.value("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrator-lock%%'")
-    second = base.start()
-    second.wait_for("another runner's transaction is still open")
+    base.write(_0001_a=FIRST.replace("pg_sleep(0.2)", "pg_advisory_xact_lock(82)"), _0002_b=SECOND)
+    with psycopg.connect(base.uri) as holds_the_first:
+        holds_the_first.execute("SELECT pg_advisory_xact_lock(82)")
+        # Its own lock_timeout must not end what we hold up.
+        first = base.start(MIGRATE_LOCK_TIMEOUT="60")
+        first.wait_for("statement 3/3")
+        base.value(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrator-lock%%'"
+        )
+        second = base.start()
+        second.wait_for("another runner's transaction is still open")
     assert first.end() == 0, first.log
     assert second.end() == 0, second.log
     assert_once(base)
