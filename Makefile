@@ -53,7 +53,7 @@ else
 	@$(PYTEST) tests/cluster -m cluster -k "$(K)"
 endif
 
-.PHONY: parity record test-parity test-postgres
+.PHONY: bench-noop parity record test-parity test-postgres
 parity: up ## the same scenarios on every engine of this machine, against what the Pulumi CLI was recorded doing (JSON=file, K=pattern)
 	@$(PYTHON) -m tests.parity run -k "$(K)" $(if $(JSON),--json "$(JSON)")
 
@@ -69,6 +69,9 @@ test-postgres: venv ## the migrator's tests against other majors of PostgreSQL (
 
 test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards
 	@TEST_KIT=1 $(PYTHON) -m pytest tests/cluster_kit -q
+
+bench-noop: up ## what a `rollout up` takes that has nothing to do, for 1, 25 and 100 modules, as JSON
+	@$(PYTHON) -m benchmarks.noop
 
 ROUNDS ?= 500
 crash: venv ## kill -9 of the engine at random moments, ROUNDS=500 times (SEED=1): the state stays whole and the next update converges

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -196,42 +198,47 @@ def verify(chunks: Iterable[bytes], sha256: str, size: int, tables: int, again: 
         BackupUnusable: it cannot be read, or is another.
     """
     read = Digest()
-    feed(["--file=/dev/null"], {}, read.over(chunks))
+    feed(["--file=/dev/null"], read.over(chunks))
     if (read.sha256, read.size) != (sha256, size):
         raise BackupUnusable(
             f"what is read back is not what was written: {read.size} bytes of {size}, SHA-256 {read.sha256[:12]}… for {sha256[:12]}…",
             hint="The storage lost or changed it. Do not rely on this store before that is understood.",
         )
-    listed = [line for line in feed(["--list"], {}, again, partly=True).splitlines() if line and line[0] != ";"]
+    listed = [line for line in feed(["--list"], again, partly=True).splitlines() if line and line[0] != ";"]
     with_rows = sum(" TABLE DATA " in line for line in listed)
     if with_rows != tables:
         raise BackupUnusable(f"the dump has the rows of {with_rows} tables, the database has {tables}")
     return len(listed)
 
 
-def feed(
-    options: Sequence[str], environment: Mapping[str, str], chunks: Iterable[bytes], *, partly: bool = False
-) -> str:
+def feed(options: Sequence[str], chunks: Iterable[bytes], *, partly: bool = False, target: str = "") -> str:
     """Runs pg_restore on a dump that is handed to it piece by piece.
 
     Args:
         options: of it.
-        environment: of its connection, see `dump.environment`.
         chunks: of the dump.
         partly: it need not read all.
+        target: connection string of the database in which psql is to run the script that it writes, as one transaction.
 
     Returns:
-        What it wrote to its standard output.
+        What it wrote to its standard output, where no database took it.
 
     Raises:
         BackupUnusable: it cannot read the dump.
         DatabaseCommandFailed: the server refused a part of it.
     """
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as out:
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as said_by_psql, tempfile.TemporaryFile() as out:
+        psql = dump.run_script(target, said_by_psql) if target else None
         process = subprocess.Popen(
-            [dump.tool("pg_restore"), *options], stdin=subprocess.PIPE, stdout=out, stderr=said, env=environment or None
+            [dump.tool("pg_restore"), *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if psql else out,
+            stderr=said,
         )
         assert process.stdin is not None
+        pouring = threading.Thread(target=_pour, args=(process, psql)) if psql else None
+        if pouring:
+            pouring.start()
         try:
             with contextlib.suppress(BrokenPipeError):
                 for chunk in chunks:
@@ -242,24 +249,44 @@ def feed(
             if code == 0 and not partly:
                 for _ in chunks:  # what is left is part of the digest
                     pass
+            if pouring and psql and psql.stdin:
+                pouring.join()
+                # Without a reader it was psql that gave up. Else it commits, if all has been written.
+                if code == -signal.SIGPIPE:
+                    psql.wait()
+                elif code == 0:
+                    with contextlib.suppress(BrokenPipeError):
+                        psql.stdin.close()
+                    psql.wait()
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-        said.seek(0)
-        out.seek(0)
+            for each in (process, psql):
+                if each and each.poll() is None:
+                    each.kill()
+                    each.wait()
+            if pouring:
+                pouring.join()
+            for each in (process, psql):
+                with contextlib.suppress(OSError):
+                    if each and each.stdin:
+                        each.stdin.close()
+        for file in (said, said_by_psql, out):
+            file.seek(0)
+        if psql and psql.returncode and code in (0, -signal.SIGPIPE):
+            raise dump.failure("psql", said_by_psql.read().decode(errors="replace"))
         if code:
-            text = said.read().decode(errors="replace")
-            if environment and ("Command was:" in text or "connection to server" in text or "FATAL" in text):
-                raise dump.failure("pg_restore", text)
-            lines = [line for line in text.splitlines() if line.strip()]
+            lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
             raise BackupUnusable(
                 f"the dump cannot be read: {' '.join(lines[:2]) or f'pg_restore ended with {code}'}",
                 hint="It is damaged or incomplete.",
             )
         return out.read().decode(errors="replace")
+
+
+def _pour(process: subprocess.Popen[bytes], psql: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    assert psql.stdin is not None
+    with process.stdout:  # pg_restore ends when nobody reads any more
+        dump.pour(process.stdout, psql.stdin)
 
 
 def kept(store: Store) -> list[Manifest]:

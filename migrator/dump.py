@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import psycopg
 
@@ -22,6 +25,7 @@ _NO = (
     "--no-security-labels",
     "--no-tablespaces",
 )
+_HEAD = (b"--", b"\\", b"SET ", b"SELECT pg_catalog.set_config(")
 LOCK_WAIT = "--lock-wait-timeout=5000"  # milliseconds; a dump queues behind DDL, and others behind the dump
 
 
@@ -38,31 +42,58 @@ def copy(source: str, target: str, dumps: Sequence[Sequence[str]], folder: Path)
         InvalidMigration: the tools are not installed.
         DatabaseCommandFailed: one of them failed; the text is its own.
     """
-    command = [tool("psql"), "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
     with tempfile.TemporaryFile(dir=folder) as said_by_psql, tempfile.TemporaryFile(dir=folder) as said_by_dump:
-        psql = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said_by_psql, env=environment(target)
-        )
+        psql = run_script(target, said_by_psql)
         assert psql.stdin is not None
         failed = ""
         for options in dumps:
             dump = [tool("pg_dump"), *_NO, LOCK_WAIT, *options]
-            done = subprocess.run(dump, stdout=psql.stdin, stderr=said_by_dump, env=environment(source), check=False)
-            if done.returncode:
-                failed = "pg_dump"
-                # The transaction must not be committed half: psql ends with an error on this.
-                psql.stdin.write(b"\n\\set ON_ERROR_STOP 1\nSELECT 1/0;\n")
+            with subprocess.Popen(
+                dump, stdout=subprocess.PIPE, stderr=said_by_dump, env=environment(source)
+            ) as dumping:
+                assert dumping.stdout is not None
+                pour(dumping.stdout, psql.stdin)
+            if dumping.returncode:
+                # Without a reader it was psql that gave up. Else the transaction must not be committed half.
+                failed = "psql" if dumping.returncode == -signal.SIGPIPE else "pg_dump"
+                psql.kill()
                 break
-        try:
+        with contextlib.suppress(BrokenPipeError):
             psql.stdin.close()
-        except BrokenPipeError:
-            pass
         if psql.wait() and not failed:
             failed = "psql"
         if failed:
             file = said_by_dump if failed == "pg_dump" else said_by_psql
             file.seek(0)
             raise failure(failed, file.read().decode(errors="replace"))
+
+
+def run_script(target: str, said: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Starts a psql that runs the script in its standard input in one transaction: killed before the end, it has done nothing.
+
+    Args:
+        target: connection string.
+        said: where its errors go.
+    """
+    command = [tool("psql"), "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=environment(target)
+    )
+
+
+def pour(script: IO[bytes], psql: IO[bytes]) -> None:
+    """Hands a script of pg_dump or pg_restore on to psql, but for the settings that only newer servers know.
+
+    From 17 on the tools begin every script with `SET transaction_timeout = 0`, and a server of 16 refuses it.
+    A psql that has given up is no error here: its exit code tells.
+    """
+    with contextlib.suppress(BrokenPipeError):
+        for line in script:
+            if line.strip() != b"SET transaction_timeout = 0;":
+                psql.write(line)
+            if line.strip() and not line.startswith(_HEAD):
+                break
+        shutil.copyfileobj(script, psql, 1 << 20)
 
 
 def failure(program: str, said: str) -> DatabaseCommandFailed:

@@ -20,9 +20,8 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from migrator import database, dump, fingerprint
+from migrator import database, fingerprint
 from migrator.backup import Digest, counted, feed, find
 from migrator.errors import BackupUnusable, Blocked, DatabaseCommandFailed, MigratorError
 from migrator.job import Words
@@ -171,10 +170,7 @@ def _grant(connection: psycopg.Connection, real: str, new: str) -> None:
 def _fill(store: Store, backup: str, expected: tuple[str, int], where: str) -> None:
     """Restores a dump; its bytes are checked as they pass, and the database is a new one still."""
     read = Digest()
-    # A name that libpq would take for a connection string is not one here.
-    name = make_conninfo(dbname=str(conninfo_to_dict(where)["dbname"]))
-    options = [f"--dbname={name}", "--exit-on-error", "--single-transaction"]
-    feed(options, dump.environment(where), read.over(store.read(f"{backup}.dump")))
+    feed(["--file=-"], read.over(store.read(f"{backup}.dump")), target=where)
     if (read.sha256, read.size) != expected:
         raise BackupUnusable(
             f"backup {backup} is damaged: {read.size} bytes with SHA-256 {read.sha256[:12]}…, "

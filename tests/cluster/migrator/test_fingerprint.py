@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import secrets
 import subprocess
@@ -19,7 +20,7 @@ import migrator
 from migrator import database, fingerprint
 from migrator.cli import main
 from migrator.database import Target
-from migrator.dump import tool
+from migrator.dump import pour, tool
 from migrator.errors import Blocked, InvalidMigration
 from migrator.fingerprint import Snapshot
 from tests.cluster.migrator.conftest import QUIET, Database
@@ -109,10 +110,10 @@ def test_physical_positions_and_oids_do_not_matter(full: Database, make_database
 
 def test_a_dumped_and_restored_schema_is_the_same(full: Database, make_database: Callable[[], Database]) -> None:
     other = make_database()
-    dump = subprocess.run(
-        [tool("pg_dump"), "--schema-only", f"--dbname={full.uri}"], capture_output=True, text=True, check=True
-    )
-    other.execute("\n".join(line for line in dump.stdout.splitlines() if not line.startswith("\\")))
+    dump = subprocess.run([tool("pg_dump"), "--schema-only", f"--dbname={full.uri}"], capture_output=True, check=True)
+    script = io.BytesIO()
+    pour(io.BytesIO(dump.stdout), script)
+    other.execute("\n".join(line for line in script.getvalue().decode().splitlines() if not line.startswith("\\")))
     assert texts(take(full.uri), take(other.uri)) == []
 
 
