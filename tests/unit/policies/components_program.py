@@ -17,6 +17,7 @@ Change = Callable[[dict[str, Resource]], None]
 def stack(*modules: str, **settings: Any) -> Program:
     """Modules like the sample ledger, with everything that the components make of them."""
     names = modules or ("ledger",)
+    settings = {"backup": "pvc", **settings}
     settings_of = {name: ledger(image=f"ghcr.io/formancehq/{name}", **settings) for name in names}
     # Credentials in a Kubernetes Secret: to make one per module takes seconds, for a hundred of them.
     postgres = {"uri": "postgresql://postgres.databases.svc:5432?secret=postgres"}

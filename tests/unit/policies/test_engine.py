@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from policies.rule import ResourceRule, StackRule
-from policies.rules import RULES, gate
+from policies.rules import RULES, backup_before_migration, gate
 from tests.unit.policies.engine import Preview, preview
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,10 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Preview:
     return preview(tmp_path_factory.mktemp("failing"), "dev", together(lambda rule: rule.examples.fails))
 
 
-@pytest.mark.parametrize("rule", [r for r in RULES if r.checks], ids=lambda r: r.name)
+# Development asks for no backups.
+@pytest.mark.parametrize(
+    "rule", [r for r in RULES if r.checks and r is not backup_before_migration.RULE], ids=lambda r: r.name
+)
 def test_the_engine_tells_the_examples_of_a_rule_apart(
     rule: ResourceRule | StackRule, passing: Preview, failing: Preview
 ) -> None:
@@ -64,6 +67,11 @@ def test_in_development_what_a_pod_leaves_open_is_filled_in(failing: Preview) ->
 def test_in_development_everything_is_advice(failing: Preview) -> None:
     assert not failing.failed
     assert {level for _, _, level, _ in failing.violations} == {"advisory"}
+
+
+def test_production_is_advised_to_have_backups(tmp_path: Path) -> None:
+    seen = preview(tmp_path, "prod", backup_before_migration.FAILS)
+    assert {level for rule, _, level, _ in seen.violations if rule == "backup-before-migration"} == {"advisory"}
 
 
 def test_in_production_a_violation_fails_the_preview(tmp_path: Path) -> None:

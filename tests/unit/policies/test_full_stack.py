@@ -23,5 +23,6 @@ AUTOSCALED = {"replicas": 2, "autoscaling": {"maxReplicas": 6, "cpuPercent": 70}
 )
 def test_a_full_stack_keeps_every_rule(environment: str, changes: dict[str, Any]) -> None:
     modules = {name: {"replicas": 3, **module} for name, module in MODULES.items()}
-    stack = load({**STACK, "modules": modules, **changes})
+    defaults = {"backup": "pvc", **changes.get("defaults", {})}
+    stack = load({**STACK, "modules": modules, **changes, "defaults": defaults})
     assert judge(declared(stack), environment) == []
