@@ -13,7 +13,7 @@ from .backup import size
 from .errors import UsageError
 from .last_words import LastWords, parse, read
 from .pulumi_adapter import Recorder
-from .rollout import Request, Rollout, _Facts, _Preflight
+from .rollout import Facts, Preflight, Request, Rollout
 from .verdict import EngineName, JobReport, ModuleVerdict, Outcome, RestoreReport, Verdict
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Restoring(Rollout):
         plan: Backup,
         chosen: Available,
         differences: bool,
-        facts: _Facts,
+        facts: Facts,
         verdict: ModuleVerdict,
     ) -> Verdict:
         from components.backup import of_module, restoring
@@ -284,10 +284,10 @@ class Restoring(Rollout):
         )
 
     @contextlib.contextmanager
-    def _planned(self, module: str | None) -> Iterator[tuple[Backups, _Facts, list[Backup]]]:
+    def _planned(self, module: str | None) -> Iterator[tuple[Backups, Facts, list[Backup]]]:
         """What is needed of the program, the backups of its modules; and of the cluster, what serves."""
         program = self._program()
-        with _Preflight(program) as preflight:
+        with Preflight(program) as preflight:
             run = self._session.preview(program, Recorder(), [])
             facts = preflight.result()
             problem = facts.unreachable or program.refusal or (run.failure.text if run.failure else "")

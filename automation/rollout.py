@@ -122,7 +122,7 @@ class Rollout:
     def preview(self) -> Verdict:
         """What an update would do, checked by the settings, the policies and the downgrade rule. Nothing is changed."""
         program = self._program()
-        with _Preflight(program) as preflight:
+        with Preflight(program) as preflight:
             run = self._session.preview(program, Recorder(on_event=self._on_event), self._policy_packs)
             return self._previewed(program, run, preflight.result())
 
@@ -132,7 +132,7 @@ class Rollout:
         if locked:
             return locked
         program = self._program()
-        with _Pending(self._session, self._changed_versions()) as pending, _Preflight(program) as preflight:
+        with _Pending(self._session, self._changed_versions()) as pending, Preflight(program) as preflight:
             open_operations = self._session.pending_operations()
             run = self._session.preview(program, Recorder(on_event=self._on_event), self._policy_packs)
             facts = preflight.result()
@@ -163,7 +163,7 @@ class Rollout:
         if locked:
             return locked
         program = self._program()
-        with _Preflight(program) as preflight:
+        with Preflight(program) as preflight:
             run = self._session.destroy(program, Recorder(on_event=self._on_event, on_step=self._narrator.step))
             return self._destroyed(program, run, preflight.result())
 
@@ -173,7 +173,7 @@ class Rollout:
         if locked:
             return locked
         program = self._program()
-        with _Preflight(program) as preflight:
+        with Preflight(program) as preflight:
             run = self._session.preview(program, Recorder(on_event=self._on_event), self._policy_packs)
             verdict = self._previewed(program, run, preflight.result())
         if verdict.outcome not in (Outcome.UNCHANGED, Outcome.PREVIEWED) or program.rehearsals is None:
@@ -188,7 +188,7 @@ class Rollout:
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    def _destroyed(self, program: InlineProgram, run: Run, facts: _Facts) -> Verdict:
+    def _destroyed(self, program: InlineProgram, run: Run, facts: Facts) -> Verdict:
         wanted = _wanted(program)
         if run.ok:
             outcome = Outcome.DESTROYED if any(s.changes for s in run.steps) else Outcome.UNCHANGED
@@ -297,7 +297,7 @@ class Rollout:
             notices=tuple(self._notices),
         )
 
-    def _previewed(self, program: InlineProgram, run: Run, facts: _Facts) -> Verdict:
+    def _previewed(self, program: InlineProgram, run: Run, facts: Facts) -> Verdict:
         """The verdict on a preview: refused, unchanged or previewed."""
         refusal = program.refusal or refusal_of(run)
         if facts.unreachable and program.settings is not None and not run.violations:
@@ -348,7 +348,7 @@ class Rollout:
             program.settings, self._project.folder, sorted(run.migrating & program.settings.modules.keys())
         )
 
-    def _early_failure(self, program: InlineProgram, run: Run, facts: _Facts, refusal: str = "") -> Verdict:
+    def _early_failure(self, program: InlineProgram, run: Run, facts: Facts, refusal: str = "") -> Verdict:
         if run.failure and run.failure.kind == "locked":
             return self._locked(run.failure.locks)
         modules = [
@@ -449,7 +449,7 @@ class Rollout:
 
 
 @dataclass(frozen=True)
-class _Facts:
+class Facts:
     """The cluster as it was found, or why it was not."""
 
     cluster: Cluster | None = None
@@ -457,15 +457,15 @@ class _Facts:
     unreachable: str = ""
 
 
-class _Preflight:
+class Preflight:
     """Looks at the cluster while the engine previews; begins once the program knows which cluster and namespace."""
 
     def __init__(self, program: InlineProgram) -> None:
         self._program = program
-        self._facts = _Facts()
+        self._facts = Facts()
         self._thread = threading.Thread(target=self._look, name="preflight", daemon=True)
 
-    def __enter__(self) -> _Preflight:
+    def __enter__(self) -> Preflight:
         self._thread.start()
         return self
 
@@ -475,7 +475,7 @@ class _Preflight:
         if self._facts.cluster:
             self._facts.cluster.close()
 
-    def result(self) -> _Facts:
+    def result(self) -> Facts:
         """What was found; waits for it, as the preview has ended by now."""
         self._program.begun.set()
         self._thread.join()
@@ -492,11 +492,11 @@ class _Preflight:
             return
         try:
             cluster = Cluster(wanted.context, wanted.namespace_name, self._program.owner)
-            self._facts = _Facts(cluster, cluster.snapshot())
+            self._facts = Facts(cluster, cluster.snapshot())
         except ClusterUnreachable as error:
-            self._facts = _Facts(unreachable=str(error))
+            self._facts = Facts(unreachable=str(error))
         except Exception as error:
-            self._facts = _Facts(unreachable=f"the Kubernetes API refused to be read: {error}")
+            self._facts = Facts(unreachable=f"the Kubernetes API refused to be read: {error}")
 
 
 class _Pending:
