@@ -38,10 +38,10 @@ test-fast: venv ## everything that needs no cluster, under 30 s
 test-unit: venv ## the same, with the engine and policy packs as processes of their own
 	@$(PYTHON) -m pytest tests/unit -q -n 2 --dist loadfile
 
-# Rollouts wait more than they work, so six tests run at once, each in a namespace of its own. The stack of ten modules is a crowd by
+# Rollouts wait more than they work, so four tests run at once, each in a namespace of its own. The stack of ten modules is a crowd by
 # itself, and what judges times has the machine alone.
 PYTEST := $(PYTHON) -m pytest -q
-TOGETHER := $(PYTEST) -m "cluster and stacks and not measures" -n 6 --dist loadscope
+TOGETHER := $(PYTEST) -m "cluster and stacks and not measures" -n 4 --dist loadscope
 STACK := $(PYTEST) tests/cluster -m "cluster and not stacks and not measures"
 test-cluster: up ## the tests on the real cluster; K='failed or killed' chooses some
 	@$(PYTHON) -m offline.images load gateway nats module
