@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 import settings
-from migrator.errors import MigratorError
 from policies.judge import Judged, judge
 from policies.state import program as of_state
 
@@ -95,8 +94,8 @@ def _check(folder: Path, stack: str) -> Checked:
     versions = {name: str(wanted.version(name)) for name in wanted.modules}
     try:
         read = [Judged(f.rule, f.refuses, f.module, f.text) for f in sql.read(wanted, folder, wanted.modules)]
-    except MigratorError as error:
-        return Checked(stack, versions, f"{error.message} {error.hint}".strip(), ())
+    except sql.UnreadableSql as error:
+        return Checked(stack, versions, str(error), ())
     # The pack's rule reads the same files, from where the pack lies.
     findings = [*read, *(f for f in judge(declared(wanted), stack) if f.rule != sql.RULE)]
     return Checked(stack, versions, "", tuple(sorted(findings, key=lambda each: not each.mandatory)))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from migrator.errors import MigratorError
 
 from . import backup, locks, sql
 from .engine import Engine, choose
@@ -307,8 +305,8 @@ class Rollout:
             return self._early_failure(program, run, facts, refusal)
         try:
             read = list(self._sql(program, run))
-        except MigratorError as error:
-            return self._early_failure(program, run, facts, f"{error.message} {error.hint}".strip())
+        except sql.UnreadableSql as error:
+            return self._early_failure(program, run, facts, str(error))
         if refusing := [f"{f.module}: {f.text}" for f in read if f.refuses]:
             return self._early_failure(program, run, facts, "\n".join(refusing))
         notices = [
@@ -431,7 +429,7 @@ class Rollout:
     def _after(cluster: Cluster | None) -> Snapshot | None:
         if cluster is None:
             return None
-        with contextlib.suppress(
+        with suppress(
             Exception
         ):  # the API may be gone in the middle of a failure; the verdict then says that it does not know
             return cluster.snapshot()

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 RULE = "sql-files"  # of the policy pack, which reads the same files
 
 
+class UnreadableSql(Exception):
+    """Files that cannot be run at all, or there is no squawk."""
+
+
 @dataclass(frozen=True)
 class SqlFinding:
     """One thing that a file's reading has shown.
@@ -41,13 +45,19 @@ def read(wanted: StackSettings, folder: Path, modules: Iterable[str]) -> Iterato
         modules: names.
 
     Raises:
-        migrator.errors.MigratorError: files that cannot be run at all, or there is no squawk.
+        UnreadableSql: files that cannot be run at all, or there is no squawk.
     """
     for name in modules:
         if sql := wanted.modules[name].migration.sql:
+            # Late: the migrator loads psycopg, 0.2 s that a stack without such files does not pay for.
+            from migrator.errors import MigratorError
             from migrator.lint import lint
 
-            for each in lint([folder / sql]):
+            try:
+                found = lint([folder / sql])
+            except MigratorError as error:
+                raise UnreadableSql(f"{error.message} {error.hint}".strip()) from None
+            for each in found:
                 where = Path(each.file).relative_to(folder) if Path(each.file).is_relative_to(folder) else each.file
                 text = f"{where}:{each.line}: {each.message} {each.help}".strip()
                 yield SqlFinding(name, each.rule, each.level == "error", text)
