@@ -307,11 +307,12 @@ class Rollout:
             read = list(self._sql(program, run))
         except sql.UnreadableSql as error:
             return self._early_failure(program, run, facts, str(error))
+        told = any(f.policy == sql.RULE for f in run.findings)
         if refusing := [f"{f.module}: {f.text}" for f in read if f.refuses]:
             return self._early_failure(program, run, facts, "\n".join(refusing))
         notices = [
             *self._notices,
-            *(f"{f.module}: {f.text} [{f.rule}]" for f in read),
+            *(f"{f.module}: {f.text} [{f.rule}]" for f in read if not told),
             *(
                 f"policy {f.pack}/{f.policy}: {f.resource}: {' '.join(f.message.split())}"
                 for f in run.findings
@@ -339,8 +340,8 @@ class Rollout:
         )
 
     def _sql(self, program: InlineProgram, run: Run) -> Iterator[sql.SqlFinding]:
-        """What is wrong with the SQL files of modules that will migrate, where no policy has told it."""
-        if program.settings is None or any(f.policy == sql.RULE for f in run.findings):
+        """What is wrong with the SQL files of modules that will migrate."""
+        if program.settings is None:
             return
         yield from sql.read(
             program.settings, self._project.folder, sorted(run.migrating & program.settings.modules.keys())

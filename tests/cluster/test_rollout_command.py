@@ -206,6 +206,12 @@ def test_a_preview_reads_the_sql_files_of_what_will_migrate(stack: Stack) -> Non
     code, verdict = stack.up()
     assert (code, verdict["outcome"]) == (2, "refused")
     assert "sql/0151_index.sql:1: PostgreSQL refuses CREATE INDEX inside of a transaction" in verdict["error"]
+    # A pack that only advises does not take the place of what refuses.
+    pack = shutil.copytree(REPOSITORY / "policies", stack.workspace.root / "policies")
+    (pack / "config" / "prod.json").write_text('{"all": "advisory"}')
+    code, verdict = stack.up(None, "--policy-pack", str(pack))
+    assert (code, verdict["outcome"]) == (2, "refused")
+    assert "sql/0151_index.sql:1: PostgreSQL refuses" in verdict["error"]
 
 
 def _update_at_once(stacks: list[tuple[str, Path, dict[str, str]]]) -> tuple[list[Verdict], list[list[str]]]:
