@@ -118,15 +118,23 @@ def destroy(
     stack: str,
     *,
     cwd: str | Path = ".",
+    drop_databases: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_event: Callable[[Any], None] | None = None,
     environment: Mapping[str, str] | None = None,
     interrupt: Interrupt | None = None,
 ) -> Verdict:
-    """Deletes what the stack made in the cluster. Databases are kept. Arguments and errors as of `up`."""
+    """Deletes what the stack made in the cluster. Other arguments and errors as of `up`.
+
+    Args:
+        stack: name of the stack.
+        cwd: folder of Pulumi.yaml.
+        drop_databases: those that the stack has made too, with all their data; otherwise they are kept.
+    """
     from .rollout import Request, Rollout
 
-    return Rollout(Request(stack, Path(cwd), environment=environment or {}), on_progress, on_event, interrupt).destroy()
+    request = Request(stack, Path(cwd), environment=environment or {})
+    return Rollout(request, on_progress, on_event, interrupt).destroy(drop_databases=drop_databases)
 
 
 def status(stack: str, *, cwd: str | Path = ".", environment: Mapping[str, str] | None = None) -> Status:

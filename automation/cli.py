@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from .interrupt import Interrupt
     from .progress import Progress
+    from .verdict import Verdict
 
 _USAGE = 2
 
@@ -124,18 +125,9 @@ def _run(options: argparse.Namespace) -> int:
         found = status(options.stack, options.cwd)
         print(json.dumps(found.as_json(), indent=2) if options.json else status_text(found))
         return found.exit_code
-    from .errors import UsageError
 
-    if options.command == "destroy" and not options.yes:
-        if not sys.stdin.isatty():
-            raise UsageError("destroy asks first, and there is nobody to ask: add --yes")
-        print(
-            f"Everything stack {options.stack} made in the cluster will be deleted; its databases are kept.",
-            file=sys.stderr,
-        )
-        print(f"Type the stack's name to go on ({options.stack}): ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip() != options.stack:
-            raise UsageError("not confirmed; nothing was deleted")
+    if options.command == "destroy":
+        _confirm_destroy(options)
     if options.command in ("backups", "restore"):
         return _from_backups(options)
     from .interrupt import Interrupt
@@ -155,10 +147,35 @@ def _run(options: argparse.Namespace) -> int:
     rollout = Rollout(
         request, _say, (lambda event: _debug(event, rollout.clean)) if options.verbose else None, interrupt
     )
-    ways = {"preview": rollout.preview, "up": rollout.up, "rehearse": rollout.rehearse, "destroy": rollout.destroy}
+    ways: dict[str, Callable[[], Verdict]] = {
+        "preview": rollout.preview,
+        "up": rollout.up,
+        "rehearse": rollout.rehearse,
+        "destroy": lambda: rollout.destroy(drop_databases=options.drop_databases is not None),
+    }
     verdict = ways[options.command]()
     print(json.dumps(verdict.as_json(), indent=2) if options.json else text(verdict), flush=True)
     return verdict.exit_code
+
+
+def _confirm_destroy(options: argparse.Namespace) -> None:
+    from .errors import UsageError
+
+    stack, dropped = options.stack, options.drop_databases
+    if dropped not in (None, stack):
+        raise UsageError(f"--drop-databases={dropped} is not the stack that would be destroyed: {stack}")
+    if options.yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("destroy asks first, and there is nobody to ask: add --yes")
+    databases = "AND ITS DATABASES, WITH ALL THEIR DATA" if dropped else "; its databases are kept"
+    print(
+        f"Everything stack {stack} made in the cluster will be deleted{' ' * bool(dropped)}{databases}.",
+        file=sys.stderr,
+    )
+    print(f"Type the stack's name to go on ({stack}): ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != stack:
+        raise UsageError("not confirmed; nothing was deleted")
 
 
 def _from_backups(options: argparse.Namespace) -> int:
@@ -319,6 +336,11 @@ def _parser() -> argparse.ArgumentParser:
         "--accept-differences", action="store_true", help="although the result is not what was backed up"
     )
     destroy = commands.add_parser("destroy", parents=[common], help="delete what the stack made; databases are kept")
+    destroy.add_argument(
+        "--drop-databases",
+        metavar="STACK",
+        help="drop those that the stack has made too, with all their data; must name the stack",
+    )
     destroy.add_argument("--yes", "-y", action="store_true", help="do not ask")
     return parser
 

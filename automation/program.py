@@ -109,6 +109,7 @@ class InlineProgram:
         overlay: laid over the configuration.
         redactor: learns the stack's secrets before anything is shown.
         listener: told what rehearsals and backups do.
+        drop_databases: with the stack; for a destroy.
 
     Attributes:
         settings: of the stack, once the program has begun and they are valid.
@@ -118,7 +119,15 @@ class InlineProgram:
         backups: likewise.
     """
 
-    def __init__(self, root: Path, overlay: Overlay, redactor: Redactor, listener: Listener | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        overlay: Overlay,
+        redactor: Redactor,
+        listener: Listener | None = None,
+        *,
+        drop_databases: bool = False,
+    ) -> None:
         self._root = root
         self._overlay = overlay
         self._redactor = redactor
@@ -126,6 +135,7 @@ class InlineProgram:
         self.owner = ""
         self.refusal = ""
         self._listener = listener
+        self._drop_databases = drop_databases
         self.rehearsals: Rehearsals | None = None
         self.backups: Backups | None = None
         self.begun = threading.Event()
@@ -158,7 +168,7 @@ class InlineProgram:
             self.settings = settings.load(config, stack=pulumi.get_stack(), root=self._root, secret_keys=secret_keys)
             self.owner = Owner(pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack()).label
             self.begun.set()
-            self.rehearsals, self.backups = program(self._root, self._listener)
+            self.rehearsals, self.backups = program(self._root, self._listener, self._drop_databases)
         except (settings.SettingsError, pulumi.RunError) as error:
             self.refusal = str(error)
             raise pulumi.RunError(self.refusal) from None

@@ -114,6 +114,7 @@ class Rollout:
         self._notices: list[str] = []
         self._rehearsals: dict[str, Rehearsal] = {}
         self._backups: dict[str, backup.BackupReport] = {}
+        self._dropped: dict[str, str] = {}
 
     # --- the four ways in ---------------------------------------------------------------------------------------------
 
@@ -155,12 +156,16 @@ class Rollout:
             pending.keep()
             return self._update(facts.cluster, facts.before)
 
-    def destroy(self) -> Verdict:
-        """Deletes everything the stack made but the databases."""
+    def destroy(self, *, drop_databases: bool = False) -> Verdict:
+        """Deletes everything the stack made but the databases, or with them.
+
+        Args:
+            drop_databases: each once nothing uses it any more, with all its data.
+        """
         locked = self._held_lock()
         if locked:
             return locked
-        program = self._program()
+        program = self._program(drop_databases=drop_databases)
         with Preflight(program) as preflight:
             run = self._session.destroy(program, Recorder(on_event=self._on_event, on_step=self._narrator.step))
             return self._destroyed(program, run, preflight.result())
@@ -190,13 +195,14 @@ class Rollout:
         wanted = _wanted(program)
         if run.ok:
             outcome = Outcome.DESTROYED if any(s.changes for s in run.steps) else Outcome.UNCHANGED
-            kept = (
-                [f"databases are kept: {', '.join(program.settings.database(m) for m in wanted)}"]
-                if program.settings and wanted
-                else []
+            told = [f"databases are dropped: {', '.join(sorted(self._dropped.values()))}"] if self._dropped else []
+            databases = (
+                [program.settings.database(m) for m in wanted if m not in self._dropped] if program.settings else []
             )
+            if databases:
+                told.append(f"databases are kept: {', '.join(databases)}")
             if program.settings and any(m.backup == "pvc" for m in program.settings.modules.values()):
-                kept.append(
+                told.append(
                     f"backups are kept, and so is namespace {program.settings.namespace_name}, which has their claims"
                 )
             return Verdict(
@@ -205,7 +211,7 @@ class Rollout:
                 outcome,
                 self._seconds(),
                 changes=run.changes or {},
-                notices=(*self._notices, *kept),
+                notices=(*self._notices, *told),
             )
         if program.refusal or (run.failure and run.failure.kind != "failed"):
             return self._early_failure(program, run, facts)
@@ -232,9 +238,9 @@ class Rollout:
             outcome = Outcome.CANCELLED
         return replace(verdict, outcome=outcome, modules=tuple(modules), seconds=self._seconds(), changes={})
 
-    def _program(self) -> InlineProgram:
+    def _program(self, *, drop_databases: bool = False) -> InlineProgram:
         overlay = Overlay(self._request.versions, self._request.allow_downgrade)
-        return InlineProgram(self._project.folder, overlay, self._clean, self)
+        return InlineProgram(self._project.folder, overlay, self._clean, self, drop_databases=drop_databases)
 
     # --- what rehearsals do (components.rehearsing.Listener) ----------------------------------------------------------
 
@@ -260,6 +266,14 @@ class Rollout:
             self._narrator.say(f"backup {found.text}", result.module)
         else:
             self._narrator.say(f"backup failed: {found.message}", result.module, "cause")
+
+    # --- what a destroy with its databases does (components.dropping.Listener) ----------------------------------------
+
+    def dropping(self, module: str, text: str) -> None:
+        self._narrator.say(text, module)
+
+    def dropped(self, module: str, database: str) -> None:
+        self._dropped[module] = database
 
     def _changed_versions(self) -> dict[str, str]:
         written = self._written or {}

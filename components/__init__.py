@@ -5,6 +5,7 @@ stack      Stack: namespace, provider, modules
 module         Module: Database, Migration, Worker, Release
 database       Database: the Job that makes the database
 migration      Migration: the Job that gates a version
+dropping       drops databases, in a destroy that was asked to
 record         the version a database was migrated to, kept with it
 worker         Worker: the one Deployment beside an API that must not run in two versions at once
 release        Release: Deployment, PodDisruptionBudget, autoscaler and Service

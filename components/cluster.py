@@ -251,6 +251,12 @@ class LiveCluster:
 
         self._get(lambda: self.client.delete(Job, job, cascade=CascadeType.FOREGROUND))
 
+    def delete_config_map(self, name: str) -> None:
+        """Deletes a ConfigMap if it is there."""
+        from lightkube.resources.core_v1 import ConfigMap
+
+        self._get(lambda: self.client.delete(ConfigMap, name))
+
     def users(self, kind: str, name: str) -> list[str]:
         from lightkube.resources.apps_v1 import Deployment
 

@@ -1,4 +1,4 @@
-"""A module's database: made by a Job. It is never dropped by an update or a destroy."""
+"""A module's database: made by a Job. No update drops it, and a destroy only when asked to (`dropping`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 
 from .job import gate_job
-from .names import job_labels
+from .names import MODULE_DATABASE, job_labels
 from .scope import Scope
 
 
@@ -43,7 +43,7 @@ class Database(pulumi.ComponentResource):
                 f"{module}-database",
                 f"{module}-database",
                 container={"name": "create-database", "image": image, "args": ["create-database"], "env": env},
-                labels=job_labels(module, "database"),
+                labels=job_labels(module, MODULE_DATABASE),
                 active_deadline_seconds=60,
                 backoff_limit=0,
                 run_as_user=65_532,

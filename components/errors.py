@@ -4,6 +4,7 @@ ProgramError
 ├── ClusterUnreachable   the Kubernetes API does not answer
 ├── Downgrade            an older version than the one that serves, or that was migrated to, was asked for
 ├── ForeignObject        an object of the wanted name exists and is not this stack's
+├── NotDropped           a database was to be dropped with its stack, and is still there
 ├── BackupFailed         the database could not be backed up before its migration
 ├── JobsLeft             an earlier rehearsal's or backup's pod does not go away
 ├── RehearsalFailed      a migration, tried on a scratch database, must not run on the real one
@@ -123,6 +124,16 @@ class BackupFailed(ProgramError):
         super().__init__(
             f"module {module}: {version} is not migrated to: its database could not be backed up (Job {job}), and was not touched. "
             f"{_told(words)}. rollout:modules.{module}.backup: off migrates without a backup"
+        )
+
+
+class NotDropped(ProgramError):
+    """A database was to be dropped and is still there."""
+
+    def __init__(self, module: str, database: str, job: str, words: str) -> None:
+        super().__init__(
+            f"module {module}: database {database} was not dropped (Job {job}): {_told(words)}. The same command tries it again; "
+            "without --drop-databases it is kept"
         )
 
 

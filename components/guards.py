@@ -55,8 +55,10 @@ class Guards:
     worker_is_up: pulumi.ResourceHook
 
     @classmethod
-    def register(cls, cluster: Cluster, owner: Owner) -> Guards:
-        rules = Rules(cluster, owner)
+    def register(
+        cls, cluster: Cluster, owner: Owner, last_of_job: Callable[[dict[str, Any]], None] | None = None
+    ) -> Guards:
+        rules = Rules(cluster, owner, last_of_job=last_of_job)
 
         threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="guard")
 
@@ -127,6 +129,7 @@ class Rules:
     owner: Owner
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    last_of_job: Callable[[dict[str, Any]], None] | None = None
 
     def ours_or_new(self, args: Args) -> None:
         """Refuses to take over an object that another stack or person made."""
@@ -203,9 +206,11 @@ class Rules:
             raise WorkerNotOurs(worker)
 
     def let_finish(self, args: Args) -> None:
-        """Waits for a running Job to end before it is deleted."""
+        """Waits for a running Job to end before it is deleted, and does what else the run is to do before that (`dropping`)."""
         inputs = _plain(args.old_inputs)
         self._wait(inputs["metadata"]["name"], float(inputs["spec"]["activeDeadlineSeconds"]))
+        if self.last_of_job is not None:
+            self.last_of_job(inputs)
 
     def _wait(self, job: str, deadline: float) -> None:
         end = self.now() + deadline + SLACK_SECONDS

@@ -20,6 +20,7 @@ REVISION = "rollout.formance.com/revision"
 MODULE_VERSION = "rollout.formance.com/version"
 JOB = "rollout.formance.com/job"
 RECORD = "rollout.formance.com/record"
+MODULE_DATABASE = "database"  # the kind of a Job that makes one
 MIGRATED = "migrated"  # what is recorded: the version of a database
 NO_DATABASE = "rollout.formance.com/no-database"
 SINGLETON = "rollout.formance.com/singleton"
@@ -58,6 +59,11 @@ def job_labels(module: str, kind: str, version: Version | None = None) -> dict[s
     """Labels of a Job and its pods. None of them is in any selector, so a migration's pod can never get traffic."""
     labels = {MODULE: module, JOB: kind}
     return labels | {MODULE_VERSION: version.label} if version else labels
+
+
+def migrated_name(module: str) -> str:
+    """The ConfigMap that records which version a module's database was migrated to."""
+    return f"{module}-migrated"
 
 
 def digest(value: Mapping[str, Any]) -> str:

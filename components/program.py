@@ -13,6 +13,8 @@ import settings
 from .backing_up import Backups
 from .backing_up import Listener as BackupListener
 from .cluster import LiveCluster
+from .dropping import Drops
+from .dropping import Listener as DropListener
 from .errors import Frozen, ProgramError
 from .names import Owner
 from .rehearsal_cluster import LiveRehearsals
@@ -21,16 +23,19 @@ from .rehearsing import Rehearsals
 from .stack import Stack
 
 
-class Listener(RehearsalListener, BackupListener, Protocol):
+class Listener(RehearsalListener, BackupListener, DropListener, Protocol):
     """Told what goes on beside the engine."""
 
 
-def program(root: Path | None = None, listener: Listener | None = None) -> tuple[Rehearsals, Backups]:
+def program(
+    root: Path | None = None, listener: Listener | None = None, drop_databases: bool = False
+) -> tuple[Rehearsals, Backups]:
     """Declares the stack that the configuration describes.
 
     Args:
         root: folder of ``Pulumi.yaml``; default: where the engine says it is.
         listener: told what rehearsals and backups do.
+        drop_databases: with the Jobs that have made them; for a destroy, and never a setting.
 
     Returns:
         The rehearsals and the backups that come before the migrations.
@@ -52,7 +57,8 @@ def program(root: Path | None = None, listener: Listener | None = None) -> tuple
         live = LiveRehearsals(cluster)
         rehearsals = Rehearsals(live, wanted.namespace_name, owner, listener)
         backups = Backups(live, wanted.namespace_name, owner, listener)
-        stack = Stack(wanted, cluster, owner, rehearsals, backups)
+        drops = Drops(live, listener) if drop_databases else None
+        stack = Stack(wanted, cluster, owner, rehearsals, backups, drops)
     except (settings.SettingsError, ProgramError) as error:
         raise pulumi.RunError(str(error)) from None
     pulumi.export("namespace", wanted.namespace_name)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
-from .names import MIGRATED, MODULE, MODULE_VERSION, NAME, RECORD
+from .names import MIGRATED, MODULE, MODULE_VERSION, NAME, RECORD, migrated_name
 from .scope import Scope
 
 
@@ -27,7 +27,7 @@ def record(
         scope: where to declare it.
         depends_on: the migration.
     """
-    name = f"{module}-migrated"
+    name = migrated_name(module)
     opts = scope.resource(parent, depends_on)
     opts.retain_on_delete = True
     labels = {NAME: module, MODULE: module, RECORD: MIGRATED, MODULE_VERSION: version}

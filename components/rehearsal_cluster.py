@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .cluster import LiveCluster
 from .errors import ForeignObject, JobsLeft
-from .names import JOB, MODULE, NAME, OWNER, VERSION
+from .names import JOB, MODULE, NAME, OWNER, VERSION, migrated_name
 from .rehearsal import Serving, is_serving, of_module
 from .rehearsing import Container, PodState
 
@@ -63,6 +63,9 @@ class LiveRehearsals:
         _, owner = self._cluster.owner("PersistentVolumeClaim", metadata["name"], None)
         if owner != metadata["labels"][OWNER]:
             raise ForeignObject("PersistentVolumeClaim", metadata["name"], metadata["namespace"], owner)
+
+    def forget_migrated(self, module: str) -> None:
+        self._cluster.delete_config_map(migrated_name(module))
 
     def clear_rehearsals(self, module: str, seconds: float) -> None:
         self.clear_jobs(of_module(module), seconds)

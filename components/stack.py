@@ -14,6 +14,7 @@ from .backing_up import Backups
 from .broker import Topics
 from .cluster import Cluster
 from .configuration import fingerprint, references
+from .dropping import Drops
 from .errors import Downgrade
 from .gateway import Gateway
 from .guards import Guards
@@ -33,6 +34,7 @@ class Stack(pulumi.ComponentResource):
         owner: the stack's identity.
         rehearsals: of its migrations.
         backups: before them.
+        drops: of its databases, in a destroy that drops them.
 
     Raises:
         Downgrade: a module would go back to an older version and that was not asked for.
@@ -40,7 +42,13 @@ class Stack(pulumi.ComponentResource):
     """
 
     def __init__(
-        self, settings: StackSettings, cluster: Cluster, owner: Owner, rehearsals: Rehearsals, backups: Backups
+        self,
+        settings: StackSettings,
+        cluster: Cluster,
+        owner: Owner,
+        rehearsals: Rehearsals,
+        backups: Backups,
+        drops: Drops | None = None,
     ) -> None:
         serving = cluster.serving()
         records = cluster.records()
@@ -55,7 +63,7 @@ class Stack(pulumi.ComponentResource):
         )
         plans = {name: settings.plan(name) for name in settings.modules}
         contents = _contents(plans, cluster, owner)
-        guards = Guards.register(cluster, owner)
+        guards = Guards.register(cluster, owner, drops.before_delete if drops else None)
         scope = Scope(settings.namespace_name, owner, provider, guards, rehearsals, backups, self, contents=contents)
         if settings.namespace.create:
             scope = scope.under(self, [_namespace(settings, scope)])

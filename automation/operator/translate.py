@@ -31,7 +31,7 @@ _WITHOUT = {
     "ResourceReference": "Secrets must be in the stack's namespace themselves",
 }
 _REASONS = (
-    ("clear-database", "databases are never dropped"),
+    ("clear-database", "databases are dropped by `rollout destroy --drop-databases` and by nothing else"),
     ("payments.clear-temporal", "Temporal is never cleared"),
     ("elasticsearch", "only search used it"),
     ("caddy.image", "only payments before 3.0 used it"),

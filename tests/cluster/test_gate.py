@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import Pod, ServiceAccount
+from lightkube.resources.core_v1 import Pod, Secret, ServiceAccount
 
 from offline import paths
 from tests.cluster.stacks import WITNESSED, Stack, audit_lines, wait_for
@@ -69,6 +70,25 @@ class TestOneStack:
         assert code == 0
         assert shared.databases() == {f"{shared.name}-ledger"}
         assert shared.schema() == schema
+
+    def test_destroy_drops_the_database_only_when_asked_by_name_and_halts_where_it_cannot(self, shared: Stack) -> None:
+        shared.at("1.1.0", **WITNESSED)
+        database, secrets = f"{shared.name}-ledger", len(shared.objects(Secret))
+        code, verdict = shared.workspace.rollout("destroy", "--yes", "--drop-databases", "other")
+        assert (code, shared.serving()) == (2, "1.1.0"), verdict
+        shared.sql(f'ALTER DATABASE "{database}" IS_TEMPLATE true')
+        code, verdict = shared.workspace.rollout("destroy", "--yes", "--drop-databases", shared.name)
+        assert code == 4, verdict
+        assert f"database {database} was not dropped" in str(verdict), json.dumps(verdict, indent=1)
+        assert "template" in str(verdict)
+        assert shared.databases() == {database}
+        assert shared.deployments() == {}, "nobody uses it any more"
+        assert len(shared.objects(Secret)) == secrets, "the credentials are there for the next try"
+        shared.sql(f'ALTER DATABASE "{database}" IS_TEMPLATE false')
+        code, verdict = shared.workspace.rollout("destroy", "--yes", "--drop-databases", shared.name)
+        assert code == 0, verdict
+        assert any(database in notice and "dropped" in notice for notice in verdict["notices"])
+        assert shared.databases() == set()
 
 
 @dataclass(frozen=True)

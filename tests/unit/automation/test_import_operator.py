@@ -79,7 +79,7 @@ def test_infrastructure_and_gateway(written: Written) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["clear-database: databases are never dropped", "elasticsearch.dsn", "gateway.dns.public.enabled", "Search acme-prod-search"]
+    "what", ["clear-database: databases are dropped by `rollout destroy --drop-databases`", "elasticsearch.dsn", "gateway.dns.public.enabled", "Search acme-prod-search"]
 )  # fmt: skip
 def test_what_has_no_equivalent_is_listed(written: Written, what: str) -> None:
     assert any(what in line for line in written.imported.without)
