@@ -47,7 +47,8 @@ def put_back(
     changed = {
         s.object_name or s.name: s
         for s in run.steps
-        if s.part == "worker" and s.op == "update" and s.kind == "Deployment"
+        # Begun: the event of an update that failed tells what was there before it.
+        if s.phase == "started" and s.part == "worker" and s.op == "update" and s.kind == "Deployment"
     }
     said, written = [], []
     for name, step in changed.items():

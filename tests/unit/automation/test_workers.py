@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from automation.steps import Run, Step
 from automation.workers import put_back
 
-STEP = Step("urn", "Deployment", "ledger-worker", "ledger", "worker", "update", "failed", "ledger-worker", "2.5.0")
+STEP = Step("urn", "Deployment", "ledger-worker", "ledger", "worker", "update", "started", "ledger-worker", "2.5.0")
 
 
 @dataclass
@@ -42,6 +42,13 @@ def said(cluster: Cluster, *steps: Step) -> list[str]:
 
 def test_a_worker_that_does_not_come_up_is_put_back() -> None:
     assert said(Cluster(["2.4.12"]), STEP) == [
+        "Deployment ledger-worker: 2.5.0 did not come up; 2.4.12 was put back and runs"
+    ]
+
+
+def test_the_version_is_that_of_the_update_though_its_failure_tells_of_the_one_before() -> None:
+    failed = replace(STEP, phase="failed", version="2.4.12")
+    assert said(Cluster(["2.4.12"]), STEP, failed) == [
         "Deployment ledger-worker: 2.5.0 did not come up; 2.4.12 was put back and runs"
     ]
 
