@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from offline.engine.errors import NotCovered
 from offline.engine.paths import covers, parse_path
 from offline.engine.provider import Call, CheckFailure, Diff, Made, PropertyDiff, Provider, ProviderError, Seen
 from offline.engine.values import UNKNOWN, Properties, Secret, contains_secret, contains_unknown, unwrap
@@ -22,17 +23,8 @@ from .kubernetes.metadata import unique
 
 TOKEN = "command:local:Command"
 _INPUTS = (
-    "create",
-    "update",
-    "delete",
-    "environment",
-    "triggers",
-    "stdin",
-    "dir",
-    "interpreter",
-    "logging",
-    "addPreviousOutputInEnv",
-)
+    "create", "update", "delete", "environment", "triggers", "stdin", "dir", "interpreter", "logging", "addPreviousOutputInEnv",
+)  # fmt: skip
 _PRODUCED = ("stdout", "stderr")
 _LIBRARY_VERSION = "__pulumi-go-provider-version"  # what the real provider's library adds to the provider's inputs
 _SECONDS_TO_END = 10.0  # between SIGTERM and SIGKILL after a Ctrl-C
@@ -40,9 +32,7 @@ _SECONDS_TO_END = 10.0  # between SIGTERM and SIGKILL after a Ctrl-C
 
 def _covered(type: str) -> None:
     if type != TOKEN:
-        raise ProviderError(
-            f"resource type {type} is not covered by the offline engine (of pulumi-command it has local.Command); use the Pulumi CLI"
-        )
+        raise NotCovered(f"the resource type {type}")
 
 
 class CommandProvider:
@@ -63,16 +53,10 @@ class CommandProvider:
         _covered(type)
         for key in ("assetPaths", "archivePaths"):
             if news.get(key):
-                raise ProviderError(f"{key} is not covered by the offline engine; use the Pulumi CLI")
-        unknown = [
-            CheckFailure(k, f"unknown property {k!r}")
-            for k in news
-            if k not in (*_INPUTS, "assetPaths", "archivePaths")
-        ]
-        return dict(news), unknown
+                raise NotCovered(f"{key} of {TOKEN}")
+        return dict(news), [CheckFailure(k, f"unknown property {k!r}") for k in news if k not in _INPUTS]
 
     def diff(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Diff:
-        _covered(type)
         before = {k: v for k, v in unwrap(old.outputs).items() if k in _INPUTS}
         ignored = [parse_path(p) for p in ignore_changes]
         found: dict[str, PropertyDiff] = {}
@@ -83,7 +67,6 @@ class CommandProvider:
         return Diff(bool(found), (), top, found)  # the kinds say what replaces; the provider names no keys
 
     def create(self, call: Call, type: str, inputs: Properties) -> Made:
-        _covered(type)
         if call.preview:
             return Made("", dict(inputs) | dict.fromkeys(_PRODUCED, UNKNOWN))
         stdout, stderr = self._run(call, "create", inputs, {})
@@ -103,6 +86,7 @@ class CommandProvider:
         return Made(old.id, old.outputs, old.inputs)
 
     def delete(self, call: Call, type: str, old: Seen) -> None:
+        _covered(type)
         if self._step(old.outputs, "delete"):
             self._run(call, "delete", old.outputs, old.outputs)
 
@@ -128,7 +112,7 @@ class CommandProvider:
             raise ProviderError(f"the command of {call.urn} is not known")
         if not command:
             return "", ""
-        interpreter = given.get("interpreter") or (["cmd", "/C"] if os.name == "nt" else ["/bin/sh", "-c"])
+        interpreter = given.get("interpreter") or ["/bin/sh", "-c"]
         environment = dict(os.environ) | {k: str(v) for k, v in (given.get("environment") or {}).items()}
         if previous and given.get("addPreviousOutputInEnv") is not False:
             environment |= {f"PULUMI_COMMAND_{k.upper()}": str(unwrap(previous.get(k, ""))) for k in _PRODUCED}

@@ -1,4 +1,4 @@
-"""The API server as this provider needs it: kubeconfig, one pool of kept-alive connections, errors by their reason.
+"""The API server as this provider needs it: one pool of kept-alive connections, errors by their reason.
 
 Written on ``http.client``: a command that changes nothing then starts 0.2 to 0.3 s sooner than with lightkube and its
 HTTP library (measured import time), and a watch is one blocking read.
@@ -6,36 +6,26 @@ HTTP library (measured import time), and a watch is one blocking read.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.client
 import json
-import os
 import queue
 import select
 import socket
-import ssl
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
-import yaml
+from .kinds import Object
+from .kubeconfig import Kubeconfig, KubeconfigError
 
-Object = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 CONNECT_TIMEOUT = 10.0  # seconds
 RETRIES = 5  # of a request the server was too busy for
 TIMEOUT = 60.0  # seconds for one request; a dry run or an admission webhook may take its 30
-
-
-class KubeconfigError(Exception):
-    """No usable kubeconfig: the cluster counts as unreachable, previews go on without it."""
 
 
 class Unreachable(Exception):
@@ -66,145 +56,6 @@ class ApiError(Exception):
     @property
     def namespace_missing(self) -> bool:
         return self.not_found and self.details.get("kind") == "namespaces"
-
-
-class Kubeconfig:
-    """One context of a kubeconfig.
-
-    Args:
-        source: path or content; None reads ``KUBECONFIG`` (its files merged), ``~/.kube/config`` or the pod's service account.
-        context: name of the context, else the current one.
-        cluster: name of the cluster, else the context's.
-
-    Raises:
-        KubeconfigError: the text says what is wrong.
-    """
-
-    def __init__(self, source: str | Mapping[str, Any] | None, context: str = "", cluster: str = "") -> None:
-        self.folder = Path.cwd()
-        config = self._load(source)
-        self.clusters = {c["name"]: c.get("cluster") or {} for c in config.get("clusters") or []}
-        self.contexts = {c["name"]: c.get("context") or {} for c in config.get("contexts") or []}
-        users = {u["name"]: u.get("user") or {} for u in config.get("users") or []}
-        name = context or config.get("current-context") or ""
-        if name not in self.contexts:
-            raise KubeconfigError(
-                f"context {name!r} does not exist"
-                if name
-                else "invalid configuration: no configuration has been provided"
-            )
-        chosen = self.contexts[name]
-        self.namespace: str = chosen.get("namespace") or ""
-        wanted = cluster or chosen.get("cluster", "")
-        if wanted not in self.clusters:
-            raise KubeconfigError(f"cluster {wanted!r} does not exist")
-        self.cluster: Mapping[str, Any] = self.clusters[wanted]
-        self.user: Mapping[str, Any] = users.get(chosen.get("user", ""), {})
-
-    def _load(self, source: str | Mapping[str, Any] | None) -> Mapping[str, Any]:
-        if isinstance(source, Mapping):
-            return source
-        text = source or ""
-        if source is None:
-            paths = [Path(p) for p in os.environ.get("KUBECONFIG", "").split(os.pathsep) if p] or [
-                Path.home() / ".kube/config"
-            ]
-            found = [p for p in paths if p.is_file()]
-            if not found:
-                return self._in_cluster()
-            if len(found) > 1:
-                from components.kubeconfig import merge
-
-                return merge(found)
-            text = str(found[0])
-        with contextlib.suppress(OSError, ValueError):  # a whole document is not a path, and may be too long for one
-            path = Path(text).expanduser()
-            if path.is_file():
-                self.folder, text = path.parent, path.read_text()
-        try:
-            config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        except yaml.YAMLError as e:
-            raise KubeconfigError(f"couldn't get version/kind; yaml parse error: {e}") from e
-        if not isinstance(config, Mapping):
-            raise KubeconfigError(f"neither a file nor a kubeconfig: {text[:200]!r}")
-        return config
-
-    @staticmethod
-    def _in_cluster() -> Mapping[str, Any]:
-        account = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-        host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-        if not host or not (account / "token").is_file():
-            raise KubeconfigError(
-                "invalid configuration: no configuration has been provided, try setting KUBERNETES_MASTER environment variable"
-            )
-        server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-        return {
-            "current-context": "pod",
-            "clusters": [
-                {"name": "pod", "cluster": {"server": server, "certificate-authority": str(account / "ca.crt")}}
-            ],
-            "contexts": [
-                {
-                    "name": "pod",
-                    "context": {"cluster": "pod", "user": "pod", "namespace": (account / "namespace").read_text()},
-                }
-            ],
-            "users": [{"name": "pod", "user": {"tokenFile": str(account / "token")}}],
-        }
-
-    def ssl_context(self) -> ssl.SSLContext:
-        ca, file = self.cluster.get("certificate-authority-data"), self.cluster.get("certificate-authority")
-        if self.cluster.get("insecure-skip-tls-verify"):
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        else:
-            cadata = base64.b64decode(ca).decode() if ca else None
-            context = ssl.create_default_context(cadata=cadata, cafile=self.folder / file if file and not ca else None)
-        user = {**self.user, **self._exec_credential()} if "exec" in self.user else self.user
-        pem = [base64.b64decode(user[k]) for k in ("client-certificate-data", "client-key-data") if user.get(k)]
-        if len(pem) == 2:  # the ssl module takes files only
-            with tempfile.NamedTemporaryFile() as f:
-                f.write(b"\n".join(pem))
-                f.flush()
-                context.load_cert_chain(f.name)
-        elif user.get("client-certificate"):
-            context.load_cert_chain(self.folder / user["client-certificate"], self.folder / user["client-key"])
-        return context
-
-    def headers(self) -> dict[str, str]:
-        user = self.user
-        if "exec" in user:
-            user = {**user, **self._exec_credential()}
-        if path := user.get("tokenFile"):
-            return {"Authorization": f"Bearer {(self.folder / path).read_text().strip()}"}
-        if token := user.get("token"):
-            return {"Authorization": f"Bearer {token}"}
-        if "username" in user:
-            return {
-                "Authorization": "Basic "
-                + base64.b64encode(f"{user['username']}:{user.get('password', '')}".encode()).decode()
-            }
-        return {}
-
-    def _exec_credential(self) -> dict[str, Any]:
-        plugin = self.user["exec"]
-        env = os.environ | {e["name"]: e["value"] for e in plugin.get("env") or []}
-        info = {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential", "spec": {"interactive": False}}
-        try:
-            run = subprocess.run(
-                [plugin["command"], *(plugin.get("args") or [])], capture_output=True, text=True, check=True, timeout=TIMEOUT,
-                env=env | {"KUBERNETES_EXEC_INFO": json.dumps(info)})  # fmt: skip
-            status = json.loads(run.stdout)["status"]
-        except (OSError, subprocess.SubprocessError, ValueError, KeyError) as e:
-            raise KubeconfigError(f"getting credentials: exec: {plugin.get('command')}: {e}") from e
-        found = {"token": status.get("token"), "client-certificate": None}
-        for ours, theirs in (
-            ("client-certificate-data", "clientCertificateData"),
-            ("client-key-data", "clientKeyData"),
-        ):
-            if status.get(theirs):
-                found[ours] = base64.b64encode(status[theirs].encode()).decode()
-        return {k: v for k, v in found.items() if v}
 
 
 class Client:
@@ -350,8 +201,3 @@ class Client:
                         connection.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads
         while not self._idle.empty():
             self._idle.get_nowait().close()
-
-
-def segment(name: str) -> str:
-    """A name as one part of a path."""
-    return quote(name, safe="")

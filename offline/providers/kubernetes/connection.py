@@ -9,23 +9,33 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from offline.engine.provider import CheckFailure, Diff, ProviderError
+from offline.engine.errors import NotCovered
+from offline.engine.provider import CheckFailure, Diff
 from offline.engine.values import Properties, contains_unknown, unwrap
 
-from .client import ApiError, Client, Kubeconfig, KubeconfigError, Object, Unreachable
+from .client import Client, Unreachable
 from .informers import Informers
-from .kinds import Discovery, NoMatch, Resource
+from .kinds import Object, resource
+from .kubeconfig import Kubeconfig, KubeconfigError
 from .metadata import name_of, namespace_of
+
+_NOT_COVERED = {  # settings of the provider, and the variables that stand for them
+    "deleteUnreachable": "DELETE_UNREACHABLE",
+    "enableConfigMapMutable": "ENABLE_CONFIGMAP_MUTABLE",
+    "enablePatchForce": "ENABLE_PATCH_FORCE",
+    "enableSecretMutable": "ENABLE_SECRET_MUTABLE",
+    "renderYamlToDirectory": "RENDER_YAML_TO_DIRECTORY",
+    "skipUpdateUnreachable": "SKIP_UPDATE_UNREACHABLE",
+}
 
 
 class Connection:
     def __init__(self) -> None:
-        self._flags: dict[str, bool] = {}
+        self._upsert = False
         self._namespace = ""
         self._kubeconfig: Kubeconfig | None = None
         self._unreachable = "not configured"
         self._connection: Client | None = None
-        self._discovery = Discovery(None)
         self._informers: Informers | None = None
         self._lock = threading.Lock()
 
@@ -60,27 +70,16 @@ class Connection:
     def configure(self, inputs: Properties) -> None:
         config = unwrap(inputs)
 
-        def flag(name: str, variable: str, default: bool = False) -> bool:
+        def given(name: str, variable: str, default: str = "") -> str:
             value = config.get(name, os.environ.get(f"PULUMI_K8S_{variable}", default))
-            return value is True or value == "true"
+            return str(value).lower() if isinstance(value, bool) else str(value)
 
-        self._flags = {
-            name: flag(name, variable)
-            for name, variable in {
-                "upsertExistingObjects": "UPSERT_EXISTING_OBJECTS",
-                "enablePatchForce": "ENABLE_PATCH_FORCE",
-                "enableConfigMapMutable": "ENABLE_CONFIGMAP_MUTABLE",
-                "enableSecretMutable": "ENABLE_SECRET_MUTABLE",
-                "deleteUnreachable": "DELETE_UNREACHABLE",
-                "skipUpdateUnreachable": "SKIP_UPDATE_UNREACHABLE",
-            }.items()
-        }
-        if not flag("enableServerSideApply", "ENABLE_SERVER_SIDE_APPLY", True):
-            raise ProviderError(
-                "enableServerSideApply=false (client-side apply) is not covered by the offline engine; use the Pulumi CLI"
-            )
-        if config.get("renderYamlToDirectory"):
-            raise ProviderError("renderYamlToDirectory is not covered by the offline engine; use the Pulumi CLI")
+        for name, variable in _NOT_COVERED.items():
+            if given(name, variable) not in ("", "false"):
+                raise NotCovered(f"the Kubernetes provider's {name}")
+        if given("enableServerSideApply", "ENABLE_SERVER_SIDE_APPLY", "true") != "true":
+            raise NotCovered("the Kubernetes provider without enableServerSideApply")
+        self._upsert = given("upsertExistingObjects", "UPSERT_EXISTING_OBJECTS") == "true"
         self._namespace = str(config.get("namespace") or "")
         if contains_unknown(config):
             self._unreachable = "the provider's configuration is not known yet"
@@ -110,7 +109,6 @@ class Connection:
                 except (KubeconfigError, OSError, ValueError) as e:
                     self._unreachable = f"unable to load Kubernetes client configuration from kubeconfig file: {e}"
                     raise Unreachable(self._unreachable) from e
-                self._discovery = Discovery(self._connection)
                 self._informers = Informers(self._connection)
             return self._connection
 
@@ -123,26 +121,11 @@ class Connection:
             self._unreachable = reason
         return reason
 
-    def _resource(self, o: Object) -> Resource:
-        _ = self._client
-        return self._discovery.of(o)
-
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
         if self._informers is not None:
             self._informers.close()
 
-    def _namespaced(self, api_version: str, kind: str) -> bool:
-        try:
-            return self._discovery.resource(api_version, kind).namespaced
-        except NoMatch:  # a custom kind: only the server knows
-            pass
-        try:
-            _ = self._client
-            return self._discovery.namespaced(api_version, kind)
-        except (Unreachable, ApiError):
-            return True
-
     def _get(self, o: Object) -> Object:
-        return self._client.get(self._resource(o).path(namespace_of(o), name_of(o)))
+        return self._client.get(resource(o).path(namespace_of(o), name_of(o)))

@@ -7,7 +7,8 @@ import threading
 from dataclasses import dataclass
 from typing import Literal
 
-from .client import ApiError, Client, Object, Unreachable
+from .client import ApiError, Client, Unreachable
+from .kinds import Object
 
 
 @dataclass(frozen=True)

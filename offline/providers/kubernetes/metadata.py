@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from typing import Any
 
 from offline.engine.values import UNKNOWN
 
-from .client import Object
+from .kinds import Object
 
 PREFIX = "pulumi.com/"
 AUTONAMED = PREFIX + "autonamed"
 SKIP_AWAIT = PREFIX + "skipAwait"
-WAIT_FOR = PREFIX + "waitFor"
 TIMEOUT = PREFIX + "timeoutSeconds"
 REPLACE_UNREADY = PREFIX + "replaceUnready"
 PATCH_FORCE = PREFIX + "patchForce"
-PATCH_FIELD_MANAGER = PREFIX + "patchFieldManager"
-DELETION_PROPAGATION = PREFIX + "deletionPropagationPolicy"
+NOT_COVERED = tuple(PREFIX + name for name in ("waitFor", "patchFieldManager", "deletionPropagationPolicy"))
 
 
 def section(o: Object, key: str) -> Any:
@@ -78,7 +75,7 @@ def unique(prefix: str) -> str:
 
 def assign_name(o: Object, logical_name: str) -> None:
     """Names an object that has no name, and marks it, so that a replacement may have another name."""
-    if named(o) or section(o, "generateName"):
+    if named(o):
         return
     o.setdefault("metadata", {})
     if not isinstance(o["metadata"], dict):
@@ -102,22 +99,6 @@ def timeout(o: Object, custom: float, default: float = 600.0) -> float:
         return float(int(annotation(o, TIMEOUT)))
     except ValueError:
         return default
-
-
-def propagation(o: Object) -> str:
-    return {"orphan": "Orphan", "background": "Background"}.get(
-        annotation(o, DELETION_PROPAGATION).lower(), "Foreground"
-    )
-
-
-def wait_for(o: Object) -> list[str]:
-    """The expressions of ``pulumi.com/waitFor``: one, or a JSON array of them."""
-    text = annotation(o, WAIT_FOR)
-    try:
-        values = json.loads(text)
-    except ValueError:
-        values = text
-    return [v for v in values if isinstance(v, str)] if isinstance(values, list) else [text] if text else []
 
 
 # --- field managers -----------------------------------------------------------------------------------------------

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from offline.engine.values import UNKNOWN, contains_unknown
 
-from .client import Object
-from .kinds import built_in
+from .kinds import Object
 
 # Fields (of k8s.io/api) that are no pointers and are left out when empty, so that an explicit zero says nothing.
 _EMPTY_IS_ABSENT: Final = {
@@ -71,18 +70,13 @@ def quantity(value: Any) -> Any:
 
 
 def normalize(o: Object) -> Object:
-    """A copy of an object's inputs, normalised. Objects of custom kinds, and with unknown values, keep all but server-set fields."""
-    version, kind = o.get("apiVersion"), o.get("kind")
-    out = dict(o)
-    if isinstance(version, str) and built_in(version) and not contains_unknown(o):
-        if kind == "CustomResourceDefinition":
-            out = {k: v for k, v in o.items() if k != "status"}
-            if (o.get("spec") or {}).get("preserveUnknownFields") is False:
-                out["spec"] = {k: v for k, v in o["spec"].items() if k != "preserveUnknownFields"}
-        elif kind == "Secret":
-            out = _secret(o)
-        else:
-            out = _value(o, "", str(kind))
+    """A copy of an object's inputs, normalised; with unknown values in them, all but server-set fields are kept."""
+    if contains_unknown(o):
+        out = dict(o)
+    elif o.get("kind") == "Secret":
+        out = _secret(o)
+    else:
+        out = _value(o, "", str(o.get("kind")))
     if isinstance(out.get("metadata"), dict):
         out["metadata"] = {k: v for k, v in out["metadata"].items() if k not in _READ_ONLY}
     return out
@@ -97,7 +91,7 @@ def _absent(key: str, value: Any, parent: str, kind: str) -> bool:
         return False
     if key == "value":
         return parent in ("env", "tolerations")  # HTTP headers keep an empty value
-    return key in _EMPTY_IS_ABSENT or (key == "selector" and kind in ("Service", "ReplicationController"))
+    return key in _EMPTY_IS_ABSENT or (key == "selector" and kind == "Service")
 
 
 def _value(value: Any, key: str, kind: str) -> Any:

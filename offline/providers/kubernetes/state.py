@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from offline.engine.values import Properties, Secret, contains_secret, unwrap
 
-from .client import Object
-
-_DASHED = re.compile(
-    r"^x-kubernetes-(embedded-resource|int-or-string|list-map-keys|list-type|map-type|preserve-unknown-fields|validations)$"
-)
-_SNAKED = re.compile(
-    r"^x_kubernetes_(embedded_resource|int_or_string|list_map_keys|list_type|map_type|preserve_unknown_fields|validations)$"
-)
-
-
-def _rename(value: Any, pattern: re.Pattern[str], old: str, new: str) -> Any:
-    if isinstance(value, str):  # most are
-        return value
-    if isinstance(value, dict):
-        return {
-            (k.replace(old, new) if k.startswith("x") and pattern.match(k) else k): _rename(v, pattern, old, new)
-            for k, v in value.items()
-        }
-    return [_rename(v, pattern, old, new) for v in value] if isinstance(value, list) else value
+from .kinds import Object
 
 
 def plain(properties: Mapping[str, Any]) -> Object:
-    """A copy of properties as the API server wants them: no secrets, ``x-kubernetes-*`` keys with dashes (the SDK has underscores)."""
-    out: Object = _rename(unwrap(properties), _SNAKED, "_", "-")
+    """A copy of properties as the API server wants them: without secrets around them."""
+    out: Object = unwrap(dict(properties))
     return out
 
 
@@ -45,8 +26,8 @@ def outputs(inputs: Object, live: Object, given: Mapping[str, Any], api_version:
         api_version: the version the object was first made with.
         manager: the field manager of its updates.
     """
-    made: Properties = with_secrets(_rename(live, _DASHED, "-", "_"), given)
-    made["__inputs"] = with_secrets(_rename(inputs, _DASHED, "-", "_"), given)
+    made: Properties = with_secrets(live, given)
+    made["__inputs"] = with_secrets(inputs, given)
     made["__initialApiVersion"] = api_version
     made["__fieldManager"] = manager
     return made
@@ -57,6 +38,11 @@ def parse(old_outputs: Mapping[str, Any]) -> tuple[Object, Object]:
     live = plain(old_outputs)
     inputs = live.pop("__inputs", None) or {}
     return inputs, live
+
+
+def origin(old_outputs: Mapping[str, Any]) -> tuple[str, str]:
+    """The version an object was first made with, and the field manager of its updates."""
+    return str(unwrap(old_outputs["__initialApiVersion"])), str(unwrap(old_outputs["__fieldManager"]))
 
 
 def with_secrets(out: Object, given: Mapping[str, Any]) -> Properties:

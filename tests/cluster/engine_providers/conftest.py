@@ -13,7 +13,8 @@ import pytest
 from offline import paths
 from offline.engine.provider import Call, InitError, Made, Seen
 from offline.providers.kubernetes import KubernetesProvider
-from offline.providers.kubernetes.client import ApiError, Client, Kubeconfig
+from offline.providers.kubernetes.client import ApiError, Client
+from offline.providers.kubernetes.kubeconfig import Kubeconfig
 
 Object = dict[str, Any]
 NAMESPACE = "engine-providers"

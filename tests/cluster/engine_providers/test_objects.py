@@ -172,15 +172,6 @@ def test_reading_an_object_that_is_gone_finds_nothing(make: Make, api: Client) -
     c.made = type(c.made)("", {})
 
 
-def test_an_object_of_someone_else_can_be_read_by_its_id(plain: KubernetesProvider) -> None:
-    r = Resource(plain, config_map("kube-root-ca.crt"))
-    found = plain.read(r.call(), r.type, Seen(f"{NAMESPACE}/kube-root-ca.crt", {}, {}))
-    assert found is not None
-    assert found.inputs is not None
-    assert set(found.inputs) == {"apiVersion", "kind", "metadata", "data"}
-    assert "ca.crt" in found.outputs["data"]
-
-
 def test_ignored_changes_keep_the_live_value(make: Make, api: Client) -> None:
     o = deployment("scaled", {"pulumi.com/skipAwait": "true"}, replicas=0)
     d = make(o).create()
@@ -197,44 +188,6 @@ def test_ignored_changes_keep_the_live_value(make: Make, api: Client) -> None:
     assert d.made.outputs["spec"]["minReadySeconds"] == 1
 
 
-# The garbage collector learns of a new kind only every 30 s, and a foreground deletion waits for it.
-SOON = {"pulumi.com/deletionPropagationPolicy": "background"}
-
-
-def crd(name: str) -> Object:
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    return named(
-        "apiextensions.k8s.io/v1", "CustomResourceDefinition", f"{name}s.example.com",
-        spec={"group": "example.com", "scope": "Namespaced", "names": {"plural": f"{name}s", "kind": name.title()}, "versions": [
-            {"name": "v1", "served": True, "storage": True, "schema": schema}]},
-    )  # fmt: skip
-
-
-def test_custom_objects_are_made_as_soon_as_their_definition_exists(make: Make) -> None:
-    definition = make(crd("thing")).create()
-    assert definition.made.id == "things.example.com"
-    thing = make(named("example.com/v1", "Thing", "t", SOON, spec={"a": 1})).create()
-    assert thing.made.id == f"{NAMESPACE}/t"
-    assert not thing.diff().changes
-    thing.want(named("example.com/v1", "Thing", "t", SOON, spec={"a": 2})).update()
-    assert thing.made.outputs["spec"] == {"a": 2}
-    definition.want(crd("thing") | {"metadata": {"name": "things.example.com", "labels": {"l": "1"}}}).update()
-    assert definition.made.outputs["metadata"]["labels"] == {"l": "1"}
-
-
-def test_a_custom_object_without_a_definition_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("offline.providers.kubernetes.writes.RETRY_DELAYS", (0.1,))
-    nothing = make(named("example.org/v1", "Nothing", "n"))
-    assert nothing.inputs["metadata"]["namespace"] == NAMESPACE
-    assert nothing.create(preview=True).made.outputs == nothing.inputs
-    with pytest.raises(
-        ProviderError,
-        match=r'with kind example\.org/v1/Nothing failed .* no matches for kind "Nothing" in version "example\.org/v1"',
-    ):
-        nothing.create()
-    assert len(nothing.texts) == 2
-
-
 def test_an_object_waits_for_its_namespace(make: Make) -> None:
     o = config_map("early", A="1")
     o["metadata"]["namespace"] = f"{NAMESPACE}-late"
@@ -246,17 +199,6 @@ def test_an_object_waits_for_its_namespace(make: Make) -> None:
     early.delete()
     late.delete()
     early.made = late.made = type(late.made)("", {})
-
-
-def test_a_patch_sets_its_fields_and_gives_them_back(make: Make, api: Client, plain: KubernetesProvider) -> None:
-    owner = make(config_map("patched", A="1")).create()
-    patch = Resource(plain, config_map("patched", B="2"))
-    patch.type = "kubernetes:core/v1:ConfigMapPatch"
-    patch.create()
-    path = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{owner.live_name}"
-    assert api.get(path)["data"] == {"A": "1", "B": "2"}
-    patch.delete()
-    assert api.get(path)["data"] == {"A": "1"}
 
 
 @pytest.mark.measures

@@ -245,32 +245,6 @@ def test_a_service_without_a_wait_is_made_at_once(make: Make, annotations: dict[
     assert seconds(s.create) < 1
 
 
-def test_a_claim_without_a_class_stays_unbound_and_says_so(make: Make) -> None:
-    claim = {
-        "accessModes": ["ReadWriteOnce"],
-        "storageClassName": "none",
-        "resources": {"requests": {"storage": "1024Mi"}},
-    }
-    c = make(named("v1", "PersistentVolumeClaim", "c", {"pulumi.com/timeoutSeconds": "1"}, spec=claim))
-    assert c.inputs["spec"]["resources"]["requests"]["storage"] == "1Gi"
-    assert "'c' timed out waiting to be Ready" in c.failing(c.create)[0]
-    assert not c.diff().changes
-
-
-def test_a_service_account_token_is_awaited(make: Make) -> None:
-    make(named("v1", "ServiceAccount", "robot")).create()
-    s = make(
-        named(
-            "v1",
-            "Secret",
-            "robot-token",
-            {"kubernetes.io/service-account.name": "robot"},
-            type="kubernetes.io/service-account-token",
-        )
-    ).create()
-    assert "token" in s.made.outputs["data"].value
-
-
 @pytest.mark.measures
 def test_a_disruption_budget_is_there_at_once(make: Make) -> None:
     b = make(
@@ -285,19 +259,6 @@ def test_a_disruption_budget_is_there_at_once(make: Make) -> None:
         )
     ).update()
     assert "maxUnavailable" not in b.made.outputs["spec"]
-
-
-def test_wait_for_a_condition_of_ones_own(make: Make, api: Client) -> None:
-    d = make(
-        deployment(
-            "chosen",
-            {"pulumi.com/waitFor": '["condition=Available", "jsonpath={.status.readyReplicas}=1"]'},
-            label="chosen",
-        )
-    ).create()
-    assert d.made.outputs["status"]["readyReplicas"] == 1
-    bad = make(deployment("misspelt", {"pulumi.com/waitFor": "ready"}, label="misspelt"))
-    assert 'expected a "jsonpath=" or "condition=" prefix, got "ready"' in bad.failing(bad.create)[0]
 
 
 def test_a_namespace_is_gone_with_all_that_is_in_it(make: Make, api: Client) -> None:

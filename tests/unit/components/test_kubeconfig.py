@@ -9,7 +9,7 @@ import pytest
 from lightkube import ConfigError
 
 from components import kubeconfig
-from offline.providers.kubernetes.client import Kubeconfig
+from offline.providers.kubernetes.kubeconfig import Kubeconfig
 
 FILE = """
 current-context: {current}

@@ -9,11 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from offline.providers.kubernetes.awaits import Custom, NotReady, Status, WaitForError, until
+from offline.providers.kubernetes.awaits import NotReady, Status, until
 from offline.providers.kubernetes.awaits.deployment import DeploymentReady
 from offline.providers.kubernetes.awaits.job import JobComplete
 from offline.providers.kubernetes.awaits.pod import check
-from offline.providers.kubernetes.awaits.simple import daemon_set, select
 from offline.providers.kubernetes.awaits.statefulset import StatefulSetReady
 from offline.providers.kubernetes.client import Client
 from offline.providers.kubernetes.informers import Event, Feed, Informers
@@ -189,53 +188,6 @@ def test_a_stateful_set_is_ready_with_all_replicas_on_the_newest_revision() -> N
         "[1/2] Waiting for StatefulSet to create Pods (1/2 Pods ready)",
         "StatefulSet initialization complete",
     ]
-
-
-def test_a_daemon_set_counts_every_node() -> None:
-    status = {
-        "observedGeneration": 1,
-        "desiredNumberScheduled": 2,
-        "currentNumberScheduled": 2,
-        "updatedNumberScheduled": 2,
-        "numberAvailable": 1,
-        "numberReady": 1,
-    }
-    assert daemon_set({"metadata": {"generation": 1}, "status": status}) == (False, "Available: 1/2")
-    assert daemon_set({"metadata": {"generation": 1}, "status": status | {"numberAvailable": 2, "numberReady": 2}})[0]
-
-
-@pytest.mark.parametrize(
-    ("expression", "values"),
-    [
-        (".status.phase", ["Bound"]),
-        (".status.list[*].n", [1, 2]),
-        (".status.list[1].n", [2]),
-        ('.status.list[?(@.t=="b")].n', [2]),
-        (".none", []),
-        ("", None),
-    ],
-)
-def test_json_paths(expression: str, values: list[Any] | None) -> None:
-    o = {"status": {"phase": "Bound", "list": [{"t": "a", "n": 1}, {"t": "b", "n": 2}]}}
-    assert select(expression, o) == ([o] if values is None else values)
-
-
-def test_a_path_that_is_not_understood_says_so() -> None:
-    with pytest.raises(WaitForError, match="Pulumi CLI"):
-        select(".a..b", {})
-
-
-def test_wait_for_takes_several_conditions() -> None:
-    def thing(**status: Any) -> Object:
-        text = '["jsonpath={.status.phase}=Done", "condition=Ready"]'
-        return {"metadata": {"name": "t", "uid": "t", "annotations": {"pulumi.com/waitFor": text}}, "status": status}
-
-    c = make(Custom, thing())
-    assert not c.ready()
-    c.on_object(thing(phase="Done"))
-    assert not c.ready()
-    c.on_object(thing(phase="Done", conditions=[{"type": "Ready", "status": "True"}]))
-    assert c.ready()
 
 
 class Scripted(Informers):

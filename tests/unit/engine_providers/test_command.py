@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from offline.engine.errors import NotCovered
 from offline.engine.provider import Call, PropertyDiff, ProviderError, Seen
 from offline.engine.values import Secret
 from offline.providers.command import TOKEN, CommandProvider
@@ -121,5 +122,11 @@ def test_an_interrupted_command_is_ended_with_all_it_started() -> None:
 
 
 def test_other_resources_of_the_package_are_refused_by_name() -> None:
-    with pytest.raises(ProviderError, match=r"command:remote:Command is not covered.*Pulumi CLI"):
-        CommandProvider().create(Calls()(), "command:remote:Command", {})
+    provider, type = CommandProvider(), "command:remote:Command"
+    for call in (
+        lambda: provider.check(Calls()(), type, {}, {}),
+        lambda: provider.read(Calls()(), type, Seen("1", {}, {})),
+        lambda: provider.delete(Calls()(), type, Seen("1", {}, {"delete": "false"})),
+    ):
+        with pytest.raises(NotCovered, match=r"command:remote:Command is not covered.*Pulumi CLI"):
+            call()

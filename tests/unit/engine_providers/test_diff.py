@@ -125,11 +125,6 @@ def test_fields_that_replace(inputs: dict[str, Any], change: dict[str, Any], exp
     assert kinds(diff(old, old | change, seen=old | {"status": {}})) == expected
 
 
-def test_config_maps_may_be_changed_in_place_when_the_provider_says_so() -> None:
-    old = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "rec"}, "data": {"A": "1"}}
-    assert kinds(diff(old, old | {"data": {"A": "2"}}, enableConfigMapMutable=True)) == {"data.A": "update"}
-
-
 def test_drift_of_a_field_we_set_is_a_change_and_of_any_other_is_not() -> None:
     seen = live(deployment())
     seen["spec"]["replicas"], seen["spec"]["paused"] = 3, True

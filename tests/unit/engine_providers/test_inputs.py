@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from offline.engine.provider import Call, ProviderError
+from offline.engine.errors import NotCovered
+from offline.engine.provider import Call
 from offline.engine.values import UNKNOWN, Secret
 from offline.providers.kubernetes import KubernetesProvider, metadata, state
 from offline.providers.kubernetes.normalize import normalize, quantity
@@ -71,13 +72,35 @@ def test_a_cluster_scoped_object_gets_no_namespace() -> None:
     assert "namespace" not in check(namespace, type="kubernetes:core/v1:Namespace", namespace="rec")["metadata"]
 
 
-def test_kinds_that_only_the_cli_covers_are_refused_by_name() -> None:
-    with pytest.raises(ProviderError, match=r"kubernetes:helm\.sh/v3:Release is not covered.*Pulumi CLI"):
-        check({}, type="kubernetes:helm.sh/v3:Release")
-    with pytest.raises(ProviderError, match="list resources"):
-        check({"items": []}, type="kubernetes:core/v1:ConfigMapList")
-    with pytest.raises(ProviderError, match="generateName"):
-        check(config_map(generateName="x-"))
+@pytest.mark.parametrize(
+    ("type", "kind"),
+    [
+        ("helm.sh/v3:Release", r"helm\.sh/v3 Release"),
+        ("core/v1:ConfigMapList", "v1 ConfigMapList"),
+        ("core/v1:ConfigMapPatch", "v1 ConfigMapPatch"),
+        ("example.com/v1:Thing", r"example\.com/v1 Thing"),
+    ],
+)
+def test_kinds_that_only_the_cli_covers_are_refused_by_name(type: str, kind: str) -> None:
+    with pytest.raises(NotCovered, match=f"the Kubernetes kind {kind} is not covered.*Pulumi CLI"):
+        check({}, type=f"kubernetes:{type}")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "what"),
+    [
+        (config_map(generateName="x-"), "metadata.generateName"),
+        (config_map(name="c", annotations={"pulumi.com/waitFor": "condition=Ready"}), "the annotation pulumi.com/waitFor"),
+        ({"kind": "Ingress", "metadata": {"name": "i"}}, "an Ingress without pulumi.com/skipAwait"),
+        ({"kind": "Service", "metadata": {"name": "s"}, "spec": {"type": "LoadBalancer"}}, "a Service of type LoadBalancer"),
+        ({"kind": "Secret", "metadata": {"name": "s"}, "type": "kubernetes.io/service-account-token"}, "the token of a ServiceAccount"),
+    ],
+)  # fmt: skip
+def test_what_would_be_waited_for_by_the_cli_alone_is_refused_before_it_is_made(
+    inputs: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(NotCovered, match=what):
+        check(inputs)
 
 
 def test_string_data_of_a_secret_becomes_data_and_is_secret() -> None:
@@ -124,14 +147,7 @@ def test_data_of_a_config_map_is_kept_to_the_letter() -> None:
     assert normalize(given) == given
 
 
-def test_custom_objects_and_unknown_values_are_not_touched() -> None:
-    custom = {
-        "apiVersion": "example.com/v1",
-        "kind": "Thing",
-        "metadata": {"name": "t"},
-        "spec": {"host": "", "args": []},
-    }
-    assert normalize(custom) == custom
+def test_objects_with_unknown_values_are_not_touched() -> None:
     assert normalize(config_map(name=UNKNOWN, labels={}))["metadata"] == {"name": UNKNOWN, "labels": {}}
 
 
@@ -155,15 +171,11 @@ def test_amounts_are_canonical(given: Any, canonical: str) -> None:
 
 
 def test_outputs_hold_inputs_manager_and_version_beside_the_live_object() -> None:
-    live = {"kind": "CustomResourceDefinition", "spec": {"x-kubernetes-list-type": "set"}}
-    made = state.outputs({"spec": {"x-kubernetes-list-type": "set"}}, live, {}, "v1", "m")
-    assert made["spec"] == {"x_kubernetes_list_type": "set"}
-    assert (made["__inputs"], made["__initialApiVersion"], made["__fieldManager"]) == (
-        {"spec": {"x_kubernetes_list_type": "set"}},
-        "v1",
-        "m",
-    )
-    assert state.parse(made)[0] == {"spec": {"x-kubernetes-list-type": "set"}}
+    made = state.outputs({"data": {"a": "b"}}, {"kind": "ConfigMap", "data": {"a": "c"}}, {}, "v1", "m")
+    assert made["data"] == {"a": "c"}
+    assert (made["__inputs"], made["__initialApiVersion"], made["__fieldManager"]) == ({"data": {"a": "b"}}, "v1", "m")
+    assert state.parse(made)[0] == {"data": {"a": "b"}}
+    assert state.origin(made) == ("v1", "m")
 
 
 def test_an_update_takes_over_what_the_create_and_kubectl_wrote() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from offline.engine.errors import NotCovered
 from offline.engine.provider import Call, ProviderError, Seen
 from offline.engine.values import UNKNOWN
 from offline.providers.kubernetes import KubernetesProvider
@@ -41,16 +42,10 @@ def test_a_preview_shows_the_inputs_and_an_update_says_why_not(kubeconfig: str, 
         p.create(call(preview=False), CONFIG_MAP, inputs)
 
 
-def test_a_refresh_fails_unless_told_to_forget() -> None:
+def test_a_refresh_fails() -> None:
     inputs = config_map(name="c", namespace="rec")
-    with pytest.raises(ProviderError, match="PULUMI_K8S_DELETE_UNREACHABLE"):
+    with pytest.raises(ProviderError, match="failed to read resource state due to unreachable cluster"):
         provider(KUBECONFIG).read(call(preview=False), CONFIG_MAP, Seen("rec/c", inputs, inputs))
-    assert (
-        provider(KUBECONFIG, deleteUnreachable=True).read(
-            call(preview=False), CONFIG_MAP, Seen("rec/c", inputs, inputs)
-        )
-        is None
-    )
     with pytest.raises(ProviderError, match="PULUMI_K8S_DELETE_UNREACHABLE"):
         provider(KUBECONFIG).delete(call(preview=False), CONFIG_MAP, Seen("rec/c", inputs, inputs))
 
@@ -61,6 +56,10 @@ def test_a_preview_with_unknown_values_asks_no_server() -> None:
 
 
 def test_what_is_not_covered_is_refused_at_once() -> None:
-    for config in ({"enableServerSideApply": "false"}, {"renderYamlToDirectory": "d"}):
-        with pytest.raises(ProviderError, match="Pulumi CLI"):
-            provider(KUBECONFIG, **config)
+    for name, value in {
+        "enableServerSideApply": "false",
+        "renderYamlToDirectory": "d",
+        "deleteUnreachable": True,
+    }.items():
+        with pytest.raises(NotCovered, match=f"the Kubernetes provider.*{name}"):
+            provider(KUBECONFIG, **{name: value})

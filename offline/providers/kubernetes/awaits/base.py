@@ -10,9 +10,9 @@ from typing import Any
 
 from offline.engine.provider import Log, Severity
 
-from ..client import ApiError, Client, Object, Unreachable
+from ..client import ApiError, Client, Unreachable
 from ..informers import Event, Feed, Informers
-from ..kinds import Resource
+from ..kinds import Object, Resource
 from ..metadata import name_of, namespace_of
 
 CANCEL_POLL = 0.1  # seconds until a Ctrl-C is noticed by a call that waits

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..client import Object
 from ..informers import Event
+from ..kinds import Object
 from ..metadata import name_of, namespace_of
 from . import pod
 from .base import Await, collection, conditions, label_selector, owned_by
@@ -16,20 +16,15 @@ def _revision(o: Object) -> str:
 
 
 class DeploymentReady(Await):
-    watches: tuple[str, ...] = ("apps/v1/replicasets", "v1/pods")
+    watches = ("apps/v1/replicasets", "v1/pods")
     report_every = 10.0
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
-        volumes = self.object["spec"]["template"]["spec"].get("volumes") or []
-        self._claims = {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v}
-        if self._claims:
-            self.watches = (*DeploymentReady.watches, "v1/persistentvolumeclaims")
         self._seen = self._available = self._progressed = self._rolled_out = False
         self._problems: dict[str, str] = {}
         self._sets: dict[str, Object] = {}  # by revision
         self._pods: dict[str, Object] = {}  # by name
-        self._phases: dict[str, str] = {}  # of the claims
 
     def on_object(self, o: Object) -> None:
         self.object = o
@@ -68,13 +63,6 @@ class DeploymentReady(Await):
                 self._pods.pop(name_of(o), None)
             else:
                 self._pods[name_of(o)] = o
-        elif event.source == "persistentvolumeclaims" and name_of(o) in self._claims:
-            self._phases[name_of(o)] = "" if gone else (o.get("status") or {}).get("phase", "")
-            if self._phases[name_of(o)] != "Bound" and not gone:
-                self.say(
-                    "warning",
-                    f"PersistentVolumeClaim: [{name_of(o)}] is not ready. status.phase currently at: {self._phases[name_of(o)]}",
-                )
 
     def _check_set(self) -> None:
         revision = _revision(self.object)
@@ -91,12 +79,9 @@ class DeploymentReady(Await):
         elif wanted == 0:
             self.say("warning", f'Replicas scaled to 0 for Deployment "{self.name}"')
 
-    def _unbound(self) -> list[str]:
-        return [c for c, phase in self._phases.items() if phase != "Bound"]
-
     def ready(self) -> bool:
         first = _revision(self.object) == "1"  # a first ReplicaSet is created, not rolled out to
-        if self._seen and self._available and self._rolled_out and (first or self._progressed) and not self._unbound():
+        if self._seen and self._available and self._rolled_out and (first or self._progressed):
             self.say("info", "Deployment initialization complete")
             return True
         return False
@@ -113,8 +98,6 @@ class DeploymentReady(Await):
 
     def reasons(self) -> list[str]:
         out = list(self._problems.values())
-        if unbound := self._unbound():
-            out.append(f'Failed to bind PersistentVolumeClaim(s): "{",".join(unbound)}"')
         first = _revision(self.object) == "1"
         if not self._available:
             out.append("Minimum number of live Pods was not attained")
@@ -130,11 +113,6 @@ class DeploymentReady(Await):
         for o in self.client.items(collection("apps/v1/replicasets", namespace), labelSelector=query):
             self.on_related(Event("replicasets", "ADDED", o))
         self.on_object(self.object)
-        for claim in self._claims:
-            for o in self.client.items(
-                collection("v1/persistentvolumeclaims", namespace), fieldSelector=f"metadata.name={claim}"
-            ):
-                self.on_related(Event("persistentvolumeclaims", "ADDED", o))
         if not self.ready():
             for o in self.client.items(collection("v1/pods", namespace), labelSelector=query):
                 self.on_related(Event("pods", "ADDED", o))

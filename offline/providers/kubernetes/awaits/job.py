@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..client import Object
 from ..informers import Event
+from ..kinds import Object
 from ..metadata import namespace_of, short_name
 from . import pod
 from .base import Await, collection, conditions, owned_by

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..client import Object
+from ..kinds import Object
 from ..metadata import short_name
 from .base import Await, conditions
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..client import Object
 from ..informers import Event
+from ..kinds import Object
 from ..metadata import name_of, namespace_of
 from . import pod
 from .base import Await, collection, label_selector, owned_by
