@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from offline.engine import VERSION
 from offline.engine.errors import EngineError, IntegrityError, NotCovered
+from offline.engine.model import SECRET_SIGNATURE, SIGNATURE
 
 MAGIC: Final = "7dff0d166258e7f1d265e8e044021ea087795d58a0c6415ab6fe8b7c790e447f"
 
-FEATURES: Final = (  # feature, its field in apitype.ResourceV3, its attribute of ResourceState (or it is in ``raw``)
-    ("hooks", "resourceHooks", "hooks"),
-    ("refreshBeforeUpdate", "refreshBeforeUpdate", ""),
-    ("replaceWith", "replaceWith", "replace_with"),
-)
+HOOKS: Final = "hooks"  # the one feature of a state's version 4 that is covered
 
 
 def dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def is_sealed(value: Any) -> bool:
+    """Whether a value of the state is a secret."""
+    return isinstance(value, Mapping) and value.get(SIGNATURE) == SECRET_SIGNATURE
+
+
+def reveal(value: Any, decrypt: Callable[[str], str] | None = None) -> Any:
+    """A value of the state as plain JSON: secrets decrypted, or ``[secret]``."""
+    if is_sealed(value):
+        if decrypt is None:
+            return "[secret]"
+        return reveal(json.loads(value["plaintext"] if "plaintext" in value else decrypt(value["ciphertext"])), decrypt)
+    if isinstance(value, Mapping):
+        return {k: reveal(v, decrypt) for k, v in sorted(value.items())}
+    return [reveal(v, decrypt) for v in value] if isinstance(value, list) else value
 
 
 def now() -> str:
@@ -37,20 +50,16 @@ def envelope(resources: Iterable[Any]) -> dict[str, Any]:
     Args:
         resources: :class:`ResourceState` or their JSON.
     """
-    used = set()
-    for r in resources:
-        plain = isinstance(r, Mapping)
-        for feature, field, attribute in FEATURES:
-            if r.get(field) if plain else getattr(r, attribute) if attribute else r.raw.get(field):
-                used.add(feature)
-    return {"version": 4, "features": sorted(used)} if used else {"version": 3}
+    if any(r.get("resourceHooks") if isinstance(r, Mapping) else r.hooks for r in resources):
+        return {"version": 4, "features": [HOOKS]}
+    return {"version": 3}
 
 
 def require_readable(outer: Mapping[str, Any]) -> None:
     """Raises: EngineError: a checkpoint or deployment is of a version, or uses features, that this engine does not have."""
     if outer.get("version") not in (3, 4):
         raise EngineError(f"the state is of version {outer.get('version')}; the offline engine reads versions 3 and 4")
-    if lacking := sorted(set(outer.get("features") or []) - {f for f, _, _ in FEATURES}):
+    if lacking := sorted(set(outer.get("features") or []) - {HOOKS}):
         raise NotCovered(f"a state that uses {', '.join(lacking)}")
 
 

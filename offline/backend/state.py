@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final
 
+from offline.engine.errors import NotCovered
 from offline.engine.model import PendingOperation, ResourceState, Snapshot
 from offline.engine.values import from_state, to_state
 
@@ -17,21 +18,25 @@ from .secrets import Passphrase
 # as Go's omitempty does, except for the first three.
 FIELDS: Final = {
     "urn": "urn", "custom": "custom", "delete": "delete", "id": "id", "type": "type", "inputs": "inputs",
-    "outputs": "outputs", "parent": "parent", "protect": "protect", "external": "external",
-    "dependencies": "dependencies", "init_errors": "initErrors", "provider": "provider",
-    "property_dependencies": "propertyDependencies", "pending_replacement": "pendingReplacement",
-    "additional_secret_outputs": "additionalSecretOutputs", "aliases": "aliases", "custom_timeouts": "customTimeouts",
-    "import_id": "importID", "retain_on_delete": "retainOnDelete", "deleted_with": "deletedWith",
-    "replace_with": "replaceWith", "created": "created", "modified": "modified", "ignore_changes": "ignoreChanges",
-    "replace_on_changes": "replaceOnChanges", "replacement_trigger": "replacementTrigger", "hooks": "resourceHooks",
+    "outputs": "outputs", "parent": "parent", "protect": "protect", "dependencies": "dependencies",
+    "init_errors": "initErrors", "provider": "provider", "property_dependencies": "propertyDependencies",
+    "pending_replacement": "pendingReplacement", "additional_secret_outputs": "additionalSecretOutputs",
+    "aliases": "aliases", "custom_timeouts": "customTimeouts", "retain_on_delete": "retainOnDelete",
+    "created": "created", "modified": "modified", "ignore_changes": "ignoreChanges",
+    "replace_on_changes": "replaceOnChanges", "hooks": "resourceHooks",
 }  # fmt: skip
 ALWAYS: Final = {"urn", "custom", "type"}
-VALUES: Final = {"inputs", "outputs", "replacement_trigger"}
+VALUES: Final = {"inputs", "outputs"}
+NOT_COVERED: Final = ("external", "deletedWith", "replaceWith", "replacementTrigger", "refreshBeforeUpdate")
 _ATTRIBUTE: Final = {v: k for k, v in FIELDS.items()}
 _all_fields: Final = attrgetter(*(f.name for f in fields(ResourceState)))
 
 
 def resource_from_json(data: Mapping[str, Any], secrets: Passphrase) -> ResourceState:
+    """Raises: NotCovered: an update would have to act on what the engine does not know."""
+    for field in NOT_COVERED:
+        if data.get(field):
+            raise NotCovered(f"a state with {field} ({data['urn']})")
     secrets.at(data["urn"])
     known: dict[str, Any] = {}
     raw: dict[str, Any] = {}
@@ -44,13 +49,12 @@ def resource_from_json(data: Mapping[str, Any], secrets: Passphrase) -> Resource
     return ResourceState(**known, raw=raw)
 
 
-def resource_to_json(r: ResourceState, secrets: Passphrase) -> dict[str, Any]:
-    secrets.at(r.urn)
+def resource_to_json(r: ResourceState, encrypt: Callable[[str], str]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for attribute, name in FIELDS.items():
         value = getattr(r, attribute)
         if value or attribute in ALWAYS:
-            out[name] = to_state(value, secrets.encrypt) if attribute in VALUES else value
+            out[name] = to_state(value, encrypt) if attribute in VALUES else value
     return out | r.raw
 
 
@@ -81,7 +85,8 @@ class Encoder:
         hit = self._cache.get(id(r))
         if hit is not None and hit[0] is r and all(map(_unchanged, hit[1], values)):
             return hit[2]
-        text = dumps(resource_to_json(r, self._secrets))
+        self._secrets.at(r.urn)
+        text = dumps(resource_to_json(r, self._secrets.encrypt))
         self._cache[id(r)] = (r, values, text)
         return text
 

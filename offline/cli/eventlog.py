@@ -14,7 +14,7 @@ from typing import Any
 from offline.engine.errors import EngineError
 from offline.engine.model import Event
 
-from .display import Display, public
+from .display.text import Display, public
 
 
 class _File:

@@ -23,7 +23,7 @@ GLOBAL: Final = (
 _OPERATION: Final = (
     "stack/s= yes/y message/m= debug/d diff json/j config-file= parallel/p= refresh/r=? show-config show-full-output "
     "show-replacement-steps show-sames show-reads show-secrets show-policy-remediations suppress-outputs suppress-progress "
-    "suppress-permalink=? target/t=* target-dependents exclude=* exclude-dependents! event-log= exec-kind= exec-agent= "
+    "suppress-permalink=? target/t=* target-dependents! exclude! exclude-dependents! event-log= exec-kind= exec-agent= "
     "client= run-program=? neo copilot attach-debugger! remote! agent-ids= strict strict-schema! "
 )
 _CHANGE: Final = "continue-on-error skip-preview/f expect-no-changes preview-only "
@@ -63,10 +63,10 @@ COMMANDS: Final[dict[str, tuple[str, int, int, str]]] = {
     "config rm-all": ("config:rm_all", 1, 999, _CONFIG + "path"),
     "config refresh": ("config:refresh", 0, 0, _CONFIG + "force/f"),
     "preview": ("update:preview", 0, 0, _OPERATION + (
-        "config/c=* config-path expect-no-changes continue-on-error replace=* target-replace=* policy-pack=* policy-pack-config=* "
+        "config/c=* config-path expect-no-changes continue-on-error replace! target-replace! policy-pack=* policy-pack-config=* "
         "import-file! save-plan!")),
     "up": ("update:up", 0, 1, _OPERATION + _CHANGE + (
-        "config/c=* config-path replace=* target-replace=* policy-pack=* policy-pack-config=* plan! secrets-provider=")),
+        "config/c=* config-path replace! target-replace! policy-pack=* policy-pack-config=* plan! secrets-provider=")),
     "refresh": ("update:refresh", 0, 0, _OPERATION + _CHANGE + "clear-pending-creates skip-pending-creates import-pending-creates!"),
     "destroy": ("update:destroy", 0, 0, _OPERATION + _CHANGE + "remove exclude-protected!"),
 }  # fmt: skip

@@ -12,7 +12,10 @@ import pytest
 
 from offline.backend.secrets import Passphrase
 from offline.backend.state import Encoder, snapshot_from_json
-from offline.cli.display import Diff, Digest, Display, Options, Progress
+from offline.cli.display.diff import Diff
+from offline.cli.display.documents import Digest
+from offline.cli.display.progress import Progress
+from offline.cli.display.text import Display, Options
 from tests.parity import recordings
 from tests.parity.recordings import PASSPHRASE, Row
 from tests.parity.runner import SALT
@@ -33,7 +36,7 @@ def shown(row: Row) -> str:
         elif "--diff" in run:
             display = Diff(options)
         else:
-            display = Progress(options, out.write, heartbeat=False)
+            display = Progress(options, out.write)
         for event in row["events"]:
             display.show(event)
         display.close()

@@ -14,9 +14,11 @@ from typing import Any
 from offline.backend.checkpoint import (
     dumps,
     envelope,
+    is_sealed,
     latest,
     manifest,
     require_readable,
+    reveal,
     verify,
     wrapped,
 )
@@ -48,21 +50,6 @@ def _root(deployment: Mapping[str, Any]) -> dict[str, Any]:
         if r["type"] == STACK_TYPE and not r.get("delete"):
             return dict(r.get("outputs") or {})
     return {}
-
-
-def _sealed(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.get(SIGNATURE) == SECRET_SIGNATURE
-
-
-def reveal(value: Any, decrypt: Callable[[str], str] | None) -> Any:
-    """State JSON as plain JSON: secrets decrypted, or ``[secret]``."""
-    if _sealed(value):
-        if decrypt is None:
-            return "[secret]"
-        return reveal(json.loads(value["plaintext"] if "plaintext" in value else decrypt(value["ciphertext"])), decrypt)
-    if isinstance(value, Mapping):
-        return {k: reveal(v, decrypt) for k, v in sorted(value.items())}
-    return [reveal(v, decrypt) for v in value] if isinstance(value, list) else value
 
 
 def _print_json(value: Any, indent: int = 2) -> None:
@@ -274,7 +261,7 @@ def output(args: Args) -> None:
 
 
 def _map_secrets(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
-    if _sealed(value):
+    if is_sealed(value):
         return change(value)
     if isinstance(value, Mapping):
         return {k: _map_secrets(v, change) for k, v in value.items()}

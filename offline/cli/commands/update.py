@@ -34,7 +34,7 @@ from ..main import Args
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ..display import Display
+    from ..display.text import Display
 
 Kind = Literal["preview", "update", "refresh", "destroy"]
 _SAFE_FLAGS = {"true", "false"}
@@ -65,7 +65,7 @@ def destroy(args: Args) -> None:
         print(
             f"The resources in the stack have been deleted, and the stack '{operation.session.stack.name}' has been removed."
         )
-    elif not args.on("json") and not args.many("target") and not args.many("exclude"):
+    elif not args.on("json") and not args.many("target"):
         print(
             "The resources in the stack have been deleted, but the history and configuration associated with the stack are "
             f"still maintained. \nIf you want to remove the stack completely, run `pulumi stack rm {operation.session.stack.name}`."
@@ -99,9 +99,9 @@ class _Operation:
         _ = session.stack  # first of all: does it exist?
         try:
             secrets = session.secrets  # begins to derive the key, while the rest is imported
-            from offline.engine import update
+            from offline.engine.update import Update
 
-            self._engine = update.run
+            self._update = Update
             if args.many("config"):
                 self._save_config()
             raw = session.config.effective()
@@ -136,10 +136,7 @@ class _Operation:
             parallel=max(1, args.number("parallel", int(os.environ.get("PULUMI_PARALLEL") or 16))),
             refresh=args.on("refresh", always),
             continue_on_error=args.on("continue-on-error") or os.environ.get("PULUMI_CONTINUE_ON_ERROR") == "true",
-            targets=[*args.many("target"), *args.many("target-replace")],
-            target_dependents=args.on("target-dependents"),
-            exclude=args.many("exclude"),
-            replace=[*args.many("replace"), *args.many("target-replace")],
+            targets=args.many("target"),
             run_program=program,
             client=args.text("client"),
             policy_packs=[
@@ -187,11 +184,10 @@ class _Operation:
 
         def work() -> None:
             try:
-                ended.append(
-                    self._engine(
-                        request, emit=log, save=state.save, cancel=cancel, providers=factories(), language=Python()
-                    )
+                update = self._update(
+                    request, emit=log, save=state.save, cancel=cancel, providers=factories(), language=Python()
                 )
+                ended.append(update.run())
             except EngineError as e:
                 state.broken = str(e)
             except Exception as e:
@@ -223,17 +219,30 @@ class _Operation:
         return ended[0] if ended and not state.broken else None
 
     def _display(self, request: UpdateRequest) -> Display:
-        from .. import display
+        from ..display.text import Options
 
         args = self.args
-        options = display.Options(
-            kind=request.kind, preview=request.dry_run, stack=request.stack, project=request.project.name, suppress_outputs=args.on("suppress-outputs"),
-            suppress_progress=args.on("suppress-progress"), show_config=args.on("show-config"),
-            show_sames=args.on("show-sames"), debug=args.on("debug"),
-        )  # fmt: skip
+        options = Options(
+            kind=request.kind,
+            preview=request.dry_run,
+            stack=request.stack,
+            project=request.project.name,
+            suppress_outputs=args.on("suppress-outputs"),
+            show_config=args.on("show-config"),
+            show_sames=args.on("show-sames"),
+            debug=args.on("debug"),
+        )
         if args.on("json"):
-            return display.Digest(options) if request.dry_run else display.Lines(options)
-        return display.Diff(options) if args.on("diff") else display.Progress(options)
+            from ..display.documents import Digest, Lines
+
+            return Digest(options) if request.dry_run else Lines()
+        if args.on("diff"):
+            from ..display.diff import Diff
+
+            return Diff(options)
+        from ..display.progress import Progress
+
+        return Progress(options)
 
     def _info(self, began: int, result: UpdateResult | None) -> dict[str, Any]:
         changes = {k: v for k, v in sorted((result.changes if result else {}).items()) if v}

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from offline.cli.display import Digest, Options, Progress, diff_info, render, summary_text, type_name
+from offline.cli.display.documents import Digest
+from offline.cli.display.progress import Progress
+from offline.cli.display.text import Options, diff_info, render, summary_text, type_name
 from offline.cli.eventlog import EventLog
 from tests.parity import recordings
 
@@ -15,7 +17,7 @@ from tests.parity import recordings
 def test_the_cause_is_told_before_its_consequence() -> None:
     out: list[str] = []
     step = recordings.load("failed-migration-halts-and-reverts").steps[1]
-    display = Progress(Options("update", False, "dev", "rec"), out.append, heartbeat=False)
+    display = Progress(Options("update", False, "dev", "rec"), out.append)
     for event in step["events"]:
         display.show(event)
     display.close()
@@ -65,7 +67,7 @@ def test_an_update_goes_on_when_nobody_reads_about_it(capsys: pytest.CaptureFixt
     def closed(_: str) -> None:
         raise BrokenPipeError
 
-    display = Progress(Options("update", False, "dev", "rec"), lambda _: None, heartbeat=False)
+    display = Progress(Options("update", False, "dev", "rec"), lambda _: None)
     display._write = closed
     log = EventLog(display, str(tmp_path / "events"))
     log({"preludeEvent": {"config": {}}})

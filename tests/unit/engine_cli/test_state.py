@@ -11,7 +11,7 @@ import pytest
 from offline.backend.checkpoint import latest, verify
 from offline.backend.secrets import Passphrase
 from offline.backend.state import Encoder, resource_from_json, resource_to_json, snapshot_from_json
-from offline.engine.errors import EngineError, IntegrityError
+from offline.engine.errors import EngineError, IntegrityError, NotCovered
 from offline.engine.model import PendingOperation, ResourceState, Snapshot
 from offline.engine.values import Secret
 
@@ -29,7 +29,7 @@ WRITTEN: dict[str, Any] = {
     "provider": f"{PROVIDER}::1", "propertyDependencies": {"data": []}, "customTimeouts": {"create": 600},
     "retainOnDelete": True, "created": "2026-11-22T21:41:47.078590919Z", "modified": "2026-11-22T21:41:47.078590919Z",
     "sourcePosition": "project:///__main__.py#50", "stackTrace": [{}, {"sourcePosition": "project:///__main__.py#63"}],
-    "resourceHooks": {"BeforeDelete": ["keep"]}, "refreshBeforeUpdate": True,
+    "resourceHooks": {"BeforeDelete": ["keep"]}, "hideDiff": ["data"],
 }  # fmt: skip
 
 
@@ -41,10 +41,15 @@ def secrets() -> Passphrase:
 def test_what_the_cli_wrote_is_written_again_unchanged(secrets: Passphrase) -> None:
     state = resource_from_json(WRITTEN, secrets)
     assert state.inputs["data"] == Secret({"password": "Y2FuYXJ5LTE="})
-    assert (state.hooks, state.raw["refreshBeforeUpdate"]) == ({"BeforeDelete": ["keep"]}, True)
-    again = resource_to_json(state, secrets)
+    assert (state.hooks, state.raw["hideDiff"]) == ({"BeforeDelete": ["keep"]}, ["data"])
+    again = resource_to_json(state, secrets.encrypt)
     assert again == WRITTEN
     assert list(again)[:5] == ["urn", "custom", "id", "type", "inputs"]
+
+
+def test_what_an_update_would_have_to_act_on_and_cannot_is_refused_by_name(secrets: Passphrase) -> None:
+    with pytest.raises(NotCovered, match=r"external .*Secret::db"):
+        resource_from_json(WRITTEN | {"external": True}, secrets)
 
 
 def test_every_save_tells_what_has_changed(secrets: Passphrase) -> None:
