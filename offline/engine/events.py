@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .model import SECRET_SIGNATURE, SIGNATURE, UNKNOWN_WIRE, Emit, ResourceState, Urn
+from .model import Emit, ResourceState, Urn
 from .provider import InitError, PropertyDiff, Uncertain
-from .values import UNKNOWN, Secret
+from .values import to_state
 
 if TYPE_CHECKING:
     from .steps import Step
@@ -20,15 +20,7 @@ _PREFIX = {"debug": "debug: ", "warning": "warning: ", "error": "error: "}
 
 def masked(value: Any) -> Any:
     """A live value as JSON without its secrets."""
-    if isinstance(value, str):  # most are
-        return value
-    if isinstance(value, dict):
-        return {k: masked(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [masked(v) for v in value]
-    if isinstance(value, Secret):
-        return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": "[secret]"}
-    return UNKNOWN_WIRE if value is UNKNOWN else value
+    return to_state(value, lambda _: "[secret]")
 
 
 def error_text(error: BaseException) -> str:
@@ -50,8 +42,6 @@ def _state(state: ResourceState | None, mask: Callable[[Any], Any]) -> dict[str,
     out |= {"id": state.id, "parent": state.parent}
     if state.protect:
         out["protect"] = True
-    if state.external:
-        out["external"] = True
     if state.retain_on_delete:
         out["retainOnDelete"] = True
     out |= {"inputs": mask(state.inputs), "outputs": mask(state.outputs), "provider": state.provider}

@@ -140,8 +140,6 @@ class Executor:
         op, counts = step.op, step.logical
         if op == "refresh":
             op, counts = step.result_op, self._refreshing
-        elif op == "read":
-            counts = step.old is not None and step.new is not None and step.old.outputs != step.new.outputs
         if counts and not is_default_provider(step.urn):
             with self._lock:
                 self._events.changes[op] += 1

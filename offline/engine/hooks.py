@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -21,14 +20,6 @@ class HookError(Exception):
     """A hook said no, or could not be called."""
 
 
-@dataclass(frozen=True)
-class _Hook:
-    name: str
-    callback: callback_pb2.Callback
-    on_dry_run: bool = False
-    ignore_errors: bool = False
-
-
 def _options(state: ResourceState | None) -> resource_pb2.ResourceOptions | None:
     if state is None:
         return None
@@ -40,9 +31,7 @@ def _options(state: ResourceState | None) -> resource_pb2.ResourceOptions | None
         aliases=[alias_pb2.Alias(urn=a) for a in state.aliases],
         provider=state.provider,
         retain_on_delete=state.retain_on_delete,
-        deleted_with=state.deleted_with,
         additional_secret_outputs=state.additional_secret_outputs,
-        replace_with=state.replace_with,
         parent=state.parent,
     )
 
@@ -51,33 +40,21 @@ def _wire(values: Properties | None) -> Any:
     return None if values is None else to_wire(values)
 
 
-def _inputs(state: ResourceState | None) -> Any:
-    return None if state is None else to_wire(state.inputs)
-
-
 class Hooks:
     """The hooks registered by the program, by name."""
 
     def __init__(self, events: Events, cancel: threading.Event, *, dry_run: bool) -> None:
         self._events, self._cancel, self._dry_run = events, cancel, dry_run
-        self._hooks: dict[str, _Hook] = {}
+        self._hooks: dict[str, Any] = {}  # RegisterResourceHookRequest by name
         self._channels: dict[str, grpc.Channel] = {}
         self._lock = threading.Lock()
 
-    def register(
-        self,
-        name: str,
-        callback: callback_pb2.Callback,
-        *,
-        on_dry_run: bool = False,
-        ignore_errors: bool = False,
-    ) -> None:
+    def register(self, request: Any) -> None:
+        """Takes what the program registers (``RegisterResourceHookRequest``). Raises: HookError: the name is taken."""
         with self._lock:
-            if not name:
-                raise HookError("resource hook name cannot be empty")
-            if name in self._hooks:
-                raise HookError(f'resource hook already registered for name "{name}"')
-            self._hooks[name] = _Hook(name, callback, on_dry_run, ignore_errors)
+            if request.name in self._hooks:
+                raise HookError(f'resource hook already registered for name "{request.name}"')
+            self._hooks[request.name] = request
 
     def invoke(self, callback: callback_pb2.Callback, request: Any) -> bytes:
         """Calls a function of the program by its token. One that waits is not waited for after Ctrl-C."""
@@ -124,8 +101,8 @@ class Hooks:
                 id=state.id,
                 name=state.name,
                 type=state.type,
-                new_inputs=_inputs(new),
-                old_inputs=_inputs(old),
+                new_inputs=_wire(new.inputs if new else None),
+                old_inputs=_wire(old.inputs if old else None),
                 new_outputs=_wire(new_outputs),
                 old_outputs=_wire(old_outputs),
                 old_options=_options(old),

@@ -13,16 +13,12 @@ from typing import Literal
 from .model import PendingOperation, ResourceState, Save, Snapshot
 from .steps import Step
 
-_PENDING: dict[str, Literal["creating", "updating", "deleting", "reading"]] = {
+_PENDING: dict[str, Literal["creating", "updating", "deleting"]] = {
     "create": "creating",
     "create-replacement": "creating",
     "update": "updating",
     "delete": "deleting",
     "delete-replaced": "deleting",
-    "read-discard": "deleting",
-    "discard-replaced": "deleting",
-    "read": "reading",
-    "read-replacement": "reading",
 }
 
 
@@ -82,7 +78,7 @@ class Journal:
         old, new = step.old, step.new
         if step.op == "replace" or step.skipped_create:
             return
-        if step.op.startswith(("delete", "discard", "read-discard", "remove")):
+        if step.op.startswith(("delete", "remove")):
             assert old is not None
             if step.pending_replacement:
                 self._publish(old)

@@ -40,19 +40,14 @@ class ResourceState:
     init_errors: list[str] = field(default_factory=list)
     protect: bool = False
     retain_on_delete: bool = False
-    external: bool = False
     delete: bool = False  # replaced or condemned, still to be deleted
     pending_replacement: bool = False
-    deleted_with: Urn = ""
-    replace_with: list[Urn] = field(default_factory=list)
     aliases: list[Urn] = field(default_factory=list)
     additional_secret_outputs: list[str] = field(default_factory=list)
     custom_timeouts: dict[str, float] = field(default_factory=dict)  # seconds: create, update, delete
     ignore_changes: list[str] = field(default_factory=list)
     replace_on_changes: list[str] = field(default_factory=list)
-    replacement_trigger: Any = None
     hooks: dict[str, list[str]] = field(default_factory=dict)
-    import_id: str = ""
     created: str = ""  # RFC 3339
     modified: str = ""
     raw: dict[str, Any] = field(default_factory=dict)
@@ -105,9 +100,6 @@ class UpdateOptions:
     refresh: bool = False
     continue_on_error: bool = False
     targets: Sequence[str] = ()  # URNs, with * and ** as the CLI takes them
-    target_dependents: bool = False
-    exclude: Sequence[str] = ()
-    replace: Sequence[str] = ()
     run_program: bool = True  # for destroy and refresh: whether the program runs, so that its hooks exist
     client: str = ""  # address of an inline program's LanguageRuntime (`--client`)
     policy_packs: Sequence[PolicyPackRef] = ()

@@ -9,58 +9,54 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
 import grpc
 from google.protobuf import empty_pb2
 
 from .errors import NotCovered
-from .events import Events
-from .hooks import HookError, Hooks
-from .model import UNKNOWN_WIRE, ResourceState, UpdateRequest, Urn
-from .paths import is_provider, make_urn, split_reference
-from .planner import Alias, Goal
+from .hooks import HookError
+from .model import ResourceState, Urn
+from .paths import is_provider, make_urn
 from .protocol import OPTIONS, engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 from .provider import ProviderError
 from .registry import INTERNAL
-from .steps import Registered
-from .values import Properties, _value_from_wire, contains_unknown, from_wire, to_wire
+from .values import contains_unknown, from_wire, to_wire
 
+if TYPE_CHECKING:
+    from .update import Update
+
+# Without "aliasSpecs" the SDK itself works out which URNs the aliases stand for.
 _FEATURES = {
     "secrets": resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
     "resourceReferences": resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_REFERENCES,
     "outputValues": resource_pb2.RESOURCE_MONITOR_FEATURE_OUTPUT_VALUES,
-    "aliasSpecs": resource_pb2.RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
     "replacementTrigger": resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACEMENT_TRIGGER,
     "deletedWith": resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
     "replaceWith": resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
     "resourceHooks": resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
     "errorHooks": resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
 }
+_NOT_COVERED = {  # fields of a registration
+    "remote": "a remote component",
+    "packageRef": "a parameterized package",
+    "importId": "the option import",
+    "transforms": "the option transforms",
+    "state_migrations": "a state migration",
+    "deleteBeforeReplace": "the option delete_before_replace",
+    "deletedWith": "the option deleted_with",
+    "replace_with": "the option replace_with",
+    "replacement_trigger": "the option replacement_trigger",
+}
 _RESULT = {"success": resource_pb2.SUCCESS, "fail": resource_pb2.FAIL, "skip": resource_pb2.FAIL}
 _HOOKS = ("before_create", "after_create", "before_update", "after_update", "before_delete", "after_delete")
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _PART = r"([\d.]+)(h|ms|m|s|us|µs|ns)"
-_NO_PARENT = ResourceState("", "", custom=False)
 
 
 class MonitorDown(Exception):
     """The update has ended; the program is told to end too."""
-
-
-class Deployment(Protocol):
-    """What the monitor asks of the update."""
-
-    request: UpdateRequest
-    events: Events
-    hooks: Hooks
-
-    def register(self, goal: Goal) -> Registered: ...
-    def read(self, goal: Goal) -> Registered: ...
-    def register_outputs(self, urn: Urn, outputs: Properties) -> None: ...
-    def default_provider(self, package: str, version: str, url: str) -> str: ...
-    def program_done(self) -> None: ...
 
 
 def seconds(duration: str) -> float:
@@ -81,17 +77,14 @@ def _refusal(what: str) -> Any:
 
 
 class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineServicer):
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
-        self._root = deployment.request.project.root
-        self._wanted: dict[Urn, ResourceState] = {}
+    def __init__(self, update: Update) -> None:
+        self._update = update
+        self._root = update.request.project.root
+        self._retained: set[Urn] = set()  # whose children are retained too
         self._root_urn = ""
         self._shutdown = threading.Event()
         # Every registration holds a thread until its step has ended: threads are made as needed, none is ever short.
-        self._server = grpc.server(
-            ThreadPoolExecutor(10_000, thread_name_prefix="rpc"),
-            options=OPTIONS,
-        )
+        self._server = grpc.server(ThreadPoolExecutor(10_000, thread_name_prefix="rpc"), options=OPTIONS)
         resource_pb2_grpc.add_ResourceMonitorServicer_to_server(self, self._server)
         engine_pb2_grpc.add_EngineServicer_to_server(self, self._server)
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
@@ -111,7 +104,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         return resource_pb2.SupportsFeatureResponse(hasSupport=request.id in _FEATURES)
 
     def GetDeploymentInfo(self, request: Any, context: Any) -> Any:
-        r = self._deployment.request
+        r = self._update.request
         return resource_pb2.DeploymentInfo(
             project=r.project.name,
             stack=r.stack,
@@ -125,18 +118,13 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
 
     def RegisterResource(self, request: Any, context: Any) -> Any:
         with _Answer(context):
-            if request.remote:
-                raise NotCovered(f"the remote component {request.type}")
-            if request.packageRef:
-                raise NotCovered("a parameterized package")
-            if request.importId:
-                raise NotCovered("the import option")
-            if request.transforms or request.state_migrations:
-                raise NotCovered("transforms and state migrations")
-            goal = self._goal(request)
-            registered = self._deployment.register(goal)
+            for field, _ in request.ListFields():
+                if field.name in _NOT_COVERED:
+                    raise NotCovered(f"{_NOT_COVERED[field.name]} ({request.type} {request.name})")
+            registered = self._update.register(self._resource(request))
             state = registered.state
-            self._wanted[state.urn] = goal.wanted
+            if state.retain_on_delete:
+                self._retained.add(state.urn)
             if registered.result != "success" and not request.supportsResultReporting:
                 context.abort(grpc.StatusCode.INTERNAL, "resource registration failed")
             outputs = state.outputs if state.custom else {}
@@ -150,37 +138,17 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
                 unknown=registered.unknown,
             )
 
-    def ReadResource(self, request: Any, context: Any) -> Any:
-        with _Answer(context):
-            wanted = ResourceState(
-                self._urn(request),
-                request.type,
-                custom=True,
-                id="" if request.id == UNKNOWN_WIRE else request.id,
-                inputs=from_wire(request.properties),
-                parent=request.parent,
-                provider=self._provider(request),
-                dependencies=sorted(request.dependencies),
-                external=True,
-                additional_secret_outputs=list(request.additionalSecretOutputs),
-                raw=self._positions(request),
-            )
-            state = self._deployment.read(Goal(wanted)).state
-            outputs = to_wire(state.outputs, keep_secrets=request.acceptSecrets)
-            return resource_pb2.ReadResourceResponse(urn=state.urn, properties=outputs)
-
     def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:
         with _Answer(context):
-            self._deployment.register_outputs(request.urn, from_wire(request.outputs))
+            self._update.register_outputs(request.urn, from_wire(request.outputs))
             return empty_pb2.Empty()
 
     def RegisterResourceHook(self, request: Any, context: Any) -> Any:
         with _Answer(context):
-            self._deployment.hooks.register(
-                request.name, request.callback, on_dry_run=request.on_dry_run, ignore_errors=request.ignore_errors
-            )
+            self._update.hooks.register(request)
             return empty_pb2.Empty()
 
+    ReadResource = _refusal("looking up {0.type} {0.name} by its id")
     Invoke = _refusal("the function {0.tok}")
     Call = _refusal("the method {0.tok}")
     RegisterPackage = _refusal("the parameterized package {0.name}")
@@ -189,14 +157,14 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
     RegisterErrorHook = _refusal("the error hook {0.name}")
 
     def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:
-        self._deployment.program_done()
+        self._update.program_done()
         self._shutdown.wait()
         return empty_pb2.Empty()
 
     # --- Engine ---
 
     def Log(self, request: Any, context: Any) -> Any:
-        events = self._deployment.events
+        events = self._update.events
         if not events.muted:
             events.diagnostic(
                 engine_pb2.LogSeverity.Name(request.severity).lower(),
@@ -213,15 +181,13 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         self._root_urn = request.urn
         return engine_pb2.SetRootResourceResponse()
 
-    StartDebugging = _refusal("--attach-debugger")
-
     def RequirePulumiVersion(self, request: Any, context: Any) -> Any:
         return engine_pb2.RequirePulumiVersionResponse()
 
     # --- messages to values ---
 
-    def _goal(self, request: Any) -> Goal:
-        above = self._wanted.get(request.parent, _NO_PARENT)
+    def _resource(self, request: Any) -> ResourceState:
+        """What the program declares."""
         inputs = from_wire(request.object)
         dependencies = sorted(set(request.dependencies))
         per_property = {k: sorted(set(d.urns)) for k, d in request.propertyDependencies.items()}
@@ -237,12 +203,14 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
                 url = {"pluginDownloadURL": request.pluginDownloadURL} if request.pluginDownloadURL else {}
                 inputs[INTERNAL] = url
         elif request.custom:
-            provider = self._provider(request)
+            provider = request.provider or self._update.default_provider(
+                request.type.split(":")[0], request.version, request.pluginDownloadURL
+            )
         timeouts = request.customTimeouts
         names = [(n, list(getattr(request.hooks, n))) for n in _HOOKS]
-        trigger = request.replacement_trigger if request.HasField("replacement_trigger") else None
-        wanted = ResourceState(
-            self._urn(request),
+        update = self._update.request
+        return ResourceState(
+            make_urn(update.stack, update.project.name, request.parent, request.type, request.name),
             request.type,
             request.custom,
             inputs=inputs,
@@ -250,35 +218,18 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
             provider=provider,
             dependencies=dependencies,
             property_dependencies=per_property,
-            protect=request.protect if request.HasField("protect") else above.protect,
-            retain_on_delete=request.retainOnDelete if request.HasField("retainOnDelete") else above.retain_on_delete,
+            protect=request.protect,
+            retain_on_delete=request.retainOnDelete
+            if request.HasField("retainOnDelete")
+            else request.parent in self._retained,
             ignore_changes=list(request.ignoreChanges),
             replace_on_changes=list(request.replaceOnChanges),
-            replacement_trigger=None if trigger is None else _value_from_wire(trigger),
-            deleted_with=request.deletedWith or above.deleted_with,
-            replace_with=list(request.replace_with),
             custom_timeouts={k: seconds(v) for k in ("create", "update", "delete") if (v := getattr(timeouts, k, ""))},
+            aliases=list(request.aliasURNs),
             additional_secret_outputs=list(request.additionalSecretOutputs),
             hooks={"".join(part.title() for part in n.split("_")): hooks for n, hooks in names if hooks},
             raw=self._positions(request) | ({"hideDiff": list(request.hideDiffs)} if request.hideDiffs else {}),
         )
-        aliases = [Alias(urn=u) for u in request.aliasURNs] + [_alias(a) for a in request.aliases]
-        defined = request.deleteBeforeReplaceDefined or request.deleteBeforeReplace
-        return Goal(wanted, aliases, request.deleteBeforeReplace if defined else None)
-
-    def _urn(self, request: Any) -> Urn:
-        update = self._deployment.request
-        return make_urn(update.stack, update.project.name, request.parent, request.type, request.name)
-
-    def _provider(self, request: Any) -> str:
-        """The provider reference a request names, its parent's, or that of the package's default provider."""
-        package = request.type.split(":")[0]
-        if request.provider:
-            return str(request.provider)
-        above = self._wanted.get(request.parent)
-        if above and above.provider and f":providers:{package}::" in split_reference(above.provider)[0]:
-            return above.provider
-        return self._deployment.default_provider(package, request.version, request.pluginDownloadURL)
 
     def _positions(self, request: Any) -> dict[str, Any]:
         """Where in the program the request came from, relative to the project, as the state holds it."""
@@ -301,13 +252,6 @@ def _relative(uri: str, root: Path) -> str:
     """The path of a ``file:`` URL within the project; every request names the same few, a dozen at a time."""
     url = urlparse(uri)
     return os.path.relpath(url.path, root) if url.scheme == "file" and url.path.startswith("/") else ""
-
-
-def _alias(alias: Any) -> Alias:
-    if alias.WhichOneof("alias") == "urn":
-        return Alias(urn=alias.urn)
-    s = alias.spec
-    return Alias("", s.name, s.type, s.stack, s.project, s.parentUrn, s.noParent)
 
 
 class _Answer:

@@ -45,9 +45,8 @@ def is_default_provider(urn: Urn) -> bool:
 
 
 def dependencies_of(state: ResourceState, *, parent: bool = True) -> set[Urn]:
-    """Every URN that must exist before this resource: dependencies, ``deletedWith``, provider and, if asked for, parent."""
-    urns = {*state.dependencies, *(u for us in state.property_dependencies.values() for u in us), *state.replace_with}
-    urns.add(state.deleted_with)
+    """Every URN that must exist before this resource: dependencies, provider and, if asked for, parent."""
+    urns = {*state.dependencies, *(u for us in state.property_dependencies.values() for u in us)}
     urns.add(split_reference(state.provider)[0])
     if parent:
         urns.add(state.parent)

@@ -7,27 +7,21 @@ deleted at the end or, where the provider asks for it, before; what the program 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from .errors import NotCovered
 from .events import Events
 from .graph import Graph
-from .model import STACK_TYPE, Project, ResourceState, UpdateOptions, Urn
-from .paths import (
-    Targets,
-    covers,
-    dependencies_of,
-    is_provider,
-    make_urn,
-    name_of,
-    parse_path,
-    qualified_type,
-    split_reference,
-    type_of,
-)
+from .model import STACK_TYPE, ResourceState, UpdateOptions, Urn
+from .paths import Targets, covers, dependencies_of, is_provider, parse_path, qualified_type, split_reference, type_of
 from .provider import Diff, PropertyDiff
-from .steps import Applier, Reply, Step, with_unknowns
-from .values import Properties, contains_unknown, ignore, unwrap
+from .registry import config_of
+from .steps import Applier, Reply, Step
+from .values import UNKNOWN, Properties, ignore, unwrap
+
+if TYPE_CHECKING:
+    from .policy import Packs
 
 INIT_ERROR = "#initerror"
 
@@ -36,87 +30,58 @@ class Bail(Exception):
     """The update ends here; why has been told already."""
 
 
-@dataclass(frozen=True)
-class Alias:
-    """A former identity: a URN, or what was different about the name, type, parent, stack or project."""
-
-    urn: Urn = ""
-    name: str = ""
-    type: str = ""
-    stack: str = ""
-    project: str = ""
-    parent: Urn = ""
-    no_parent: bool = False
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What the program asks for: a resource as it is to be, and what of the request no state keeps."""
-
-    wanted: ResourceState
-    aliases: Sequence[Alias] = ()
-    delete_before_replace: bool | None = None
-
-
-class Analyzer(Protocol):
-    """What the planner asks of the policy packs."""
-
-    def check(self, state: ResourceState, goal: Goal, provider: ResourceState | None) -> bool:
-        """Remediates ``state.inputs`` and reports violations. True if a mandatory one forbids the step."""
-
-
 class Planner:
     """Not thread-safe: the caller plans one registration at a time."""
 
     def __init__(
         self,
-        *,
-        project: Project,
-        stack: str,
         base: Sequence[ResourceState],
         options: UpdateOptions,
         applier: Applier,
         events: Events,
+        packs: Packs | None,
+        *,
         destroying: bool,
-        analyzer: Analyzer | None = None,
     ) -> None:
-        self._project, self._stack, self._options = project.name, stack, options
-        self._applier, self._events, self._analyzer = applier, events, analyzer
+        self._applier, self._events, self._packs = applier, events, packs
         self._dry_run = applier.dry_run
         self._destroying = destroying
-        self._targets, self._excludes = Targets(options.targets), Targets(options.exclude)
-        self._replace = Targets(options.replace)
+        self._targets = Targets(options.targets)
         self.base = list(base)
         self.olds = {s.urn: s for s in self.base if not s.delete}
         self.graph = Graph(self.base)
         self.errored = False
-        self.goals: dict[Urn, Goal] = {}
         self.providers: dict[Urn, ResourceState] = {}
         self._urns: set[Urn] = set()
         self._done: dict[Urn, str] = {}  # what was planned for each URN
         self._touched: set[Urn] = set()  # old URNs that live on: by their own name or by an alias
         self._skipped: set[Urn] = set()  # creations left out because of --target
         self._aliased: dict[Urn, Urn] = {}  # old URN -> new
-        self._alias_of: dict[Urn, Urn] = {}  # new URN -> old
-        self._deletes = applier.deleting  # shared: deletedWith looks here
+        self._deletes: set[Urn] = set()
         self._recreate: dict[Urn, Sequence[str]] = {}  # deleted ahead of a dependency's replacement
         self._gone: set[int] = set()  # states for which a deletion was planned already
         self._condemned: list[ResourceState] = []  # destroy with the program running
-        self._actual_targets: set[Urn] = set()
 
     # --- registrations ------------------------------------------------------------------------------------------
 
-    def plan(self, goal: Goal, reply: Reply) -> list[Step]:
+    def plan(self, wanted: ResourceState, reply: Reply) -> list[Step]:
         """The steps for one registration.
+
+        Args:
+            wanted: the resource as the program declares it; its aliases are all URNs it may have had.
 
         Raises:
             Bail: it cannot be done, and the user has been told.
             Exception: it cannot be done.
         """
-        urn = self._identify(goal.wanted)
-        old = self._old(goal)
-        self.goals[urn] = goal
-        new = replace(goal.wanted)
+        urn = wanted.urn
+        if wanted.parent and wanted.parent not in self._urns:
+            raise ValueError(f"could not find parent resource {wanted.parent}")
+        if urn in self._urns:
+            self._stop(f"Duplicate resource URN '{urn}'; try giving it a unique name", urn)
+        self._urns.add(urn)
+        old = self._old(wanted)
+        new = replace(wanted, aliases=[])
         if old is not None:
             new.aliases = [old.urn] if old.urn != urn else []
             new.created, new.modified = old.created, old.modified
@@ -124,32 +89,27 @@ class Planner:
             self.providers[urn] = new
         if self._destroying and (steps := self._plan_destroyed(old, new, reply)) is not None:
             return steps
-        return self._allowed(self._plan(goal, old, new, reply))
+        return self._allowed(self._plan(old, new, reply))
 
-    def plan_read(self, goal: Goal, reply: Reply) -> list[Step]:
-        """The steps for a resource that the program looks up and does not own."""
-        new = goal.wanted
-        urn = self._identify(new)
-        old = self.olds.get(urn)
-        if old is not None and not old.external:
-            self._mark(old, new, "replace")
-            return [
-                Step("read-replacement", old, new, reply, logical=False),
-                Step("replace", old, new),
-            ]
-        if old is not None:
-            self._mark(old, new, "read")
-        self._done[urn] = "read"
-        return [Step("read", old, new, reply)]
-
-    def _identify(self, wanted: ResourceState) -> Urn:
-        if wanted.parent and wanted.parent not in self._urns:
-            raise ValueError(f"could not find parent resource {wanted.parent}")
-        if wanted.urn in self._urns:
-            self._events.error(f"Duplicate resource URN '{wanted.urn}'; try giving it a unique name", wanted.urn)
-            raise Bail
-        self._urns.add(wanted.urn)
-        return wanted.urn
+    def _old(self, wanted: ResourceState) -> ResourceState | None:
+        """What the resource was before, under its own URN or an alias."""
+        urn = wanted.urn
+        if urn in self._aliased:
+            self._stop(
+                f"Duplicate resource URN '{urn}' conflicting with alias on resource with URN '{self._aliased[urn]}'",
+                urn,
+            )
+        for candidate in (urn, *wanted.aliases):
+            if candidate not in self.olds:
+                continue
+            if candidate != urn:
+                if not wanted.custom:  # its children would need aliases too, which the SDK leaves to the engine
+                    raise NotCovered(f"the alias {candidate} of a component")
+                if candidate in self._urns or candidate in self._aliased:
+                    self._stop(f"Duplicate resource alias '{candidate}' applied to resource with URN '{urn}'", urn)
+                self._aliased[candidate] = urn
+            return self.olds[candidate]
+        return None
 
     def _plan_destroyed(self, old: ResourceState | None, new: ResourceState, reply: Reply) -> list[Step] | None:
         """`destroy --run-program`: the program runs for its hooks; what it names is kept until the end, then deleted."""
@@ -165,18 +125,16 @@ class Planner:
         self._condemned.append(new)
         return None
 
-    def _plan(self, goal: Goal, old: ResourceState | None, new: ResourceState, reply: Reply) -> list[Step]:
-        urn = new.urn
+    def _plan(self, old: ResourceState | None, new: ResourceState, reply: Reply) -> list[Step]:
+        urn, declared = new.urn, new.inputs
         recreating = urn in self._recreate
-        targeted = is_provider(new.type) or qualified_type(urn) == STACK_TYPE or self._included(new)
-        if not targeted:
-            new.inputs = old.inputs if old else new.inputs
-        else:
-            fresh = old is None or recreating or old.external or urn in self._replace
-            self._check(goal, {} if fresh or old is None else old.inputs, new)
-            if self._targets:
-                self._actual_targets.add(urn)
-        if self._analyzer and self._analyzer.check(new, goal, self.provider_state(new.provider)):
+        chosen = not self._targets or urn in self._targets
+        targeted = chosen or is_provider(new.type) or qualified_type(urn) == STACK_TYPE
+        if targeted:
+            self._check(declared, {} if old is None or recreating else old.inputs, new)
+        elif old is not None:
+            new.inputs = old.inputs
+        if self._packs and self._packs.check(new, self.provider_state(new.provider)):
             raise Bail
         if recreating:
             assert old is not None
@@ -187,12 +145,6 @@ class Planner:
                 Step("replace", old, new),
                 Step("create-replacement", old, new, reply, keys=keys, logical=False),
             ]
-        if old is not None and old.external:
-            self._mark(old, new, "create")
-            return [
-                Step("create-replacement", old, new, reply, logical=False, pending_delete=True),
-                Step("replace", old, new),
-            ]
         if old is None:
             self._done[urn] = "create" if targeted else "same"
             if targeted:
@@ -201,45 +153,36 @@ class Planner:
             return [Step("same", None, new, reply, skipped_create=True)]
         if not targeted:
             return self._untargeted(old, reply)
-        return self._plan_change(goal, old, new, reply)
+        return self._plan_change(declared, old, new, reply)
 
-    def _check(self, goal: Goal, olds: Properties, new: ResourceState) -> None:
-        new.inputs = news = ignore(new.ignore_changes, olds, goal.wanted.inputs) if olds else goal.wanted.inputs
+    def _check(self, declared: Properties, olds: Properties, new: ResourceState) -> None:
+        """Gives a resource its final inputs: those declared, with the provider's names and defaults."""
+        new.inputs = news = ignore(new.ignore_changes, olds, declared) if olds else declared
         if not new.custom:
             return
         provider = self._applier.provider(new)
         new.inputs, failures = provider.check(self._applier.call(new), new.type, olds, news)
         for f in failures:
-            text = f"{new.type} resource '{new.name}' has a problem: {f.reason}"
-            if f.property:
-                value = unwrap(new.inputs.get(f.property)) if f.property in new.inputs else "{<nil>}"
-                value = "{" + str(value) + "}" if value != "{<nil>}" else value
-                text = (
-                    f"{new.type} resource '{new.name}': property {f.property} value {value} has a problem: {f.reason}"
-                )
-            self._events.error(text, new.urn)
+            value = unwrap(new.inputs.get(f.property, "<nil>"))
+            where = f": property {f.property} value {{{value}}}" if f.property else ""
+            self._events.error(f"{new.type} resource '{new.name}'{where} has a problem: {f.reason}", new.urn)
         if failures:
             raise Bail
 
-    def _plan_change(self, goal: Goal, old: ResourceState, new: ResourceState, reply: Reply) -> list[Step]:
-        urn = new.urn
-        triggered = _triggered(old.replacement_trigger, new.replacement_trigger)
-        if contains_unknown(new.replacement_trigger) and not self._dry_run:
-            self._events.error(f"replacement trigger contains unknowns for {urn}", urn)
-            raise Bail
-        diff = Diff(changes=True) if triggered else self._diff(old, new)
+    def _plan_change(self, declared: Properties, old: ResourceState, new: ResourceState, reply: Reply) -> list[Step]:
+        diff = self._diff(old, new)
         diff = with_replace_on_changes(diff, new.replace_on_changes, init_errors=bool(old.init_errors))
         if not (diff.changes or old.pending_replacement or old.init_errors):
             return [self._same(old, new, reply)]
-        if not (must_replace(diff) or triggered or old.pending_replacement):
+        if not (must_replace(diff) or old.pending_replacement):
             # Also without a difference: an object that did not become ready is waited for once more.
             self._mark(old, new, "update")
-            more = {"diffs": diff.diffs, "detailed": diff.detailed, "ignore_changes": new.ignore_changes}
-            return [Step("update", old, new, reply, **more)]  # type: ignore[arg-type]
-        return self._plan_replacement(goal, old, new, reply, diff)
+            ignored = new.ignore_changes
+            return [Step("update", old, new, reply, diffs=diff.diffs, detailed=diff.detailed, ignore_changes=ignored)]
+        return self._plan_replacement(declared, old, new, reply, diff)
 
     def _plan_replacement(
-        self, goal: Goal, old: ResourceState, new: ResourceState, reply: Reply, diff: Diff
+        self, declared: Properties, old: ResourceState, new: ResourceState, reply: Reply, diff: Diff
     ) -> list[Step]:
         urn = new.urn
         if new.protect and old.protect:
@@ -249,11 +192,10 @@ class Planner:
                 urn,
             )
         self._mark(old, new, "replace")
-        if new.custom and urn not in self._replace:
-            self._check(goal, {}, new)  # defaults and names are not carried over
+        if new.custom:
+            self._check(declared, {}, new)  # defaults and names are not carried over
         more: dict[str, Any] = {"keys": diff.replaces, "diffs": diff.diffs, "detailed": diff.detailed}
-        before = diff.delete_before_replace if goal.delete_before_replace is None else goal.delete_before_replace
-        if not before:
+        if not diff.delete_before_replace:
             return [
                 Step("create-replacement", old, new, reply, logical=False, pending_delete=True, **more),
                 Step("replace", old, new, **more),
@@ -272,7 +214,7 @@ class Planner:
     def _delete_dependents(self, old: ResourceState, urn: Urn) -> list[Step]:
         """Whatever a deletion before replacement takes with it, dependents first; it comes back when registered."""
         steps = []
-        for dependent, keys in reversed(self._replaced_with(old, urn)):
+        for dependent, keys in reversed(self._replaced_with(old)):
             if id(dependent) in self._gone:
                 continue
             if dependent.protect and not dependent.delete:
@@ -292,35 +234,27 @@ class Planner:
                 steps.append(Step("delete-replaced", dependent, None, logical=False, pending_replacement=True))
         return steps
 
-    def _replaced_with(self, root: ResourceState, urn: Urn) -> list[tuple[ResourceState, Sequence[str]]]:
+    def _replaced_with(self, root: ResourceState) -> list[tuple[ResourceState, Sequence[str]]]:
         """The resources that must be replaced when ``root`` is, in dependency order, and the properties that say so."""
         replaced = {root.urn}
         found: list[tuple[ResourceState, Sequence[str]]] = []
         for s in self.graph.depending_on(root, ignore=self._done.keys() | self._deletes, children=False):
-            if not s.custom or s.external:
+            if not s.custom:
                 continue
-            if split_reference(s.provider)[0] in replaced or s.deleted_with in replaced:
+            if split_reference(s.provider)[0] in replaced:
                 found.append((s, ()))
                 replaced.add(s.urn)
                 continue
             changed = [k for k, deps in s.property_dependencies.items() if k in s.inputs and replaced & set(deps)]
             if changed:
-                diff = self._applier.diff(s, with_unknowns(s.inputs, changed), s.ignore_changes)
+                diff = self._applier.diff(s, {**s.inputs, **dict.fromkeys(changed, UNKNOWN)}, s.ignore_changes)
                 diff = with_replace_on_changes(diff, s.replace_on_changes, init_errors=False)
                 if must_replace(diff):
                     found.append((s, diff.replaces))
                     replaced.add(s.urn)
-        listed = {id(s) for s, _ in found}
-        cascade = [s for s in self.olds.values() if s.deleted_with == urn or urn in s.replace_with]
-        return found + [(s, ()) for s in cascade if id(s) not in listed]
+        return found
 
     def _diff(self, old: ResourceState, new: ResourceState) -> Diff:
-        if new.urn in self._replace:
-            return Diff(changes=True, replaces=["id"])
-        if any(self._done.get(u) == "replace" for u in new.replace_with):
-            return Diff(changes=True, replaces=["replaceWith"])
-        if self._done.get(new.deleted_with) == "replace":
-            return Diff(changes=True, replaces=["deletedWith"])
         if self._provider_changed(old, new):
             return Diff(changes=True, replaces=["provider"])
         if not new.custom:
@@ -337,10 +271,9 @@ class Planner:
         if self._aliased.get(before) == after or before not in self.olds or after not in self.providers:
             return self._aliased.get(before) != after
         plugin = self._applier.providers.plugin(type_of(after))
-        clean = [
-            {k: v for k, v in s.inputs.items() if k != "__internal"} for s in (self.olds[before], self.providers[after])
-        ]
-        return must_replace(plugin.diff_config(*clean))
+        return must_replace(
+            plugin.diff_config(config_of(self.olds[before].inputs), config_of(self.providers[after].inputs))
+        )
 
     def _same(self, old: ResourceState, new: ResourceState, reply: Reply | None, *, untargeted: bool = False) -> Step:
         self._mark(old, new, "same")
@@ -350,6 +283,10 @@ class Planner:
         self._done[new.urn] = what
         self._touched |= {old.urn, new.urn}
 
+    def _stop(self, message: str, urn: Urn) -> NoReturn:
+        self._events.error(message, urn)
+        raise Bail
+
     def _refuse(self, message: str, urn: Urn, *, always: bool = False) -> None:
         """An error that ends an update, but lets a preview go on to show the rest."""
         self._events.error(message, urn)
@@ -357,73 +294,11 @@ class Planner:
         if always or not self._dry_run:
             raise Bail
 
-    def provider_resource(self, urn: Urn, id: str) -> ResourceState | None:
-        return next((s for s in self.base if s.urn == urn and s.id == id), None)
-
     def provider_state(self, reference: str) -> ResourceState | None:
         urn = split_reference(reference)[0]
         return self.providers.get(urn) or self.olds.get(urn)
 
-    # --- aliases ------------------------------------------------------------------------------------------------
-
-    def _old(self, goal: Goal) -> ResourceState | None:
-        urn = goal.wanted.urn
-        if urn in self._aliased:
-            self._events.error(
-                f"Duplicate resource URN '{urn}' conflicting with alias on resource with URN '{self._aliased[urn]}'",
-                urn,
-            )
-            raise Bail
-        for candidate in (urn, *self._aliases(goal)):
-            old = self.olds.get(candidate)
-            if old is None:
-                continue
-            if candidate != urn:
-                if candidate in self._urns or candidate in self._aliased:
-                    self._events.error(
-                        f"Duplicate resource alias '{candidate}' applied to resource with URN '{urn}'", urn
-                    )
-                    raise Bail
-                self._aliased[candidate], self._alias_of[urn] = urn, candidate
-            return old
-        return None
-
-    def _aliases(self, goal: Goal) -> list[Urn]:
-        wanted = goal.wanted
-        own = [self._resolve(a, wanted) for a in goal.aliases]
-        above = self._alias_of.get(wanted.parent, "")
-        if not above:
-            return own
-        inherited = [self._inherited(wanted, above, wanted.type, wanted.name)]
-        inherited += [self._inherited(wanted, above, type_of(a), name_of(a)) for a in own]
-        return own + inherited
-
-    def _resolve(self, alias: Alias, wanted: ResourceState) -> Urn:
-        if alias.urn:
-            return alias.urn
-        parent = self._alias_of.get(alias.parent, alias.parent) if alias.parent else wanted.parent
-        return make_urn(
-            alias.stack or self._stack,
-            alias.project or self._project,
-            "" if alias.no_parent else parent,
-            alias.type or wanted.type,
-            alias.name or wanted.name,
-        )
-
-    def _inherited(self, wanted: ResourceState, above: Urn, type: str, name: str) -> Urn:
-        parent_name = name_of(wanted.parent)
-        if name.startswith(parent_name):
-            name = name_of(above) + name.removeprefix(parent_name)
-        return make_urn(self._stack, self._project, above, type, name)
-
     # --- targets ------------------------------------------------------------------------------------------------
-
-    def _included(self, state: ResourceState) -> bool:
-        if self._excludes:
-            return state.urn not in self._excludes
-        if not self._targets or state.urn in self._targets:
-            return True
-        return self._options.target_dependents and bool(dependencies_of(state) & self._actual_targets)
 
     def _untargeted(self, old: ResourceState, reply: Reply) -> list[Step]:
         steps: list[Step] = []
@@ -442,7 +317,7 @@ class Planner:
         return steps
 
     def _allowed(self, steps: list[Step]) -> list[Step]:
-        if not (self._targets or self._replace):
+        if not self._targets:
             return steps
         for step in steps:
             if step.new is None or step.skipped_create:
@@ -473,15 +348,12 @@ class Planner:
                 if not s.delete and s.urn in self._recreate:  # taken down with a dependency and not asked for again
                     deletions.append(Step("remove-pending-replace", s, None, logical=False))
             elif s.delete:
-                deletions.append(Step("discard-replaced" if s.external else "delete-replaced", s, None, logical=False))
+                deletions.append(Step("delete-replaced", s, None, logical=False))
             elif s.urn not in self._touched:
-                op = "read-discard" if s.external else "delete"
-                if s.pending_replacement:
-                    op = "remove-pending-replace"
+                op = "remove-pending-replace" if s.pending_replacement else "delete"
                 deletions.append(Step(op, s, None, logical=not s.pending_replacement))
         deletions += [Step("delete", s, None) for s in self._condemned if allowed is None or s.urn in allowed]
-        self._deletes.update(step.urn for step in deletions)
-        if self._targets and not self._options.target_dependents:
+        if self._targets:
             beyond = [step.urn for step in deletions if step.urn not in self._targets]
             for urn in beyond:
                 self._events.error(
@@ -499,14 +371,11 @@ class Planner:
         return keeps, [[by_state[id(s)] for s in wave] for wave in waves]
 
     def _deletable(self) -> set[Urn] | None:
-        if self._targets:
-            open_ = [s for s in self.base if s.urn in self._targets]
-            return {s.urn for s in open_} | {d.urn for s in open_ for d in self.graph.depending_on(s, children=True)}
-        if self._excludes:
-            kept = [s for s in self.base if s.urn in self._excludes]
-            held = {s.urn for s in kept} | {d.urn for s in kept for d in self.graph.transitive_dependencies(s)}
-            return {s.urn for s in self.base} - held
-        return None
+        """The URNs that may be deleted: the targets and what depends on them. None if that is any."""
+        if not self._targets:
+            return None
+        targets = [s for s in self.base if s.urn in self._targets]
+        return {d.urn for s in targets for d in (s, *self.graph.depending_on(s, children=True))}
 
     def held_by(self, failed: Sequence[Step]) -> set[int]:
         """What must not be deleted because something that failed still needs it."""
@@ -520,8 +389,7 @@ class Planner:
         return held
 
     def missing_targets(self) -> list[str]:
-        named = self._targets.literals | self._replace.literals | self._excludes.literals
-        return sorted(named - self._urns - {s.urn for s in self.base})
+        return sorted(self._targets.literals - self._urns - {s.urn for s in self.base})
 
 
 def must_replace(diff: Diff) -> bool:
@@ -550,9 +418,3 @@ def with_replace_on_changes(diff: Diff, paths: Sequence[str], *, init_errors: bo
         detailed[INIT_ERROR] = PropertyDiff("update-replace", input_diff=False)
         changes = True
     return replace(diff, changes=changes, replaces=replaces, detailed=detailed)
-
-
-def _triggered(old: Any, new: Any) -> bool:
-    if contains_unknown(old) or contains_unknown(new):
-        return True
-    return old is not None and new is not None and bool(unwrap(old) != unwrap(new))

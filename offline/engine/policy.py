@@ -14,12 +14,11 @@ from .errors import PolicyError
 from .events import Events, masked
 from .language import Language
 from .model import STACK_TYPE, PolicyPackRef, ResourceState, UpdateRequest
-from .paths import make_urn, split_reference
 from .protocol import analyzer_pb2, analyzer_pb2_grpc, channel
 from .values import Properties, from_wire, to_wire
 
 if TYPE_CHECKING:
-    from .planner import Goal, Planner
+    from .planner import Planner
 
 _LEVELS = {name.lower(): level for name, level in analyzer_pb2.EnforcementLevel.items()}
 _SEVERITIES = {1: "low", 2: "medium", 3: "high", 4: "critical"}
@@ -30,6 +29,8 @@ class _Pack:
         self.ref, self._request, self._engine = ref, request, engine
         self._host = language.pack(ref, request, engine)
         self._channel: grpc.Channel | None = None
+        self.info = analyzer_pb2.AnalyzerInfo()
+        self._levels: dict[str, Any] = {}
 
     def connect(self) -> None:
         self._channel = channel(self._host.address())
@@ -54,6 +55,7 @@ class _Pack:
                 ),
             )
             self.info = self._stub.GetAnalyzerInfo(empty_pb2.Empty())
+            self._levels = {p.name: p.enforcementLevel for p in self.info.policies}
             self._configure()
         except grpc.RpcError as e:
             raise PolicyError(f"the policy pack {self.ref.path} could not be configured: {e.details()}") from e
@@ -71,7 +73,7 @@ class _Pack:
             if self.ref.config:
                 raise PolicyError(f'policy pack "{self.info.name}" at "{self.ref.path}" does not support config')
             return
-        levels = {p.name: p.enforcementLevel for p in self.info.policies}
+        levels = dict(self._levels)
         values: dict[str, dict[str, Any]] = {p.name: {} for p in self.info.policies}
         for p in self.info.policies:
             for key, schema in json_format.MessageToDict(p.configSchema.properties).items():
@@ -96,13 +98,14 @@ class _Pack:
         ]
         if problems:
             raise PolicyError(f'validating policy config for "{self.info.name}": ' + "; ".join(problems))
-        configs = {}
-        for name in values:
-            properties = struct_pb2.Struct()
-            properties.update(values[name])
-            level = levels.get(name, analyzer_pb2.ADVISORY)
-            configs[name] = analyzer_pb2.PolicyConfig(enforcementLevel=level, properties=properties)
         self._levels = levels
+        configs = {
+            name: analyzer_pb2.PolicyConfig(
+                enforcementLevel=levels.get(name, analyzer_pb2.ADVISORY),
+                properties=json_format.ParseDict(given, struct_pb2.Struct()),
+            )
+            for name, given in values.items()
+        }
         self._stub.Configure(analyzer_pb2.ConfigureAnalyzerRequest(policyConfig=configs))
 
     def ask(self, method: str, message: Any) -> Any:
@@ -114,17 +117,15 @@ class _Pack:
     @property
     def remediates(self) -> bool:
         """Whether any of its policies may change what is declared."""
-        levels = getattr(self, "_levels", None) or {p.name: p.enforcementLevel for p in self.info.policies}
-        return analyzer_pb2.REMEDIATE in levels.values()
+        return analyzer_pb2.REMEDIATE in self._levels.values()
 
     def summary(self, kind: int, failed: set[str], response: Any) -> dict[str, Any]:
         left_out = failed | {n.policy_name for n in response.not_applicable}
-        levels = getattr(self, "_levels", {})
         passed = {
             p.name
             for p in self.info.policies
             if p.policy_type in (kind, analyzer_pb2.POLICY_TYPE_UNKNOWN)
-            and levels.get(p.name, p.enforcementLevel) != analyzer_pb2.DISABLED
+            and self._levels[p.name] != analyzer_pb2.DISABLED
         } - left_out
         out: dict[str, Any] = self.identity()
         if passed:
@@ -177,7 +178,7 @@ class Packs:
 
     @property
     def versions(self) -> dict[str, str]:
-        return {f"{p.info.name}|local|{p.ref.path}": p.info.version for p in self._packs if hasattr(p, "info")}
+        return {f"{p.info.name}|local|{p.ref.path}": p.info.version for p in self._packs if p.info.name}
 
     def load(self, engine: str) -> None:
         for ref in self._request.options.policy_packs:
@@ -185,11 +186,11 @@ class Packs:
         for pack in self._packs:
             pack.connect()
 
-    def check(self, state: ResourceState, goal: Goal, provider: ResourceState | None) -> bool:
+    def check(self, state: ResourceState, provider: ResourceState | None) -> bool:
         """Lets the packs remediate ``state.inputs`` and judge them. True if a mandatory rule forbids the step."""
         if not self._packs:
             return False
-        request = self._request_for(state, goal, provider, state.inputs)
+        request = self._described(analyzer_pb2.AnalyzeRequest, state, provider, state.inputs)
         for pack in self._packs:
             # The answer of a pack in which nothing is remediated is known; asking would cost as much as the judging.
             response = pack.ask("Remediate", request) if pack.remediates else analyzer_pb2.RemediateResponse()
@@ -202,7 +203,7 @@ class Packs:
                 event = {"resourceUrn": state.urn, "color": "never", "policyName": r.policyName, **pack.identity()}
                 self._events.send("policyRemediationEvent", event | {"before": masked(before), "after": masked(after)})
                 state.inputs = after
-                request = self._request_for(state, goal, provider, after)
+                request = self._described(analyzer_pb2.AnalyzeRequest, state, provider, after)
             failed = {r.policyName for r in response.remediations}
             self._summary("policyRemediateSummaryEvent", pack, state, failed, response)
         forbidden = False
@@ -218,31 +219,13 @@ class Packs:
         states = list(states)
         message = analyzer_pb2.AnalyzeStackRequest()
         for s in states:
-            goal = planner.goals.get(s.urn)
-            r = self._request_for(s, goal, planner.provider_state(s.provider), s.outputs)
-            message.resources.append(
-                analyzer_pb2.AnalyzerResource(
-                    type=r.type,
-                    properties=r.properties,
-                    urn=r.urn,
-                    name=r.name,
-                    options=r.options,
-                    provider=r.provider if r.HasField("provider") else None,
-                    parent=s.parent,
-                    dependencies=s.dependencies,
-                    propertyDependencies={
-                        k: analyzer_pb2.AnalyzerPropertyDependencies(urns=us)
-                        for k, us in s.property_dependencies.items()
-                    },
-                )
-            )
-        root = make_urn(
-            self._request.stack,
-            self._request.project.name,
-            "",
-            STACK_TYPE,
-            f"{self._request.project.name}-{self._request.stack}",
-        )
+            resource = self._described(analyzer_pb2.AnalyzerResource, s, planner.provider_state(s.provider), s.outputs)
+            resource.parent = s.parent
+            resource.dependencies.extend(s.dependencies)
+            for key, needed in s.property_dependencies.items():
+                resource.propertyDependencies[key].urns.extend(needed)
+            message.resources.append(resource)
+        root = next((s.urn for s in states if s.type == STACK_TYPE), "")
         urns = {s.urn for s in states}
         violated = False
         for pack in self._packs:
@@ -255,30 +238,27 @@ class Packs:
             )
         return violated
 
-    def _request_for(
-        self, state: ResourceState, goal: Goal | None, provider: ResourceState | None, properties: Properties
-    ) -> Any:
-        before = None if goal is None else goal.delete_before_replace
+    @staticmethod
+    def _described(message: Any, state: ResourceState, provider: ResourceState | None, properties: Properties) -> Any:
+        """A resource as a message of one of the Analyzer's types."""
         options = analyzer_pb2.AnalyzerResourceOptions(
             protect=state.protect,
             ignoreChanges=state.ignore_changes,
-            deleteBeforeReplace=bool(before),
-            deleteBeforeReplaceDefined=before is not None,
             additionalSecretOutputs=state.additional_secret_outputs,
             aliases=state.aliases,
             customTimeouts=analyzer_pb2.AnalyzerResourceOptions.CustomTimeouts(**state.custom_timeouts),
             parent=state.parent,
         )
-        request = analyzer_pb2.AnalyzeRequest(
+        described = message(
             type=state.type, properties=_visible(properties), urn=state.urn, name=state.name, options=options
         )
-        if provider is not None and split_reference(state.provider)[0]:
-            request.provider.CopyFrom(
+        if provider is not None:
+            described.provider.MergeFrom(
                 analyzer_pb2.AnalyzerProviderResource(
                     type=provider.type, properties=_visible(provider.inputs), urn=provider.urn, name=provider.name
                 )
             )
-        return request
+        return described
 
     def _summary(self, kind: str, pack: _Pack, state: ResourceState, failed: set[str], response: Any) -> None:
         summary = pack.summary(analyzer_pb2.POLICY_TYPE_RESOURCE, failed, response)

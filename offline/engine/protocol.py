@@ -55,19 +55,6 @@ with _bare_packages():
     )
 
 __all__ = [
-    "OPTIONS",
-    "alias_pb2",
-    "analyzer_pb2",
-    "analyzer_pb2_grpc",
-    "callback_pb2",
-    "callback_pb2_grpc",
-    "channel",
-    "engine_pb2",
-    "engine_pb2_grpc",
-    "events_pb2",
-    "events_pb2_grpc",
-    "language_pb2",
-    "language_pb2_grpc",
-    "resource_pb2",
-    "resource_pb2_grpc",
+    "OPTIONS", "alias_pb2", "analyzer_pb2", "analyzer_pb2_grpc", "callback_pb2", "callback_pb2_grpc", "channel", "engine_pb2",
+    "engine_pb2_grpc", "events_pb2", "events_pb2_grpc", "language_pb2", "language_pb2_grpc", "resource_pb2", "resource_pb2_grpc",
 ]  # fmt: skip

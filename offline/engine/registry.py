@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 
+from .errors import NotCovered
 from .model import PROVIDER_PREFIX, UNKNOWN_WIRE, ResourceState, Urn
 from .paths import is_provider, split_reference, type_of
 from .provider import Call, CheckFailure, Diff, Factory, Made, Manager, Provider, ProviderError, Seen
@@ -15,7 +16,8 @@ from .values import Properties, contains_unknown
 INTERNAL = "__internal"
 
 
-def _config(properties: Properties) -> Properties:
+def config_of(properties: Properties) -> Properties:
+    """A provider resource's inputs without what is only the engine's."""
     return {k: v for k, v in properties.items() if k != INTERNAL}
 
 
@@ -37,17 +39,14 @@ class Providers:
 
     def _factory(self, package: str) -> Factory:
         if package not in self._factories:
-            raise ProviderError(
-                f"the package {package!r} is not covered by the offline engine, which knows "
-                f"{', '.join(sorted(self._factories))}: use the Pulumi CLI for this program"
-            )
+            raise NotCovered(f"the package {package!r}")
         return self._factories[package]
 
     def load(self, reference: str, inputs: Properties) -> Provider:
         with self._lock:
             if reference not in self._configured:
                 provider = self._factory(type_of(split_reference(reference)[0]).removeprefix(PROVIDER_PREFIX))()
-                provider.configure(_config(inputs))
+                provider.configure(config_of(inputs))
                 self._configured[reference] = provider
             return self._configured[reference]
 
@@ -78,12 +77,12 @@ class Providers:
     # --- Manager of the provider resources themselves ---
 
     def check(self, call: Call, type: str, olds: Properties, news: Properties) -> tuple[Properties, list[CheckFailure]]:
-        inputs, failures = self.plugin(type).check_config(_config(olds), _config(news))
+        inputs, failures = self.plugin(type).check_config(config_of(olds), config_of(news))
         kept = {k: news[k] for k in ("version", INTERNAL) if k in news}
         return {**inputs, **kept}, failures
 
     def diff(self, call: Call, type: str, old: Seen, news: Properties, ignore_changes: Sequence[str] = ()) -> Diff:
-        olds, wanted = _config(old.inputs), _config(news)
+        olds, wanted = config_of(old.inputs), config_of(news)
         diff = self.plugin(type).diff_config(olds, wanted)
         if not diff.changes and olds.get("version") != wanted.get("version"):
             return Diff(changes=True, diffs=["version"])
@@ -93,7 +92,7 @@ class Providers:
         id = UNKNOWN_WIRE if call.preview else str(uuid.uuid4())
         if not contains_unknown(inputs):
             self.load(f"{call.urn}::{id}", inputs)
-        return Made(id, _config(inputs))
+        return Made(id, config_of(inputs))
 
     def read(self, call: Call, type: str, old: Seen) -> Made | None:
         return Made(old.id, old.outputs, old.inputs)
@@ -102,7 +101,7 @@ class Providers:
         with self._lock:
             self._configured.pop(f"{call.urn}::{old.id}", None)
         self.load(f"{call.urn}::{old.id}", news)
-        return Made(old.id, _config(news))
+        return Made(old.id, config_of(news))
 
     def delete(self, call: Call, type: str, old: Seen) -> None:
         """A provider resource is nothing outside the state."""

@@ -1,10 +1,10 @@
-"""What one step does: same, create, update, delete, replace, read, refresh. The planner decides them, the executor runs them."""
+"""What one step does: same, create, update, delete, replace, refresh. The planner decides them, the executor runs them."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from .model import ResourceState, Urn
 from .paths import is_provider
 from .provider import Call, Diff, InitError, Made, Manager, PropertyDiff, ProviderError, Seen, Uncertain
 from .registry import Providers
-from .values import UNKNOWN, Properties, Secret
+from .values import Properties, Secret
 
 if TYPE_CHECKING:
     from .hooks import Hooks
@@ -106,7 +106,6 @@ class Applier:
 
     Args:
         known: finds a provider resource by URN and id in the state.
-        deleting: URNs that this update deletes, for ``deletedWith``.
         post_errors: errors of hooks that run after a step; they fail the update, not the step.
     """
 
@@ -116,7 +115,6 @@ class Applier:
     cancel: threading.Event
     dry_run: bool
     known: Callable[[Urn, str], ResourceState | None]
-    deleting: set[Urn]
     post_errors: list[str] = field(default_factory=list)
 
     def apply(self, step: Step) -> None:
@@ -133,10 +131,8 @@ class Applier:
                 self._create(step)
             case "update":
                 self._update(step)
-            case "delete" | "delete-replaced" | "read-discard" | "discard-replaced":
+            case "delete" | "delete-replaced":
                 self._delete(step)
-            case "read" | "read-replacement":
-                self._read(step)
             case "refresh":
                 self._refresh(step)
         if step.new is not None and step.op != "replace":
@@ -212,8 +208,7 @@ class Applier:
         self.hooks.run("BeforeDelete", old, old=old, old_outputs=old.outputs)
         if step.op == "delete" and old.protect:
             raise DeleteProtected(old.urn)
-        left_alone = old.external or old.retain_on_delete or old.deleted_with in self.deleting
-        if not (self.dry_run or left_alone) and old.custom:
+        if old.custom and not (self.dry_run or old.retain_on_delete):
             provider, call = self.provider(old), self.call(old, "delete")
             try:
                 provider.delete(call, old.type, _seen(old))
@@ -222,20 +217,6 @@ class Applier:
         if step.pending_replacement:
             old.pending_replacement = True
         self.after("AfterDelete", old, old=old, old_outputs=old.outputs)
-
-    def _read(self, step: Step) -> None:
-        old, new = step.old, step.new
-        assert new is not None
-        if new.id:
-            made = self.provider(new).read(self.call(new), new.type, Seen(new.id, new.inputs, {}))
-            if made is None:
-                raise ProviderError(f"resource {new.id!r} does not exist")
-            new.id, new.outputs = made.id, dict(made.outputs)
-        else:  # the id is not known in this preview
-            new.outputs = {}
-        new.created, new.modified = (old.created, old.modified) if old else ("", "")
-        if step.op == "read-replacement" and old is not None:
-            old.delete = True
 
     def _refresh(self, step: Step) -> None:
         old = step.old
@@ -258,9 +239,6 @@ class Applier:
         if new.inputs != old.inputs or new.outputs != old.outputs:
             new.modified = now()
         step.new = new
-        if old.external:
-            step.result_op = "same" if new.outputs == old.outputs else "update"
-            return
         # What would bring the object back to the old inputs, told the other way round: what has happened to it.
         diff = self.diff(new, old.inputs, old.ignore_changes)
         step.diffs, step.detailed = list(diff.diffs), {p: _inverted(d) for p, d in diff.detailed.items()}
@@ -302,8 +280,3 @@ def _inverted(diff: PropertyDiff) -> PropertyDiff:
     head, _, tail = diff.kind.partition("-")
     kind = swap.get(head, head) + (f"-{tail}" if tail else "")
     return PropertyDiff(kind, diff.input_diff)
-
-
-def with_unknowns(inputs: Properties, keys: Iterable[str]) -> Properties:
-    """The inputs as they are when the named ones depend on something that is about to change."""
-    return {**inputs, **dict.fromkeys(keys, UNKNOWN)}

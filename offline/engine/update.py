@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from .language import Language, Program
 from .model import PROVIDER_PREFIX, STACK_TYPE, Emit, ResourceState, Save, UpdateRequest, UpdateResult, Urn
 from .monitor import Monitor, MonitorDown
 from .paths import Targets, dependencies_of, is_provider, make_urn, qualified_type
-from .planner import Bail, Goal, Planner
+from .planner import Bail, Planner
 from .provider import Factory, ProviderError
 from .registry import INTERNAL, Providers
 from .steps import Applier, Registered, Reply, Step
@@ -31,19 +31,9 @@ _POLL = 0.05  # seconds until a failure in a step or Ctrl-C is noticed
 _PATIENCE = 2.0  # seconds a program gets to end by itself after a failure
 _FAREWELL = 10.0  # the same after a success
 
-Planning = Callable[[Reply], list[Step]]
 
-
-def run(
-    request: UpdateRequest,
-    *,
-    emit: Emit,
-    save: Save,
-    cancel: threading.Event,
-    providers: Mapping[str, Factory],
-    language: Language,
-) -> UpdateResult:
-    """Performs one update.
+class Update:
+    """One update.
 
     Args:
         request: what to do, with everything it needs.
@@ -52,26 +42,21 @@ def run(
         cancel: set by the caller on Ctrl-C: no further step begins, those that wait are cut short.
         providers: the packages there are, by name.
         language: runs the program and the policy packs.
-    Returns:
-        How it ended. Everything the user should know went out as events before, but for ``error``.
     """
-    return _Update(request, emit, save, cancel, providers, language).run()
 
-
-class _Update:
     def __init__(
         self,
         request: UpdateRequest,
+        *,
         emit: Emit,
         save: Save,
         cancel: threading.Event,
-        packages: Mapping[str, Factory],
+        providers: Mapping[str, Factory],
         language: Language,
     ) -> None:
         self.request, self._language = request, language
         self._cancel = cancel
         self._stop = threading.Event()
-        options = request.options
         self.events = Events(
             emit,
             planning=request.dry_run,
@@ -79,22 +64,27 @@ class _Update:
         )
         self.hooks = Hooks(self.events, cancel, dry_run=request.dry_run)
         self._base = [copy.copy(s) for s in request.snapshot.resources]
-        self._providers = Providers(packages)
+        self._providers = Providers(providers)
         snapshot = copy.copy(request.snapshot)
         snapshot.resources = self._base
         self._journal = Journal(snapshot, None if request.dry_run else save)
         self._applier = Applier(
-            self._providers, self.hooks, self.events, cancel, request.dry_run, self._provider_resource, set()
+            self._providers, self.hooks, self.events, cancel, request.dry_run, self._provider_resource
         )
         self._refreshing = request.kind == "refresh"
-        self._executor = self._new_executor(continue_on_error=options.continue_on_error)
-        self._packs = self._policy_packs()
+        self._executor = self._new_executor(continue_on_error=request.options.continue_on_error)
+        self._packs: Packs | None = None
+        if request.options.policy_packs and request.kind in ("preview", "update"):
+            from .policy import Packs
+
+            self._packs = Packs(language, request, self.events)
         self._planner = self._new_planner()
         self._plan_lock = threading.Lock()
         self._replies: set[Reply] = set()
         self._replies_lock = threading.Lock()
         self._closing = False
-        self._defaults: dict[str, Future[str]] = {}
+        self._defaults: dict[str, str] = {}  # references to default providers
+        self._defaults_lock = threading.Lock()
         self._stack_outputs: tuple[Urn, Properties] | None = None
         self._signals: queue.Queue[str | None] = queue.Queue()
         self._skipped: set[Urn] = set()
@@ -114,29 +104,25 @@ class _Update:
 
     def _new_planner(self) -> Planner:
         return Planner(
-            project=self.request.project,
-            stack=self.request.stack,
-            base=self._base,
-            options=self.request.options,
-            applier=self._applier,
-            events=self.events,
+            self._base,
+            self.request.options,
+            self._applier,
+            self.events,
+            self._packs,
             destroying=self.request.kind == "destroy",
-            analyzer=self._packs,
         )
 
-    def _policy_packs(self) -> Packs | None:
-        if not self.request.options.policy_packs or self.request.kind not in ("preview", "update"):
-            return None
-        from .policy import Packs
-
-        return Packs(self._language, self.request, self.events)
-
     def _provider_resource(self, urn: Urn, id: str) -> ResourceState | None:
-        return self._planner.provider_resource(urn, id)
+        return next((s for s in self._base if s.urn == urn and s.id == id), None)
 
     # --- the course of an update --------------------------------------------------------------------------------
 
     def run(self) -> UpdateResult:
+        """Performs it.
+
+        Returns:
+            How it ended. Everything the user should know went out as events before, but for ``error``.
+        """
         request, events = self.request, self.events
         with_program = request.kind in ("preview", "update") or (
             request.kind == "destroy" and request.options.run_program
@@ -147,9 +133,7 @@ class _Update:
             if request.kind == "destroy" and not with_program and (error := self._orphaned_hooks()):
                 return UpdateResult(False, {}, error=error)
             if with_program:
-                program = self._language.program(
-                    request, events, self._signals.put
-                )  # imports while the rest gets ready
+                program = self._language.program(request, events, self._signals.put)  # imports meanwhile
                 monitor = Monitor(self)
                 if self._packs is not None:
                     events.send("policyLoadEvent", {})
@@ -159,7 +143,7 @@ class _Update:
             if not (told or self._stop.is_set() or self._refreshing):
                 if program is not None and monitor is not None:
                     program.connect(monitor.address)
-                told = self._main(with_program)
+                told = self._main(program)
             self._executor.drain()
             if self._executor.crash is not None:
                 raise self._executor.crash
@@ -224,26 +208,22 @@ class _Update:
             )
         return False
 
-    def _main(self, with_program: bool) -> bool:
+    def _main(self, program: Program | None) -> bool:
         """Registrations, then deletions. True if it ended in an error that was told."""
-        error: str | None = None
-        ended = not with_program
-        while not ended and not self._stop.is_set():
+        while program is not None and not self._stop.is_set():
             if self._cancel.is_set():
                 self._stop.set()
                 break
             try:
                 error = self._signals.get(timeout=_POLL)
-                ended = True
             except queue.Empty:
                 continue
-        if error is not None:
+            if error is None:
+                break
             self._stop.set()
             if error:
                 self.events.error(error)
             return True
-        if not ended:
-            return self._failed
         self._executor.drain()
         if self._stop.is_set():
             return self._failed
@@ -316,8 +296,8 @@ class _Update:
 
     def _refresh(self) -> bool:
         """Asks the providers what has become of every resource. True if that failed."""
-        targets, excludes = Targets(self.request.options.targets), Targets(self.request.options.exclude)
-        chosen = [s for s in self._base if s.urn not in excludes and (not targets or s.urn in targets)]
+        targets = Targets(self.request.options.targets)
+        chosen = [s for s in self._base if not targets or s.urn in targets]
         steps = {id(s): Step("refresh", s, s, logical=False) for s in chosen}
         executor = self._new_executor(tolerant=True)
         simple = [s for s in chosen if not s.custom or is_provider(s.type)]
@@ -352,8 +332,6 @@ class _Update:
             # The CLI drops properties without dependencies here, and only here.
             per_property = {k: [u for u in us if u in alive] for k, us in s.property_dependencies.items()}
             s.property_dependencies = {k: us for k, us in per_property.items() if us}
-            s.replace_with = [u for u in s.replace_with if u in alive]
-            s.deleted_with = s.deleted_with if s.deleted_with in alive else ""
             while s.parent and s.parent not in alive:
                 s.parent = heirs.get(s.parent, "")
         self._base = kept
@@ -365,13 +343,12 @@ class _Update:
     def program_done(self) -> None:
         self._signals.put(None)
 
-    def register(self, goal: Goal) -> Registered:
-        return self._submit(lambda reply: self._planner.plan(goal, reply), goal)
+    def register(self, wanted: ResourceState) -> Registered:
+        """Brings a resource to what is wanted of it; returns when that is done.
 
-    def read(self, goal: Goal) -> Registered:
-        return self._submit(lambda reply: self._planner.plan_read(goal, reply), goal)
-
-    def _submit(self, plan: Planning, goal: Goal) -> Registered:
+        Raises:
+            MonitorDown: the update ended before.
+        """
         reply: Reply = Future()
         with self._replies_lock:
             if self._closing:
@@ -379,7 +356,7 @@ class _Update:
             self._replies.add(reply)
         try:
             with self._plan_lock:
-                steps = [] if self._stop.is_set() else self._plan(plan, reply, goal)
+                steps = [] if self._stop.is_set() else self._plan(wanted, reply)
             if steps:
                 self._executor.submit(steps)
             return reply.result()
@@ -387,25 +364,25 @@ class _Update:
             with self._replies_lock:
                 self._replies.discard(reply)
 
-    def _plan(self, plan: Planning, reply: Reply, goal: Goal) -> list[Step]:
+    def _plan(self, wanted: ResourceState, reply: Reply) -> list[Step]:
         try:
-            steps = plan(reply)
+            steps = self._planner.plan(wanted, reply)
         except Bail:
             self._fail()
             return []
         except Exception as e:
-            self.events.error(str(e) or type(e).__name__, goal.wanted.urn)
+            self.events.error(str(e) or type(e).__name__, wanted.urn)
             self._fail()
             return []
         self._skipped |= {s.urn for s in self._executor.failed}
-        wanted = []
+        chosen = []
         for step in steps:
             if self._skipped and step.new is not None and dependencies_of(step.new) & self._skipped:
                 self._skipped.add(step.urn)
                 step.answer("skip")
             else:
-                wanted.append(step)
-        return wanted
+                chosen.append(step)
+        return chosen
 
     def _fail(self) -> None:
         self._failed = True
@@ -421,25 +398,13 @@ class _Update:
         """A reference to the provider of a package for resources that name none."""
         name = "default" + "".join(f"_{part}" for part in (version, url) if part)
         name = "".join(c if c.isalnum() else "_" for c in name)
-        key = f"{package}::{name}"
-        with self._replies_lock:
-            future = self._defaults.get(key)
-            mine = future is None
-            if future is None:
-                future = self._defaults[key] = Future()
-        if not mine:
-            return future.result()
-        try:
-            inputs: Properties = {
-                k.removeprefix(f"{package}:"): v for k, v in self.request.config.items() if k.startswith(f"{package}:")
-            }
-            if version:
-                inputs["version"] = version
-            inputs[INTERNAL] = {"pluginDownloadURL": url} if url else {}
-            type = PROVIDER_PREFIX + package
-            urn = make_urn(self.request.stack, self.request.project.name, "", type, name)
-            state = self.register(Goal(ResourceState(urn, type, custom=True, inputs=inputs))).state
-            future.set_result(f"{state.urn}::{state.id}")
-        except BaseException as e:
-            future.set_exception(e)
-        return future.result()
+        urn = make_urn(self.request.stack, self.request.project.name, "", PROVIDER_PREFIX + package, name)
+        with self._defaults_lock:
+            if urn not in self._defaults:
+                prefix = f"{package}:"
+                inputs = {k.removeprefix(prefix): v for k, v in self.request.config.items() if k.startswith(prefix)}
+                more: Properties = {"version": version} if version else {}
+                more[INTERNAL] = {"pluginDownloadURL": url} if url else {}
+                wanted = ResourceState(urn, PROVIDER_PREFIX + package, custom=True, inputs=inputs | more)
+                self._defaults[urn] = f"{urn}::{self.register(wanted).state.id}"
+            return self._defaults[urn]

@@ -14,10 +14,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Final
 
 from google.protobuf import struct_pb2
 
+from .errors import NotCovered
 from .model import SECRET_SIGNATURE, SIGNATURE, UNKNOWN_WIRE
 from .paths import PropertyPath, parse_path
 
@@ -35,23 +37,11 @@ class Secret:
         return "Secret([secret])"
 
 
-class _Unknown:
-    """A value that a preview cannot know."""
-
-    _only: _Unknown | None = None
-
-    def __new__(cls) -> _Unknown:
-        cls._only = cls._only or super().__new__(cls)
-        return cls._only
-
-    def __repr__(self) -> str:
-        return "UNKNOWN"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Unknown:
-        return self
+class _Unknown(Enum):
+    UNKNOWN = "a value that a preview cannot know"
 
 
-UNKNOWN: Final = _Unknown()
+UNKNOWN: Final = _Unknown.UNKNOWN
 
 Properties = dict[str, Any]
 
@@ -70,63 +60,59 @@ def unwrap(value: Any) -> Any:
 
 
 def contains_secret(value: Any) -> bool:
-    if isinstance(value, str):
-        return False
-    if isinstance(value, Secret):
-        return True
-    if isinstance(value, dict):
-        return any(contains_secret(v) for v in value.values())
-    return isinstance(value, list) and any(contains_secret(v) for v in value)
+    return _contains(value, Secret)
 
 
 def contains_unknown(value: Any) -> bool:
-    if isinstance(value, str):
+    return _contains(value, _Unknown)
+
+
+def _contains(value: Any, kind: type) -> bool:
+    if isinstance(value, str):  # most are
         return False
-    if value is UNKNOWN:
+    if isinstance(value, kind):
         return True
     if isinstance(value, Secret):
-        return contains_unknown(value.value)
+        return _contains(value.value, kind)
     if isinstance(value, dict):
-        return any(contains_unknown(v) for v in value.values())
-    return isinstance(value, list) and any(contains_unknown(v) for v in value)
+        return any(_contains(v, kind) for v in value.values())
+    return isinstance(value, list) and any(_contains(v, kind) for v in value)
 
 
 # --- parts of values ---------------------------------------------------------------------------------------------
 
 
-def reset(path: PropertyPath, old: Any, new: Any) -> Any:
-    """``new`` with what is at ``path`` set back to what ``old`` has there (``ignoreChanges``)."""
+def ignore(paths: Sequence[str], old: Properties, new: Properties) -> Properties:
+    """The new inputs with every path of ``ignoreChanges`` as it was.
+
+    Raises:
+        NotCovered: a path leads into a list.
+    """
+    for text in paths:
+        path = parse_path(text)
+        if any(isinstance(step, int) or step == "*" for step in path):
+            raise NotCovered(f"ignoreChanges of {text}")
+        new = _reset(path, old, new)
+    return new
+
+
+def _reset(path: PropertyPath, old: Any, new: Any) -> Any:
+    """``new`` with what is at ``path`` set back to what ``old`` has there."""
     if isinstance(new, Secret):
-        return Secret(reset(path, old, new.value))
+        return Secret(_reset(path, old, new.value))
     if isinstance(old, Secret):
         old = old.value
-    if not path:
-        return old
-    step, rest = path[0], path[1:]
-    if isinstance(new, dict) and isinstance(old, dict):
-        out = dict(new)
-        for key in {**new, **old} if step == "*" else [step]:
-            if rest and key in new and key in old:
-                out[key] = reset(rest, old[key], new[key])
-            elif not rest and key in old:
-                out[key] = old[key]
-            elif not rest:
-                out.pop(key, None)
-        return out
-    if isinstance(new, list) and isinstance(old, list):
-        indexes = range(len(new)) if step == "*" else [step]
-        return [
-            (reset(rest, old[i], v) if rest else old[i]) if i in indexes and i < len(old) else v
-            for i, v in enumerate(new)
-        ]
-    return new
-
-
-def ignore(paths: Sequence[str], old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The new inputs with every ignored path as it was."""
-    for p in paths:
-        new = reset(parse_path(p), old, new)
-    return new
+    if not (isinstance(new, dict) and isinstance(old, dict)):
+        return new
+    step, *rest = path
+    out = dict(new)
+    if rest and step in new and step in old:
+        out[step] = _reset(tuple(rest), old[step], new[step])
+    elif not rest and step in old:
+        out[step] = old[step]
+    elif not rest:
+        out.pop(step, None)
+    return out
 
 
 # --- wire ---------------------------------------------------------------------------------------------------------
@@ -200,6 +186,8 @@ def _fill(out: struct_pb2.Value, value: Any, keep_secrets: bool) -> None:
 
 def to_state(value: Any, encrypt: Callable[[str], str]) -> Any:
     """The JSON the checkpoint holds. A secret becomes its signature object with the ciphertext of its JSON text."""
+    if isinstance(value, str):  # most are
+        return value
     if isinstance(value, Secret):
         plain = json.dumps(unwrap(value.value), separators=(",", ":"), ensure_ascii=False)
         return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": encrypt(plain)}

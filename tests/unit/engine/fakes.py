@@ -18,7 +18,7 @@ from pulumi.runtime.proto import language_pb2_grpc
 
 from offline.engine.model import Event, Project, Snapshot, UpdateOptions, UpdateRequest, UpdateResult
 from offline.engine.provider import Call, CheckFailure, Diff, InitError, Made, PropertyDiff, ProviderError, Seen
-from offline.engine.update import run
+from offline.engine.update import Update
 from offline.engine.values import UNKNOWN, Properties, unwrap
 from offline.language import Python
 
@@ -224,14 +224,14 @@ class StackUnderTest:
             options=UpdateOptions(**options),
         )
         try:
-            result = run(
+            result = Update(
                 request,
                 emit=emit,
                 save=save,
                 cancel=self.cancel,
                 providers={"fake": lambda: FakeProvider(self.world)},
                 language=Python(),
-            )
+            ).run()
         finally:
             if server is not None:
                 server.stop(0).wait()

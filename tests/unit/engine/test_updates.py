@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pulumi
@@ -429,13 +430,6 @@ def test_failed_creation_after_a_deletion_is_made_up_for_by_the_next_update(stac
     assert stack.names() == ["a"]
 
 
-def test_replacement_trigger_replaces_when_its_value_changes(stack: StackUnderTest) -> None:
-    stack.up(lambda: Thing("a", opts=Opts(replacement_trigger="1")))
-    assert stack.up(lambda: Thing("a", opts=Opts(replacement_trigger="1"))).steps() == ["same a"]
-    outcome = stack.up(lambda: Thing("a", opts=Opts(replacement_trigger="2")))
-    assert outcome.steps()[:2] == ["create-replacement a", "replace a"]
-
-
 def test_replace_on_changes_turns_an_update_into_a_replacement(stack: StackUnderTest) -> None:
     stack.up(lambda: Thing("a", size=1))
     outcome = stack.up(lambda: Thing("a", size=2, opts=Opts(replace_on_changes=["size"])))
@@ -448,12 +442,6 @@ def test_difference_that_replaces_is_known_by_its_kind_alone(stack: StackUnderTe
     outcome = stack.up(lambda: Thing("a", kind="2"))
     assert outcome.steps() == ["create-replacement a", "replace a", "delete-replaced a"]
     assert "keys" not in outcome.of("resourcePreEvent")[2]["metadata"]
-
-
-def test_replace_flag_replaces_what_it_names(stack: StackUnderTest) -> None:
-    stack.up(lambda: Thing("a"))
-    outcome = stack.up(lambda: Thing("a"), replace=[stack.state("a").urn])
-    assert outcome.steps() == ["create-replacement a", "replace a", "delete-replaced a"]
 
 
 # --- options ------------------------------------------------------------------------------------------------------
@@ -491,18 +479,6 @@ def test_retained_resource_leaves_the_state_but_not_the_world(stack: StackUnderT
     assert list(stack.world.objects) == ["a-1"]
 
 
-def test_deleted_with_is_left_to_its_owner(stack: StackUnderTest) -> None:
-    def program() -> None:
-        a = Thing("a")
-        Thing("b", opts=Opts(deleted_with=a))
-
-    stack.up(program)
-    stack.world.calls.clear()
-    stack.run(None, "destroy")
-    assert stack.world.began() == ["delete a"]
-    assert stack.names() == []
-
-
 def test_ignored_property_keeps_its_old_value(stack: StackUnderTest) -> None:
     stack.up(lambda: Thing("a", spec={"replicas": 1, "image": "x"}))
     same = stack.up(lambda: Thing("a", spec={"replicas": 3, "image": "x"}, opts=Opts(ignore_changes=["spec.replicas"])))
@@ -517,14 +493,15 @@ def test_alias_keeps_a_renamed_resource(stack: StackUnderTest) -> None:
     assert stack.names() == ["new"]
 
 
-def test_alias_of_a_component_carries_its_children(stack: StackUnderTest) -> None:
+def test_alias_of_a_component_is_refused_and_nothing_moves(stack: StackUnderTest) -> None:
     def program(name: str, aliases: list[pulumi.Alias]) -> None:
         group = Group(name, Opts(aliases=aliases))
         Thing(f"{name}-child", opts=Opts(parent=group))
 
     stack.up(lambda: program("old", []))
     outcome = stack.up(lambda: program("new", [pulumi.Alias(name="old")]))
-    assert outcome.steps() == ["same new", "same new-child"]
+    assert "Group::old of a component is not covered by the offline engine" in outcome.diagnostics()[0]
+    assert stack.names() == ["old", "old-child"]
 
 
 def test_same_name_twice_is_an_error_that_names_the_urn(stack: StackUnderTest) -> None:
@@ -567,12 +544,12 @@ def test_target_whose_dependency_would_be_created_is_refused(stack: StackUnderTe
     assert stack.state("a-service").inputs["selector"] == "1"
 
 
-def test_destroy_of_a_target_takes_its_dependents_only_if_asked(stack: StackUnderTest) -> None:
+def test_destroy_of_a_target_does_not_take_its_dependents(stack: StackUnderTest) -> None:
     stack.up(lambda: modules("a"))
-    urn = stack.state("a-1").urn
-    refused = stack.run(None, "destroy", targets=[urn])
+    targets = [stack.state(name).urn for name in ("a-1", "a-service")]
+    refused = stack.run(None, "destroy", targets=targets[:1])
     assert "was not specified in --target list" in refused.diagnostics()[0]
-    assert stack.run(None, "destroy", targets=[urn], target_dependents=True).ok
+    assert stack.run(None, "destroy", targets=targets).ok
     assert stack.names() == ["a", "a-1-job"]
 
 
@@ -623,18 +600,24 @@ def test_up_with_refresh_repairs_drift(stack: StackUnderTest) -> None:
 # --- what else programs do ----------------------------------------------------------------------------------------
 
 
-def test_get_reads_a_resource_without_owning_it(stack: StackUnderTest) -> None:
-    stack.world.objects["there"] = {"size": 7}
-
-    def program() -> None:
-        found = pulumi.CustomResource("fake:index:Thing", "found", {"size": None}, Opts(id="there", version="1.0.0"))
-        pulumi.export("id", found.id)
-
-    assert stack.up(program).steps() == ["read found"]
-    assert stack.state("found").external
-    assert stack.state("test-dev").outputs == {"id": "there"}
-    assert stack.run(None, "destroy").ok
-    assert "there" in stack.world.objects
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (lambda other: Opts(deleted_with=other), "deleted_with"),
+        (lambda other: Opts(replace_with=[other]), "replace_with"),
+        (lambda other: Opts(replacement_trigger="1"), "replacement_trigger"),
+        (lambda other: Opts(delete_before_replace=True), "delete_before_replace"),
+        (lambda other: Opts(id="there"), "fake:index:Thing a by its id"),
+        (lambda other: Opts(import_="there"), "the option import"),
+    ],
+)
+def test_an_option_that_is_not_covered_is_refused_by_name_and_nothing_moves(
+    stack: StackUnderTest, options: Callable[[Thing], Opts], said: str
+) -> None:
+    outcome = stack.up(lambda: Thing("a", opts=options(Thing("other"))))
+    assert not outcome.ok
+    assert any(said in d and "is not covered by the offline engine" in d for d in outcome.diagnostics())
+    assert "a" not in stack.names()
 
 
 def test_a_function_of_a_package_is_refused_by_name(stack: StackUnderTest) -> None:

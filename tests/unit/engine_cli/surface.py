@@ -579,10 +579,13 @@ OPERATIONS: Final = ("preview", "up", "refresh", "preview_refresh", "destroy", "
 HANDLED_BY_THE_SDK: Final = frozenset({"self", "program", "on_output", "on_error", "on_event", "show_secrets"})
 REFUSED_OPTIONS: Final[Mapping[str, str]] = {
     "attach_debugger": "--attach-debugger",
+    "exclude": "--exclude",
     "exclude_dependents": "--exclude-dependents",
     "exclude_protected": "--exclude-protected",
     "import_file": "--import-file",
     "plan": "--plan, and --save-plan of a preview",
+    "replace": "--replace",
+    "target_dependents": "--target-dependents",
 }
 _SAMPLES: Final[Mapping[str, object]] = {
     "parallel": 2, "target": ["urn:pulumi:dev::test::a:b:C::d"], "exclude": ["urn:pulumi:dev::test::a:b:C::d"], "replace": ["urn:pulumi:dev::test::a:b:C::d"],
