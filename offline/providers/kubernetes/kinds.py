@@ -10,9 +10,9 @@ from offline.engine.errors import NotCovered
 
 Object = dict[str, Any]
 
-# What this repository's programs declare, and what the Pulumi CLI was recorded with. An asterisk: not in a namespace.
+# What this repository's programs and policies declare, and what the Pulumi CLI was recorded with. An asterisk: not in a namespace.
 _KINDS = {
-    "v1": "ConfigMap Namespace* Pod Secret Service ServiceAccount",
+    "v1": "ConfigMap Namespace* PersistentVolumeClaim Pod Secret Service ServiceAccount",
     "apps/v1": "Deployment StatefulSet",
     "autoscaling/v2": "HorizontalPodAutoscaler",
     "batch/v1": "Job",

@@ -15,7 +15,8 @@ SKIP_AWAIT = PREFIX + "skipAwait"
 TIMEOUT = PREFIX + "timeoutSeconds"
 REPLACE_UNREADY = PREFIX + "replaceUnready"
 PATCH_FORCE = PREFIX + "patchForce"
-NOT_COVERED = tuple(PREFIX + name for name in ("waitFor", "patchFieldManager", "deletionPropagationPolicy"))
+WAIT_FOR = PREFIX + "waitFor"
+NOT_COVERED = (PREFIX + "patchFieldManager", PREFIX + "deletionPropagationPolicy")
 
 
 def section(o: Object, key: str) -> Any:

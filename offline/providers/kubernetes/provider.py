@@ -112,6 +112,8 @@ class KubernetesProvider(Writes):
         as_given = Made("", dict(inputs))
         if call.preview and contains_unknown(new):
             return as_given
+        if not call.preview:
+            _refuse_unawaited(new)
         manager = metadata.unique(f"{CREATED_BY}-")
 
         def made(o: Object) -> Made:
@@ -164,6 +166,8 @@ class KubernetesProvider(Writes):
         as_given = Made(old.id, dict(news))
         if call.preview and contains_unknown(new):
             return as_given
+        if not call.preview:
+            _refuse_unawaited(new)
         _, last = state.parse(old.outputs)
         api_version, manager = state.origin(old.outputs)
 
@@ -280,13 +284,18 @@ def _refuse_uncovered(o: Object) -> None:
             raise NotCovered(f"the annotation {key}")
     if metadata.section(o, "generateName"):
         raise NotCovered("metadata.generateName")
-    skipped, spec = is_true(o, metadata.SKIP_AWAIT), o.get("spec")
-    if o.get("kind") == "Ingress" and not skipped:
-        raise NotCovered(f"an Ingress without {metadata.SKIP_AWAIT}")
-    if isinstance(spec, dict) and spec.get("type") == "LoadBalancer" and not skipped:
-        raise NotCovered(f"a Service of type LoadBalancer without {metadata.SKIP_AWAIT}")
+
+
+def _refuse_unawaited(o: Object) -> None:
+    """Raises: NotCovered: the object would count as ready before it is. A preview, which waits for nothing, goes on."""
+    if metadata.annotation(o, metadata.WAIT_FOR):
+        raise NotCovered(f"the annotation {metadata.WAIT_FOR}")
     if o.get("type") == "kubernetes.io/service-account-token":
         raise NotCovered("a Secret with the token of a ServiceAccount")
+    balanced = o.get("kind") == "Service" and o["spec"].get("type") == "LoadBalancer"
+    if (balanced or o.get("kind") in awaits.NOT_COVERED) and not is_true(o, metadata.SKIP_AWAIT):
+        what = "a Service of type LoadBalancer" if balanced else f"the kind {o['kind']}"
+        raise NotCovered(f"{what} without {metadata.SKIP_AWAIT}")
 
 
 _FACTORY: Callable[[], Provider] = KubernetesProvider  # checked by mypy: the class is a Provider

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from offline.engine.errors import NotCovered
-from offline.engine.provider import Call
+from offline.engine.provider import Call, Seen
 from offline.engine.values import UNKNOWN, Secret
 from offline.providers.kubernetes import KubernetesProvider, metadata, state
 from offline.providers.kubernetes.normalize import normalize, quantity
@@ -86,21 +86,27 @@ def test_kinds_that_only_the_cli_covers_are_refused_by_name(type: str, kind: str
         check({}, type=f"kubernetes:{type}")
 
 
+def test_annotations_and_names_that_only_the_cli_covers_are_refused() -> None:
+    with pytest.raises(NotCovered, match=r"the annotation pulumi\.com/patchFieldManager"):
+        check(config_map(name="c", annotations={"pulumi.com/patchFieldManager": "me"}))
+    with pytest.raises(NotCovered, match=r"metadata\.generateName"):
+        check(config_map(generateName="x-"))
+
+
 @pytest.mark.parametrize(
     ("inputs", "what"),
     [
-        (config_map(generateName="x-"), "metadata.generateName"),
         (config_map(name="c", annotations={"pulumi.com/waitFor": "condition=Ready"}), "the annotation pulumi.com/waitFor"),
-        ({"kind": "Ingress", "metadata": {"name": "i"}}, "an Ingress without pulumi.com/skipAwait"),
+        ({"kind": "Ingress", "metadata": {"name": "i"}}, "the kind Ingress without pulumi.com/skipAwait"),
         ({"kind": "Service", "metadata": {"name": "s"}, "spec": {"type": "LoadBalancer"}}, "a Service of type LoadBalancer"),
         ({"kind": "Secret", "metadata": {"name": "s"}, "type": "kubernetes.io/service-account-token"}, "the token of a ServiceAccount"),
     ],
 )  # fmt: skip
-def test_what_would_be_waited_for_by_the_cli_alone_is_refused_before_it_is_made(
-    inputs: dict[str, Any], what: str
-) -> None:
+def test_what_the_cli_alone_waits_for_is_refused_before_it_is_made(inputs: dict[str, Any], what: str) -> None:
     with pytest.raises(NotCovered, match=what):
-        check(inputs)
+        provider().create(call(), CONFIG_MAP, inputs)
+    with pytest.raises(NotCovered, match=what):
+        provider().update(call(), CONFIG_MAP, Seen("c", inputs, inputs), inputs)
 
 
 def test_string_data_of_a_secret_becomes_data_and_is_secret() -> None:

@@ -17,7 +17,10 @@ AWAITS: dict[str, type[Await]] = {
     "StatefulSet": StatefulSetReady,
 }
 
+# Kinds that the real provider waits for and this one does not: they are made only with skipAwait.
+NOT_COVERED = ("Ingress", "PersistentVolumeClaim")
+
 # Kinds whose deletion is not awaited with skipAwait; all others' is (a quirk of the real provider that programs may rely on).
 SKIP_DELETION = ("Namespace", "Pod", "Deployment", "StatefulSet", "Job")
 
-__all__ = ["AWAITS", "SKIP_DELETION", "Await", "NotReady", "Status", "complete", "until", "until_gone"]
+__all__ = ["AWAITS", "NOT_COVERED", "SKIP_DELETION", "Await", "NotReady", "Status", "complete", "until", "until_gone"]
