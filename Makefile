@@ -8,7 +8,7 @@ PYTHON := $(ROLLOUT_CACHE)/venv/bin/python
 JSON ?=
 K ?=
 
-.PHONY: help venv cluster images up down demo test test-fast test-unit test-cluster test-kit crash check
+.PHONY: help venv cluster images up down demo test test-all test-fast test-unit test-cluster test-kit crash check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -41,12 +41,14 @@ test-unit: venv ## the same, with the engine and policy packs as processes of th
 # Rollouts wait more than they work, so four tests run at once, each in a namespace of its own. The stack of ten modules is a crowd by
 # itself, and what judges times has the machine alone.
 PYTEST := $(PYTHON) -m pytest -q
-TOGETHER := $(PYTEST) -m "cluster and stacks and not measures" -n 4 --dist loadscope
+TOGETHER := cluster and stacks and not measures
+AT_ONCE := -n 4 --dist loadscope
 STACK := $(PYTEST) tests/cluster -m "cluster and not stacks and not measures"
 test-cluster: up ## the tests on the real cluster; K='failed or killed' chooses some
 	@$(PYTHON) -m offline.images load gateway nats module
+	@$(PYTHON) -m tests.cluster.s3_server
 ifeq ($(K),)
-	@$(TOGETHER) tests/cluster
+	@$(PYTEST) tests/cluster -m "$(TOGETHER)" $(AT_ONCE)
 	@$(STACK)
 	@$(PYTEST) tests/cluster -m "cluster and measures"
 else
@@ -77,12 +79,22 @@ ROUNDS ?= 500
 crash: venv ## kill -9 of the engine at random moments, ROUNDS=500 times (SEED=1): the state stays whole and the next update converges
 	@ROUNDS=$(ROUNDS) $(PYTHON) -m pytest tests/unit/engine_cli/test_crash.py -q -s
 
-# What needs no cluster takes the processor time that the stack's tests leave; its output comes after theirs.
-test: check up ## everything
-	@$(PYTHON) -m offline.images load gateway nats module
+# $(call beside,COMMAND): what needs no cluster takes the processor time that the command leaves; its output comes after the command's.
+define beside
 	@log=$$(mktemp); \
 	nice $(PYTEST) tests/unit tests/parity -m "not cluster and not measures" -n 2 --dist loadfile >"$$log" 2>&1 & beside=$$!; \
 	trap 'kill $$beside 2>/dev/null || true; rm -f "$$log"' EXIT; \
-	failed=; $(STACK) || failed=1; wait $$beside || failed=1; cat "$$log"; test -z "$$failed"
-	@$(TOGETHER) tests/cluster tests/parity
+	failed=; $(1) || failed=1; wait $$beside || failed=1; cat "$$log"; test -z "$$failed"
+endef
+
+test: check up ## what every change must pass: all but the tests marked `long`
+	@$(PYTHON) -m offline.images load gateway
+	$(call beside,$(PYTEST) tests/cluster tests/parity -m "$(TOGETHER) and not long" $(AT_ONCE))
+	@$(PYTEST) tests/unit tests/cluster -m "measures and not long"
+
+test-all: check up ## everything, in half an hour
+	@$(PYTHON) -m offline.images load gateway nats module
+	@$(PYTHON) -m tests.cluster.s3_server
+	$(call beside,$(STACK))
+	@$(PYTEST) tests/cluster tests/parity -m "$(TOGETHER)" $(AT_ONCE)
 	@$(PYTEST) tests/unit tests/cluster -m measures

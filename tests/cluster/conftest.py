@@ -13,7 +13,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from offline.demo.stage import connect
-from offline.workspace import Workspace
+from tests.cluster.loaded import LoadedWorkspace
 from tests.cluster.stacks import Stack
 
 _number = itertools.count(1)
@@ -56,7 +56,7 @@ def make_stack(api: Client, tmp_path: Path) -> Iterator[Callable[[], Stack]]:
 
     def make() -> Stack:
         name = f"t{os.getpid() % 10_000}-{next(_number)}"
-        stack = Stack(Workspace.create(tmp_path / name, name, {}), api)
+        stack = Stack(LoadedWorkspace.create(tmp_path / name, name, {}), api)
         stack.configure()
         made.append(stack)
         return stack
@@ -70,7 +70,7 @@ def make_stack(api: Client, tmp_path: Path) -> Iterator[Callable[[], Stack]]:
 def shared(api: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One stack for the tests of a class: each says with `at` what it begins with."""
     name = f"t{os.getpid() % 10_000}-{next(_number)}"
-    stack = Stack(Workspace.create(tmp_path_factory.mktemp(name), name, {}), api)
+    stack = Stack(LoadedWorkspace.create(tmp_path_factory.mktemp(name), name, {}), api)
     stack.configure()
     yield stack
     stack.remove()

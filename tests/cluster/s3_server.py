@@ -1,4 +1,7 @@
-"""An S3 server of a test's own, which checks signatures as AWS does: versitygw over a folder."""
+"""An S3 server of a test's own, which checks signatures as AWS does: versitygw over a folder.
+
+`python -m tests.cluster.s3_server` builds it: that takes minutes, once, and longer than a test may.
+"""
 
 from __future__ import annotations
 
@@ -64,3 +67,7 @@ class S3Server:
         """The names of the objects, from the bucket on."""
         found = (path for path in self.folder.rglob("*") if path.is_file())
         return sorted(str(path.relative_to(self.folder)) for path in found if ".sgwtmp" not in path.parts)
+
+
+if __name__ == "__main__":
+    build.build(build.VERSITYGW, Progress())

@@ -112,6 +112,7 @@ def test_without_a_backup_nothing_is_migrated_and_the_next_run_tries_again(backe
     assert ids(folder) == [backup(verdict)["id"]]
 
 
+@pytest.mark.long
 def test_a_volume_that_there_is_not_is_told_and_nothing_is_migrated(stack: Stack) -> None:
     stack.deployed("1.0.0")
     # The claim is bound by hand to a volume that nobody makes; two minutes are given to one that is being made.
@@ -122,6 +123,7 @@ def test_a_volume_that_there_is_not_is_told_and_nothing_is_migrated(stack: Stack
     assert stack.job("1.1.0") == ""
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_of_a_dump_the_next_run_makes_it_whole(backed: tuple[Stack, Path]) -> None:
     stack, folder = backed
     stack.deployed("1.0.0")
@@ -145,6 +147,7 @@ def test_killed_in_the_middle_of_a_dump_the_next_run_makes_it_whole(backed: tupl
     assert len(list(folder.iterdir())) == 3, "what the killed one left is gone"
 
 
+@pytest.mark.long
 def test_a_destroy_keeps_the_backups_and_the_next_up_finds_them(backed: tuple[Stack, Path]) -> None:
     stack, folder = backed
     stack.deployed("1.0.0")
@@ -207,6 +210,7 @@ def test_a_restore_brings_rows_and_schema_back_to_the_cent(backed: tuple[Stack, 
     assert stack.schema() != schema
 
 
+@pytest.mark.long
 def test_a_damaged_backup_is_refused_and_everything_goes_on_as_before(backed: tuple[Stack, Path]) -> None:
     stack, folder = backed
     stack.deployed("1.0.0")
@@ -226,6 +230,7 @@ def test_a_damaged_backup_is_refused_and_everything_goes_on_as_before(backed: tu
     assert stack.databases() == {f"{stack.name}-ledger"}
 
 
+@pytest.mark.long
 def test_backups_go_to_s3_and_come_back(stack: Stack) -> None:
     stack.deployed("1.0.0")
     stack.sql(BOOKED)
@@ -264,6 +269,7 @@ def test_backups_go_to_s3_and_come_back(stack: Stack) -> None:
         assert (code, verdict["outcome"]) == (2, "refused"), json.dumps(verdict, indent=1)
 
 
+@pytest.mark.long
 def test_a_command_of_yours_backs_up_and_its_exit_code_decides(stack: Stack) -> None:
     stack.deployed("1.0.0")
     ours = {"image": "localhost/rollout/migrator:1", "env": {"ANSWER": "1"}}

@@ -61,6 +61,7 @@ def judged(stack: Stack) -> list[str]:
     return [f.message for f in check_state(file, stack.name).findings]
 
 
+@pytest.mark.long
 def test_a_pipeline_previews_and_rolls_out_and_tells_of_both(of_environment: Callable[[str], Stack]) -> None:
     stack = of_environment("dev")
     code, report = script(stack, "preview")

@@ -28,6 +28,7 @@ def server() -> Iterator[PrivatePostgres]:
         yield server
 
 
+@pytest.mark.long
 def test_a_lost_server_stops_the_upgrade_and_costs_no_accepted_write(stack: Stack, server: PrivatePostgres) -> None:
     stack.workspace.pulumi(
         "config", "set", "--secret", "--path", "rollout:postgres.uri", server.uri(), "--stack", stack.name

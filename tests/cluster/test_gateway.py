@@ -55,6 +55,7 @@ def test_it_leads_to_the_modules_and_tells_their_versions(stack: Stack) -> None:
     assert stack.ask("/versions") == (200, versions)
 
 
+@pytest.mark.long
 @pytest.mark.measures  # a machine that has too much to do loses requests by itself
 def test_upgrades_of_module_and_gateway_lose_no_request(stack: Stack) -> None:
     with_gateway(stack)

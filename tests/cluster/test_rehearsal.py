@@ -63,6 +63,7 @@ def test_a_version_that_breaks_the_one_that_serves_is_refused_with_the_column_na
     nothing_is_left(stack)
 
 
+@pytest.mark.long
 def test_where_contraction_is_declared_the_version_that_serves_still_has_to_work(rehearsing: Stack) -> None:
     stack = rehearsing
     stack.configure(contractSince="1.1.0")
@@ -103,6 +104,7 @@ class TestOneStack:
         assert (stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()) == before
         nothing_is_left(stack)
 
+    @pytest.mark.long
     def test_the_rows_are_there_where_they_are_asked_for(self, shared: Stack) -> None:
         stack = shared.at("1.1.0", **REHEARSED)
         stack.sql("INSERT INTO accounts (address, balance) VALUES ('kept', 7)")
@@ -115,6 +117,7 @@ class TestOneStack:
         assert code == 2, "above the limit there are no rows"
         assert "GET /accounts/kept/balance gives 404" in rehearsal(verdict)["message"]
 
+    @pytest.mark.long
     def test_what_a_killed_rehearsal_left_is_gone_with_the_next(self, shared: Stack) -> None:
         stack = shared.at("1.1.0", **REHEARSED)
 

@@ -35,6 +35,7 @@ PLANE: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_a_disabled_module_keeps_its_database_and_is_not_migrated_again_when_enabled(stack: Stack) -> None:
     stack.deployed("1.1.0")
     jobs, schema = stack.job_uids(), stack.schema()
@@ -48,6 +49,7 @@ def test_a_disabled_module_keeps_its_database_and_is_not_migrated_again_when_ena
     assert stack.job_uids() == jobs, "no migration ran"
 
 
+@pytest.mark.long
 def test_a_disabled_module_is_not_enabled_in_an_older_version_than_it_was_migrated_to(stack: Stack) -> None:
     stack.deployed("1.1.0")
     stack.configure(disabled=True)
@@ -83,6 +85,7 @@ def plane(stack: Stack, **settings: Any) -> tuple[int, dict[str, Any]]:
     return stack.workspace.rollout("up")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)  # three updates, one of which waits for a worker's whole progress deadline
 def test_a_worker_that_does_not_come_up_is_put_back_and_the_next_version_takes_its_place(stack: Stack) -> None:
     stack.workspace.configure({"broker": {"uri": "nats://nats:4222"}})
@@ -122,6 +125,7 @@ def broker(port: int) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.long
 @pytest.mark.skipif("KUBE_CONTEXT" in os.environ, reason="pods of another cluster do not reach this machine")
 @pytest.mark.timeout(600)  # two updates wait for a worker's whole progress deadline
 def test_a_worker_that_fails_with_new_settings_is_put_back_and_comes_up_once_the_cause_is_gone(stack: Stack) -> None:
@@ -155,6 +159,7 @@ def strict(stack: Stack) -> list[str]:
     return [next((v.value for v in p.spec.containers[0].env if v.name == "STRICT"), "") for p in worker_pods(stack)]
 
 
+@pytest.mark.long
 def test_replicas_of_an_autoscaled_module_are_not_the_updates_to_set(stack: Stack) -> None:
     """There are no metrics here, so the autoscaler itself never scales: a person does it by hand in its place."""
 

@@ -16,12 +16,12 @@ from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.networking_v1 import Ingress
 
 from offline.demo.clients import Clients
-from offline.workspace import Workspace
 from tests.cluster.full_stack import CADDY, DATABASES, HOST, MODULES, ROUTED, WORKERS, FullStack, versions
+from tests.cluster.loaded import LoadedWorkspace
 from tests.cluster.stacks import wait_for
 
 # Thirty pods at once: nothing runs beside it. The tests are one story, told in order on one stack.
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(600)]
 
 ALL = (*MODULES, "gateway")
 _run = itertools.count(1)
@@ -30,7 +30,7 @@ _run = itertools.count(1)
 @pytest.fixture(scope="module")
 def whole(api: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullStack]:
     folder: Path = tmp_path_factory.mktemp("stack")
-    stack = FullStack.make(Workspace.create(folder, f"t{os.getpid() % 10_000}-stack", {}), api)
+    stack = FullStack.make(LoadedWorkspace.create(folder, f"t{os.getpid() % 10_000}-stack", {}), api)
     yield stack
     stack.remove()
 

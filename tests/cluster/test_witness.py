@@ -41,6 +41,7 @@ class TestGoodMigration:
         assert witness.state.terminated.finishedAt >= migrate.state.terminated.finishedAt
         assert (witness.restartCount, job.status.succeeded) == (0, 1)
 
+    @pytest.mark.long
     def test_who_looks_on_changes_no_job_of_a_version_that_is_deployed(
         self, installed: dict[str, Any], shared: Stack
     ) -> None:
@@ -69,6 +70,7 @@ def test_a_foreign_image_that_fails_half_way_is_reported_with_what_it_left(stack
     assert verdict["modules"][0]["job"]["sqlstate"] == "42P07"
 
 
+@pytest.mark.long
 def test_a_database_that_cannot_be_looked_at_does_not_stop_its_migration(stack: Stack) -> None:
     stack.deployed("1.1.0")
     # Views are printed under a lock of their own, which another session holds all the while.

@@ -19,7 +19,7 @@ _TEXT: Final = """\
 claimed:
 
     make parity               # every scenario on every engine of this machine; JSON=file, K=pattern
-    make test                 # runs some of them (in bold below), and what needs no cluster
+    make test-all             # runs some of them (in bold below); `make test` what needs no cluster
     make record               # writes the expectations anew, from the Pulumi CLI on the PATH
 
 Expected is what {recorded} did on a real Kubernetes: events, checkpoints, cluster objects, exit codes and
@@ -65,7 +65,7 @@ No reason is accepted for {never}.
 
 ## Scenarios
 
-In **bold**: part of `make test`.
+In **bold**: part of `make test-all`.
 
 | scenario | commands |
 |---|---|

@@ -56,7 +56,7 @@ class Scenario:
 
     Attributes:
         via: ``command`` runs the executable; the others call the Automation API, with a local or an inline program.
-        quick: ``make test`` runs it too.
+        quick: ``make test-all`` runs it too.
         alone: its limits are a few seconds, so nothing runs beside it.
         open: what the CLI itself does in either way: pattern of the difference's place to the reason.
     """

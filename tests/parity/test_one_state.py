@@ -27,6 +27,7 @@ def cli() -> Engine:
     pytest.skip("no Pulumi CLI on this machine")
 
 
+@pytest.mark.long
 @pytest.mark.cluster
 @pytest.mark.stacks
 @pytest.mark.timeout(900)
@@ -76,6 +77,7 @@ GIVEN_BACK = (Step(("preview", "--expect-no-changes")), Step(("up", "--yes", "--
 ENDED = (Step(("preview", "--expect-no-changes")), Step(("destroy", "--yes", "--skip-preview", "--run-program")))
 
 
+@pytest.mark.long
 @pytest.mark.cluster
 @pytest.mark.stacks
 @pytest.mark.timeout(900)

@@ -9,7 +9,7 @@ from tests.parity.compare import differences, unexplained
 from tests.parity.runner import Run, found_engines
 from tests.parity.scenarios import SCENARIOS
 
-pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks, pytest.mark.long]
 
 
 @pytest.mark.parametrize("scenario", [name for name, s in SCENARIOS.items() if s.quick])

@@ -27,6 +27,7 @@ def uri(server: str) -> Iterator[str]:
         yield made
 
 
+@pytest.mark.long
 @pytest.mark.measures
 def test_clients_that_queue_behind_a_waiting_alter_table_wait_no_longer_than_its_lock_timeout(uri: str) -> None:
     limit = allowed(uri)
@@ -35,6 +36,7 @@ def test_clients_that_queue_behind_a_waiting_alter_table_wait_no_longer_than_its
     assert found.p999 <= limit, found
 
 
+@pytest.mark.long
 @pytest.mark.measures
 def test_clients_of_tables_already_locked_wait_no_longer_either(uri: str) -> None:
     all_three = "; ".join(f"ALTER TABLE {each} ADD a integer" for each in ("one", "two", "three"))
@@ -44,6 +46,7 @@ def test_clients_of_tables_already_locked_wait_no_longer_either(uri: str) -> Non
     assert found.p999 <= limit, found
 
 
+@pytest.mark.long
 @pytest.mark.measures
 def test_the_waits_of_one_transaction_do_not_add_up(uri: str, tmp_path: Path) -> None:
     (tmp_path / "0001_a.sql").write_text("ALTER TABLE one ADD a integer; ALTER TABLE three ADD a integer")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import random
 import signal
@@ -17,6 +16,7 @@ import pytest
 import migrator
 from migrator.cli import main
 from migrator.errors import Blocked, StatementFailed
+from tests.cluster.loaded import PROCESSES
 from tests.cluster.migrator.conftest import QUIET, Database
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
@@ -40,9 +40,6 @@ def test_runners_started_together_commit_once_and_all_succeed(count: int, base: 
     assert_once(base)
 
 
-# A new process for each runner, without a new interpreter: twenty of those would take longer to start than to run.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["migrator.cli"])
 # The third is resumed after its last statement that is recorded, so that statement must bear to run twice.
 THIRD = "-- migrate: non-transactional\nCREATE INDEX CONCURRENTLY IF NOT EXISTS counted_file ON counted (file)"
 
@@ -60,7 +57,8 @@ def test_runners_killed_at_random_commit_once(count: int, make_database: Callabl
         chance = random.Random(1000 * count + seed)
         base = make_database()
         base.write(_0001_a=FIRST, _0002_b=SECOND, _0003_c=THIRD)
-        runners = [_PROCESSES.Process(target=_migrate, args=(base.uri, str(base.directory))) for _ in range(count)]
+        # Without a new interpreter each: twenty of those would take longer to start than to run.
+        runners = [PROCESSES.Process(target=_migrate, args=(base.uri, str(base.directory))) for _ in range(count)]
         for runner in runners:
             runner.start()
         victims = chance.sample(runners, chance.randint(1, count - 1))

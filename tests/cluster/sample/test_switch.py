@@ -171,6 +171,7 @@ def hand() -> Iterator[Hand]:
     database.drop(wanted, Settings(), print)
 
 
+@pytest.mark.long
 @pytest.mark.measures  # a machine that has too much to do loses requests by itself
 def test_no_request_is_lost_when_the_service_switches_and_the_old_pods_are_deleted(hand: Hand) -> None:
     assert hand.migrate("1.0.0")["exit"] == 0
