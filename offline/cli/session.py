@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from offline.backend.config import StackConfig, find_project
 from offline.backend.store import Backend, StackRef, parse_stack, replace_file
-from offline.engine.errors import EngineError, StackNotFound
+from offline.engine.errors import EngineError, NotCovered, StackNotFound
 from offline.engine.model import Project
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ def save_credentials(data: Mapping[str, Any]) -> None:
     path = pulumi_home() / "credentials.json"
     replace_file(path, json.dumps(data, indent=4).encode())
     path.chmod(0o600)
+
+
+def _salt(deployment: Mapping[str, Any]) -> str:
+    provider = deployment.get("secrets_providers") or {}
+    if provider and provider.get("type") != "passphrase":
+        raise NotCovered(f"secrets provider {provider.get('type')!r}")
+    return str((provider.get("state") or {}).get("salt") or "")
 
 
 class Session:
@@ -128,28 +135,24 @@ class Session:
 
         refuse_other(self.config.provider)
         # A --config-file need not repeat the salt, and where the stack's file was lost, the state knows it too.
-        salt = self.config.salt or self.config_of(self.stack.name, own_file=True).salt or self.state_salt()
+        salt = self.config.salt or self.config_of(self.stack.name, own_file=True).salt or _salt(self.deployment())
         if salt:
             return Passphrase(salt, passphrase_from_environment())
         made = Passphrase.new(passphrase_from_environment())
         self.config.edit(salt=made.state)
         return made
 
-    def state_salt(self) -> str:
+    def deployment(self) -> dict[str, Any]:
+        """The state of the stack, as it is now."""
         from offline.backend.checkpoint import latest
 
-        provider = latest(self.backend.read(self.stack)).get("secrets_providers") or {}
-        if provider and provider.get("type") != "passphrase":
-            from offline.engine.errors import NotCovered
+        return latest(self.backend.read(self.stack))
 
-            raise NotCovered(f"secrets provider {provider.get('type')!r}")
-        return str((provider.get("state") or {}).get("salt") or "")
-
-    def state_secrets(self) -> Passphrase:
-        """The secrets provider of the checkpoint: usually the same as of the configuration."""
+    def state_secrets(self, deployment: Mapping[str, Any]) -> Passphrase:
+        """The secrets provider of a state: usually the same as of the configuration."""
         from offline.backend.secrets import Passphrase, passphrase_from_environment
 
-        salt = self.state_salt()
+        salt = _salt(deployment)
         if not salt or salt == self.config.salt:
             return self.secrets
         return Passphrase(salt, passphrase_from_environment())

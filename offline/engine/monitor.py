@@ -127,7 +127,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
                 self._retained.add(state.urn)
             if registered.result != "success" and not request.supportsResultReporting:
                 context.abort(grpc.StatusCode.INTERNAL, "resource registration failed")
-            outputs = state.outputs if state.custom else {}
+            # What begins with "__" is the provider's own: the SDK would read it, at some cost, and use none of it.
+            outputs = {k: v for k, v in state.outputs.items() if state.custom and not k.startswith("__")}
             if not request.supportsPartialValues:
                 outputs = {k: v for k, v in outputs.items() if not contains_unknown(v)}
             return resource_pb2.RegisterResourceResponse(

@@ -277,6 +277,8 @@ class Planner:
 
     def _same(self, old: ResourceState, new: ResourceState, reply: Reply | None, *, untargeted: bool = False) -> Step:
         self._mark(old, new, "same")
+        if new.inputs == old.inputs:
+            new.inputs = old.inputs  # one object, so that it is masked and encoded once
         return Step("same", old, new, reply, untargeted=untargeted)
 
     def _mark(self, old: ResourceState, new: ResourceState, what: str) -> None:

@@ -93,11 +93,14 @@ def mark_secrets(state: ResourceState) -> None:
 
     The second keeps what the provider already wrapped as it is: a secret inside ``data`` need not hide all of ``data``.
     """
-    for key, value in state.outputs.items():
-        if isinstance(value, Secret):
-            continue
-        if key in state.additional_secret_outputs or isinstance(state.inputs.get(key), Secret):
-            state.outputs[key] = Secret(value)
+    hidden = {
+        key: Secret(value)
+        for key, value in state.outputs.items()
+        if key in state.additional_secret_outputs or isinstance(state.inputs.get(key), Secret)
+        if not isinstance(value, Secret)
+    }
+    if hidden:
+        state.outputs = {**state.outputs, **hidden}
 
 
 @dataclass
@@ -155,7 +158,7 @@ class Applier:
         assert new is not None
         if old is None:  # outside of --target
             return
-        new.id, new.outputs = old.id, dict(old.outputs)
+        new.id, new.outputs = old.id, old.outputs
         if is_provider(new.type) and not step.untargeted:
             self.providers.load(f"{new.urn}::{new.id}", old.inputs)
 

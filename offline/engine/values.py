@@ -48,12 +48,10 @@ Properties = dict[str, Any]
 
 def unwrap(value: Any) -> Any:
     """The value without any :class:`Secret` around it or inside it."""
-    if isinstance(value, str):  # most are
-        return value
     if isinstance(value, Secret):
         return unwrap(value.value)
     if isinstance(value, dict):
-        return {k: unwrap(v) for k, v in value.items()}
+        return {k: v if isinstance(v, str) else unwrap(v) for k, v in value.items()}  # most are text
     if isinstance(value, list):
         return [unwrap(v) for v in value]
     return value
@@ -186,13 +184,11 @@ def _fill(out: struct_pb2.Value, value: Any, keep_secrets: bool) -> None:
 
 def to_state(value: Any, encrypt: Callable[[str], str]) -> Any:
     """The JSON the checkpoint holds. A secret becomes its signature object with the ciphertext of its JSON text."""
-    if isinstance(value, str):  # most are
-        return value
     if isinstance(value, Secret):
         plain = json.dumps(unwrap(value.value), separators=(",", ":"), ensure_ascii=False)
         return {SIGNATURE: SECRET_SIGNATURE, "ciphertext": encrypt(plain)}
     if isinstance(value, dict):
-        return {k: to_state(v, encrypt) for k, v in value.items()}
+        return {k: v if isinstance(v, str) else to_state(v, encrypt) for k, v in value.items()}  # most are text
     if isinstance(value, list):
         return [to_state(v, encrypt) for v in value]
     return UNKNOWN_WIRE if value is UNKNOWN else value

@@ -35,10 +35,6 @@ def _name(args: Args) -> str:
     return args.positional[0] if args.positional else args.text("stack")
 
 
-def _deployment(session: Session) -> dict[str, Any]:
-    return latest(session.backend.read(session.stack))
-
-
 def _save(session: Session, deployment: Mapping[str, Any]) -> None:
     """Writes a changed deployment; the lock is held by the caller."""
     verify(list(deployment.get("resources") or []))
@@ -138,7 +134,7 @@ def rm(args: Args) -> None:
         args = Args(args.command, [], {**args.given_flags, "stack": [args.positional[0]]})
         session = Session(args)
     stack = session.stack
-    if _deployment(session).get("resources") and not args.on("force"):
+    if session.deployment().get("resources") and not args.on("force"):
         raise EngineError(
             f"'{stack.name}' still has resources; removal rejected. Possible actions:\n"
             f"- Make sure that '{stack.name}' is the stack that you want to destroy\n"
@@ -162,7 +158,7 @@ def remove(session: Session, *, preserve_config: bool, backups: bool = False) ->
 
 def show(args: Args) -> None:
     session = Session(args)
-    stack, deployment = session.stack, _deployment(session)
+    stack, deployment = session.stack, session.deployment()
     if args.on("show-name"):
         print(stack.name)
         return
@@ -177,7 +173,7 @@ def show(args: Args) -> None:
         _tree(resources, urns=args.on("show-urns"), ids=args.on("show-ids"))
     else:
         print("    No resources currently in this stack")
-    outputs = reveal(_root(deployment), session.state_secrets().decrypt if args.on("show-secrets") else None)
+    outputs = reveal(_root(deployment), session.state_secrets(deployment).decrypt if args.on("show-secrets") else None)
     print(f"\nCurrent stack outputs ({len(outputs)}):")
     _output_table(outputs)
     print("\nUse `pulumi stack select` to change stack; `pulumi stack ls` lists known ones")
@@ -236,14 +232,14 @@ def _output_table(outputs: Mapping[str, Any]) -> None:
 
 def output(args: Args) -> None:
     session = Session(args)
-    outputs = _root(_deployment(session))
+    deployment = session.deployment()
+    outputs = _root(deployment)
     wanted = args.positional[0] if args.positional else None
     if wanted is not None and wanted not in outputs:
         raise EngineError(f"current stack does not have output property '{wanted}'")
     chosen = outputs if wanted is None else {wanted: outputs[wanted]}
-    decrypt = (
-        session.state_secrets().decrypt if args.on("show-secrets") and "ciphertext" in json.dumps(chosen) else None
-    )
+    sealed = args.on("show-secrets") and "ciphertext" in json.dumps(chosen)
+    decrypt = session.state_secrets(deployment).decrypt if sealed else None
     plain = reveal(chosen, decrypt)
     if args.on("json"):
         _print_json(plain if wanted is None else plain[wanted])
@@ -270,11 +266,11 @@ def _map_secrets(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]])
 
 def export(args: Args) -> None:
     session = Session(args)
-    deployment = _deployment(session)
+    deployment = session.deployment()
     if args.given("version"):
         raise UsageError("the file backend keeps no numbered versions: see .pulumi/history in the backend's directory")
     if args.on("show-secrets"):
-        secrets = session.state_secrets()
+        secrets = session.state_secrets(deployment)
         deployment = _map_secrets(
             deployment,
             lambda s: {
@@ -384,7 +380,7 @@ def rename(args: Args) -> None:
     session = Session(args)
     old = session.stack
     new = session.ref(args.positional[0])
-    text = dumps(_deployment(session))
+    text = dumps(session.deployment())
     text = text.replace(f"urn:pulumi:{old.name}::{old.project}::", f"urn:pulumi:{new.name}::{new.project}::")
     text = text.replace(f'::{STACK_TYPE}::{old.project}-{old.name}"', f'::{STACK_TYPE}::{new.project}-{new.name}"')
     config, was_selected = session.config_of(old.name).path, session.selected() == old.name
@@ -457,7 +453,7 @@ def unprotect(args: Args) -> None:
         raise UsageError("a URN must be given (or --all)")
     session.confirm("This will edit the stack's state directly!", "yes")
     with session.backend.lock(session.stack):
-        deployment = _deployment(session)
+        deployment = session.deployment()
         resources = deployment.get("resources") or []
         picked = resources if args.on("all") else [r for r in resources if r["urn"] == args.positional[0]]
         if not picked and not args.on("all"):

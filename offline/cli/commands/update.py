@@ -273,12 +273,12 @@ class _State:
     """The stack's state during one update: read once, written whenever the engine says so."""
 
     def __init__(self, session: Session, *, clear_creates: bool) -> None:
-        from offline.backend.checkpoint import latest, verify
+        from offline.backend.checkpoint import verify
         from offline.backend.state import Encoder, snapshot_from_json
 
         self._session, self.broken = session, ""
-        secrets = session.state_secrets()
-        deployment = latest(session.backend.read(session.stack))
+        deployment = session.deployment()
+        secrets = session.state_secrets(deployment)
         try:
             verify(deployment.get("resources") or [])
         except IntegrityError as e:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from decimal import ROUND_UP, Decimal, InvalidOperation
+from functools import cache
 from typing import Any, Final
 
 from offline.engine.values import UNKNOWN, contains_unknown
@@ -43,6 +44,7 @@ _READ_ONLY = (
 )
 
 
+@cache
 def quantity(value: Any) -> Any:
     """An amount (``resource.Quantity``) in its canonical form: no fraction, the largest unit that keeps it whole."""
     text = str(value)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from offline.engine.errors import NotCovered
 from offline.engine.provider import Call, CheckFailure, Diff, InitError, Made, Provider, ProviderError, Seen
-from offline.engine.values import UNKNOWN, Properties, contains_unknown
+from offline.engine.values import UNKNOWN, Properties, contains_unknown, unwrap
 
 from ..diff import detailed, prune
 from . import awaits, metadata, state
@@ -55,7 +55,7 @@ class KubernetesProvider(Writes):
         new = normalize(state.plain(news))
         _refuse_uncovered(new)
         if olds:
-            metadata.adopt_name(new, state.plain(olds))
+            metadata.adopt_name(new, {"metadata": unwrap(olds.get("metadata"))})
         else:
             metadata.assign_name(new, call.urn.rsplit("::", 1)[1])
         given = new.setdefault("metadata", {})
