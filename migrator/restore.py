@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -32,6 +32,8 @@ from migrator.stores import Store
 _SHOWN = 20
 # PostgreSQL itself waits 5 s for sessions to leave a database that is renamed, then refuses (55006).
 _ATTEMPTS = 6
+# https://www.postgresql.org/docs/current/catalog-pg-database.html; none before 15.
+_PROVIDERS: dict[str, LiteralString] = {"c": "libc", "i": "icu", "b": "builtin"}
 
 
 def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differences: bool, log: Log) -> Words:
@@ -112,13 +114,19 @@ def _create(connection: psycopg.Connection, real: str, new: str) -> bool:
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
             return False
         facts: dict[str, Any] = row[0]
-        words = [
+        words: list[sql.Composable] = [
             sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name),
             sql.SQL("ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(row[1], facts["datcollate"], facts["datctype"]),
         ]
+        # The server's own may be another, which a new database gets unless told.
+        provider = _PROVIDERS.get(facts.get("datlocprovider") or "")
         locale = facts.get("datlocale") or facts.get("daticulocale")  # from 17 on, and 15 and 16
-        if facts.get("datlocprovider") == "i" and locale:
-            words.append(sql.SQL("LOCALE_PROVIDER icu ICU_LOCALE {}").format(locale))
+        if provider:
+            words.append(sql.SQL("LOCALE_PROVIDER " + provider))
+        if provider in ("icu", "builtin") and locale:
+            words.append(sql.SQL(f"{provider.upper()}_LOCALE {{}}").format(locale))
+        if facts.get("daticurules"):
+            words.append(sql.SQL("ICU_RULES {}").format(facts["daticurules"]))
         connection.execute(sql.SQL(" ").join(words))
         for setting in _settings(connection, real):
             key, _, value = setting.partition("=")

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migrator import backup, database, dump, fingerprint, restore
@@ -141,6 +142,35 @@ def test_a_database_that_is_gone_comes_back(books: Database, folder: Path, serve
     words = back(books, folder)
     assert words["kept"] == ""
     assert books.value("SELECT count(*) FROM accounts") == 5000
+
+
+@pytest.mark.parametrize(
+    ("provider", "since", "wanted"),
+    [
+        ("c", 15, "LOCALE_PROVIDER libc LOCALE 'C'"),
+        ("i", 15, "LOCALE_PROVIDER icu ICU_LOCALE 'de-AT' LOCALE 'C.UTF-8'"),
+        ("i", 16, "LOCALE_PROVIDER icu ICU_LOCALE 'de' ICU_RULES '&a < g' LOCALE 'C.UTF-8'"),
+        ("b", 17, "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"),
+    ],
+)
+def test_the_restored_database_sorts_as_the_one_before(
+    base: Database, server: str, folder: Path, provider: str, since: int, wanted: LiteralString
+) -> None:
+    facts = "to_jsonb(d) - '{oid,datname,datfrozenxid,datminmxid,dattablespace}'::text[]"
+    with psycopg.connect(server, autocommit=True) as connection:
+        if connection.info.server_version < since * 10_000:
+            pytest.skip(f"PostgreSQL has it since {since}")
+        name = sql.Identifier(base.name)
+        connection.execute(sql.SQL("DROP DATABASE {}").format(name))
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING UTF8 " + wanted).format(name))
+    base.execute(BOOKS)
+    before = base.value(f"SELECT {facts} FROM pg_database d WHERE datname = current_database()")
+    assert before["datlocprovider"] == provider
+    take(base, folder)
+    back(base, folder)
+    assert base.value(f"SELECT {facts} FROM pg_database d WHERE datname = current_database()") == before
+    for each in beside(base, server):
+        database.drop(Target(each, server), QUIET, print)
 
 
 def test_sessions_in_the_database_are_sent_out_and_come_into_the_restored_one(books: Database, folder: Path) -> None:
