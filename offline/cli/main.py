@@ -23,7 +23,7 @@ GLOBAL: Final = (
 _OPERATION: Final = (
     "stack/s= yes/y message/m= debug/d diff json/j config-file= parallel/p= refresh/r=? show-config show-full-output "
     "show-replacement-steps show-sames show-reads show-secrets show-policy-remediations suppress-outputs suppress-progress "
-    "suppress-permalink=? target/t=* target-dependents! exclude! exclude-dependents! event-log= exec-kind= exec-agent= "
+    "suppress-permalink=? target/t=* target-dependents! exclude=* exclude-dependents! event-log= exec-kind= exec-agent= "
     "client= run-program=? neo copilot attach-debugger! remote! agent-ids= strict strict-schema! "
 )
 _CHANGE: Final = "continue-on-error skip-preview/f expect-no-changes preview-only "

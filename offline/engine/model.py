@@ -100,6 +100,7 @@ class UpdateOptions:
     refresh: bool = False
     continue_on_error: bool = False
     targets: Sequence[str] = ()  # URNs, with * and ** as the CLI takes them
+    excludes: Sequence[str] = ()  # likewise
     run_program: bool = True  # for destroy and refresh: whether the program runs, so that its hooks exist
     client: str = ""  # address of an inline program's LanguageRuntime (`--client`)
     policy_packs: Sequence[PolicyPackRef] = ()

@@ -46,7 +46,7 @@ class Planner:
         self._applier, self._events, self._packs = applier, events, packs
         self._dry_run = applier.dry_run
         self._destroying = destroying
-        self._targets = Targets(options.targets)
+        self._targets, self._excludes = Targets(options.targets), Targets(options.excludes)
         self.base = list(base)
         self.olds = {s.urn: s for s in self.base if not s.delete}
         self.graph = Graph(self.base)
@@ -128,7 +128,7 @@ class Planner:
     def _plan(self, old: ResourceState | None, new: ResourceState, reply: Reply) -> list[Step]:
         urn, declared = new.urn, new.inputs
         recreating = urn in self._recreate
-        chosen = not self._targets or urn in self._targets
+        chosen = (not self._targets or urn in self._targets) and urn not in self._excludes
         targeted = chosen or is_provider(new.type) or qualified_type(urn) == STACK_TYPE
         if targeted:
             self._check(declared, {} if old is None or recreating else old.inputs, new)
@@ -373,7 +373,11 @@ class Planner:
         return keeps, [[by_state[id(s)] for s in wave] for wave in waves]
 
     def _deletable(self) -> set[Urn] | None:
-        """The URNs that may be deleted: the targets and what depends on them. None if that is any."""
+        """The URNs that may be deleted: the targets and what depends on them, or all but those excluded. None if that is any."""
+        if self._excludes:
+            kept = [s for s in self.base if s.urn in self._excludes]
+            held = {d.urn for s in kept for d in (s, *self.graph.transitive_dependencies(s))}
+            return {s.urn for s in self.base} - held
         if not self._targets:
             return None
         targets = [s for s in self.base if s.urn in self._targets]
@@ -391,7 +395,7 @@ class Planner:
         return held
 
     def missing_targets(self) -> list[str]:
-        return sorted(self._targets.literals - self._urns - {s.urn for s in self.base})
+        return sorted((self._targets.literals | self._excludes.literals) - self._urns - {s.urn for s in self.base})
 
 
 def must_replace(diff: Diff) -> bool:

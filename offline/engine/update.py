@@ -296,8 +296,9 @@ class Update:
 
     def _refresh(self) -> bool:
         """Asks the providers what has become of every resource. True if that failed."""
-        targets = Targets(self.request.options.targets)
-        chosen = [s for s in self._base if not targets or s.urn in targets]
+        options = self.request.options
+        targets, excludes = Targets(options.targets), Targets(options.excludes)
+        chosen = [s for s in self._base if (not targets or s.urn in targets) and s.urn not in excludes]
         steps = {id(s): Step("refresh", s, s, logical=False) for s in chosen}
         executor = self._new_executor(tolerant=True)
         simple = [s for s in chosen if not s.custom or is_provider(s.type)]

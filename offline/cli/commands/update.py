@@ -65,7 +65,7 @@ def destroy(args: Args) -> None:
         print(
             f"The resources in the stack have been deleted, and the stack '{operation.session.stack.name}' has been removed."
         )
-    elif not args.on("json") and not args.many("target"):
+    elif not args.on("json") and not args.many("target") and not args.many("exclude"):
         print(
             "The resources in the stack have been deleted, but the history and configuration associated with the stack are "
             f"still maintained. \nIf you want to remove the stack completely, run `pulumi stack rm {operation.session.stack.name}`."
@@ -137,6 +137,7 @@ class _Operation:
             refresh=args.on("refresh", always),
             continue_on_error=args.on("continue-on-error") or os.environ.get("PULUMI_CONTINUE_ON_ERROR") == "true",
             targets=args.many("target"),
+            excludes=args.many("exclude"),
             run_program=program,
             client=args.text("client"),
             policy_packs=[

@@ -544,6 +544,17 @@ def test_target_whose_dependency_would_be_created_is_refused(stack: StackUnderTe
     assert stack.state("a-service").inputs["selector"] == "1"
 
 
+def test_what_is_excluded_is_neither_changed_nor_deleted(stack: StackUnderTest) -> None:
+    stack.up(lambda: [Thing("a", size=1), Thing("b", pulumi.ResourceOptions(depends_on=Thing("c")))])
+    outcome = stack.up(lambda: [Thing("a", size=2), Thing("d")], excludes=["**"])
+    assert outcome.ok
+    assert sorted(stack.names()) == ["a", "b", "c"], "not even what the program does not declare"
+    assert stack.state("a").inputs["size"] == 1
+    assert stack.up(lambda: Thing("a", size=2), excludes=["**Thing::b"]).ok
+    assert sorted(stack.names()) == ["a", "b", "c"], "nor what that stands on"
+    assert stack.state("a").inputs["size"] == 2
+
+
 def test_destroy_of_a_target_does_not_take_its_dependents(stack: StackUnderTest) -> None:
     stack.up(lambda: modules("a"))
     targets = [stack.state(name).urn for name in ("a-1", "a-service")]

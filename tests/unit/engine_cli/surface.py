@@ -579,7 +579,6 @@ OPERATIONS: Final = ("preview", "up", "refresh", "preview_refresh", "destroy", "
 HANDLED_BY_THE_SDK: Final = frozenset({"self", "program", "on_output", "on_error", "on_event", "show_secrets"})
 REFUSED_OPTIONS: Final[Mapping[str, str]] = {
     "attach_debugger": "--attach-debugger",
-    "exclude": "--exclude",
     "exclude_dependents": "--exclude-dependents",
     "exclude_protected": "--exclude-protected",
     "import_file": "--import-file",
