@@ -26,6 +26,7 @@ from psycopg import sql
 from migrator import dump, fingerprint
 from migrator.errors import BackupUnusable, DatabaseCommandFailed, InvalidMigration, MigratorError, StoreFailed
 from migrator.job import Words
+from migrator.progress import telling
 from migrator.sessions import Log, connect, conninfo
 from migrator.settings import Settings
 from migrator.stores import Store
@@ -131,7 +132,13 @@ def take(
         if row and row[0]:
             log("the database holds no tables: there is nothing to back up")
             return {"outcome": "skipped", "message": "the database holds no tables: there was nothing to back up"}
-        manifest = _written(connection, conninfo(uri), store, (module, version, target), log)
+        try:
+            manifest = _written(connection, conninfo(uri), store, (module, version, target), log)
+        except BaseException:
+            with contextlib.suppress(StoreFailed):  # the next run removes it
+                for name in leftovers(store.names()):
+                    store.delete(name)
+            raise
     store.begin(f"{manifest.id}.json", [manifest.to_json()])
     store.finish(f"{manifest.id}.json")
     log(f"backup {manifest.id}: {manifest.size} bytes, read back whole ({time.monotonic() - begun:.1f} s)")
@@ -155,13 +162,15 @@ def _written(connection: psycopg.Connection, uri: str, store: Store, of: tuple[s
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         connection.execute("SET LOCAL row_security = off")
         snapshot = str(_value(connection, "SELECT pg_catalog.pg_export_snapshot()"))
-        schema = fingerprint.take(connection)
-        rows = counted(connection)
+        with telling(log, "counting the rows"):
+            schema = fingerprint.take(connection)
+            rows = counted(connection)
         database = str(_value(connection, "SELECT current_database()"))
         server = str(_value(connection, "SELECT current_setting('server_version')"))
         log(f"backing {database} up: {len(rows)} tables, {sum(rows.values())} rows")
-        store.begin(f"{name}.dump", written.over(_dumped(uri, snapshot)))
-    entries = verify(store.read(f"{name}.dump"), written.sha256, written.size, len(rows), store.read(f"{name}.dump"))
+        with telling(log, "dumping", lambda: written.size):
+            store.begin(f"{name}.dump", written.over(_dumped(uri, snapshot)))
+    entries = verify(store, f"{name}.dump", written.sha256, written.size, len(rows), log)
     store.begin(f"{name}.schema", [schema.to_json().encode()])
     for suffix in ("dump", "schema"):
         store.finish(f"{name}.{suffix}")
@@ -181,15 +190,16 @@ def counted(connection: psycopg.Connection) -> dict[str, int]:
     return rows
 
 
-def verify(chunks: Iterable[bytes], sha256: str, size: int, tables: int, again: Iterable[bytes]) -> int:
+def verify(store: Store, name: str, sha256: str, size: int, tables: int, log: Log) -> int:
     """Reads a dump as a restore would, all of it.
 
     Args:
-        chunks: of the dump.
+        store: that it is in.
+        name: of the object.
         sha256: that it must have.
         size: bytes that it must have.
         tables: whose rows must be in it.
-        again: the same dump; of which only the table of contents is read.
+        log: where lines for people go.
 
     Returns:
         The number of entries in its table of contents.
@@ -198,13 +208,14 @@ def verify(chunks: Iterable[bytes], sha256: str, size: int, tables: int, again: 
         BackupUnusable: it cannot be read, or is another.
     """
     read = Digest()
-    feed(["--file=/dev/null"], read.over(chunks))
+    with telling(log, "reading the dump back", lambda: read.size, size):
+        feed(["--file=/dev/null"], read.over(store.read(name)))
     if (read.sha256, read.size) != (sha256, size):
         raise BackupUnusable(
             f"what is read back is not what was written: {read.size} bytes of {size}, SHA-256 {read.sha256[:12]}… for {sha256[:12]}…",
             hint="The storage lost or changed it. Do not rely on this store before that is understood.",
         )
-    listed = [line for line in feed(["--list"], again, partly=True).splitlines() if line and line[0] != ";"]
+    listed = [line for line in feed(["--list"], store.read(name), partly=True).splitlines() if line and line[0] != ";"]
     with_rows = sum(" TABLE DATA " in line for line in listed)
     if with_rows != tables:
         raise BackupUnusable(f"the dump has the rows of {with_rows} tables, the database has {tables}")

@@ -28,17 +28,50 @@ _CODES = {"breaks": 3, "found": 3}
 Words = dict[str, object]
 
 
+class _Signals:
+    """Whether a signal ends the run now, and the one that has to wait."""
+
+    held = False
+    came = ""
+
+
 def install_signals() -> None:
     """Makes SIGTERM and SIGINT raise `Terminated`; as PID 1 a process has no default for them."""
+    _Signals.held, _Signals.came = False, ""
 
     def terminate(number: int, _frame: FrameType | None) -> None:
-        # Once is enough; a second signal must not break off the rollback.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise Terminated(signal.Signals(number).name)
+        _Signals.came = signal.Signals(number).name
+        if not _Signals.held:
+            _terminate()
 
     signal.signal(signal.SIGTERM, terminate)
     signal.signal(signal.SIGINT, terminate)
+
+
+def _terminate() -> None:
+    # Once is enough; a second signal must not break off the rollback.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise Terminated(_Signals.came)
+
+
+def hold_signals() -> None:
+    """Lets signals wait from now on: whether a commit has happened must be known, and be told.
+
+    After one that has happened nothing is left but to tell it, so nobody need let them through again.
+    """
+    _Signals.held = True
+
+
+def release_signals() -> None:
+    """Lets signals through again.
+
+    Raises:
+        Terminated: one has come meanwhile.
+    """
+    _Signals.held = False
+    if _Signals.came:
+        _terminate()
 
 
 def attempt(command: str, action: Callable[[], Words], environment: Mapping[str, str], *, as_json: bool) -> int:

@@ -5,7 +5,8 @@
 3. The two change names in one transaction of the server, while everybody is sent out of the real one.
 
 Up to the third step the real database is not touched; the third happens or it does not. So it can be killed anywhere and
-begun again: what was left of the new database is dropped first. The server makes who connects during the change wait, for it
+begun again: what was left of the new database is dropped first. A SIGTERM before the third step undoes what was done; one during
+it waits, so that the last words always say which of the two databases serves. The server makes who connects during the change wait, for it
 holds the database's lock; there is no moment in which the name belongs to nobody for longer than a commit takes.
 """
 
@@ -24,14 +25,17 @@ from psycopg import sql
 from migrator import database, fingerprint
 from migrator.backup import Digest, counted, feed, find
 from migrator.errors import BackupUnusable, Blocked, DatabaseCommandFailed, MigratorError
-from migrator.job import Words
-from migrator.sessions import Log, connect, conninfo, describe
+from migrator.job import Words, hold_signals, release_signals
+from migrator.progress import telling
+from migrator.sessions import Log, connect, conninfo, describe, pause
 from migrator.settings import Settings
 from migrator.stores import Store
 
 _SHOWN = 20
 # PostgreSQL itself waits 5 s for sessions to leave a database that is renamed, then refuses (55006).
 _ATTEMPTS = 6
+_CONNECTIONS = 4
+_NO_CONNECTION = ("connection to server", "too many clients", "remaining connection slots")
 # https://www.postgresql.org/docs/current/catalog-pg-database.html; none before 15.
 _PROVIDERS: dict[str, LiteralString] = {"c": "libc", "i": "icu", "b": "builtin"}
 
@@ -57,22 +61,24 @@ def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differ
     new = database.Target(beside(real.name, "-restoring"), real.conninfo)
     old = beside(real.name, f"_before_restore_{datetime.now(UTC):%Y%m%dT%H%M%S}")
     database.drop(new, settings, log)
-    with contextlib.closing(connect(real.conninfo, settings, log, name="restore")) as connection:
-        there = _create(connection, real.name, new.name)
     try:
+        with contextlib.closing(connect(real.conninfo, settings, log, name="restore")) as connection:
+            there = _create(connection, real.name, new.name)
         log(f"restoring backup {manifest.id} into {new.name}")
-        _fill(store, manifest.id, (manifest.sha256, manifest.size), conninfo(real.conninfo, dbname=new.name))
+        _fill(store, manifest.id, (manifest.sha256, manifest.size), conninfo(real.conninfo, dbname=new.name), log)
         where = conninfo(real.conninfo, dbname=new.name)
         schema = fingerprint.Snapshot.from_json(b"".join(store.read(f"{manifest.id}.schema")))
         with contextlib.closing(connect(where, settings, log, name="restore")) as connection:
-            found = _differences(connection, schema, manifest.rows)
+            with telling(log, "comparing the restored database with the manifest"):
+                found = _differences(connection, schema, manifest.rows)
             for line in found:
                 log(line)
             _same(manifest.id, [] if differences else found)
             log(f"{new.name} is what was backed up: {len(manifest.rows)} tables, {sum(manifest.rows.values())} rows")
-            connection.execute("ANALYZE")
+            with telling(log, "collecting the planner's statistics (ANALYZE)"):
+                connection.execute("ANALYZE")
         with contextlib.closing(connect(real.conninfo, settings, log, name="restore")) as connection:
-            seconds, ended = _swap(connection, real, new.name, old if there else "", log)
+            seconds, ended = _swap(connection, real, new.name, old if there else "", settings, log)
     except BaseException:
         with contextlib.suppress(MigratorError):
             database.drop(new, settings, log)
@@ -175,16 +181,32 @@ def _grant(connection: psycopg.Connection, real: str, new: str) -> None:
         connection.execute(statement)
 
 
-def _fill(store: Store, backup: str, expected: tuple[str, int], where: str) -> None:
+def _fill(store: Store, backup: str, expected: tuple[str, int], where: str, log: Log) -> None:
     """Restores a dump; its bytes are checked as they pass, and the database is a new one still."""
-    read = Digest()
-    feed(["--file=-"], read.over(store.read(f"{backup}.dump")), target=where)
+    for attempt in range(_CONNECTIONS):
+        try:
+            read = _poured(store, backup, expected[1], where, log)
+            break
+        except DatabaseCommandFailed as error:
+            # psql connects once, and the server may be full at that moment. It was one transaction, so it is as if not begun.
+            if attempt + 1 == _CONNECTIONS or not any(each in error.message for each in _NO_CONNECTION):
+                raise
+            log(f"{error.message}; trying again")
+            time.sleep(pause(attempt + 2))
     if (read.sha256, read.size) != expected:
         raise BackupUnusable(
             f"backup {backup} is damaged: {read.size} bytes with SHA-256 {read.sha256[:12]}…, "
             f"the manifest says {expected[1]} with {expected[0][:12]}…",
             hint="Take another backup: `backups` lists them.",
         )
+
+
+def _poured(store: Store, backup: str, size: int, where: str, log: Log) -> Digest:
+    read = Digest()
+    # The bytes have passed long before the last index of theirs is built; the seconds go on.
+    with telling(log, "restoring", lambda: read.size, size):
+        feed(["--file=-"], read.over(store.read(f"{backup}.dump")), target=where)
+    return read
 
 
 def _differences(connection: psycopg.Connection, schema: fingerprint.Snapshot, rows: Mapping[str, int]) -> list[str]:
@@ -212,33 +234,51 @@ def _same(backup: str, found: list[str]) -> None:
     raise error
 
 
-def _swap(connection: psycopg.Connection, real: database.Target, new: str, old: str, log: Log) -> tuple[float, int]:
-    """Lets two databases change names.
+def _swap(
+    connection: psycopg.Connection, real: database.Target, new: str, old: str, settings: Settings, log: Log
+) -> tuple[float, int]:
+    """Lets two databases change names. Once they have, no signal ends the run before it has been told.
 
     Returns:
         Seconds in which nobody could connect, and how many sessions were ended.
     """
     rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
     for attempt in range(1, _ATTEMPTS + 1):
+        hold_signals()
         begun = time.monotonic()
         try:
-            with _sent_out(real) as ended, connection.transaction():
+            log("the databases change places")
+            with _sent_out(real, settings, log) as ended, connection.transaction():
                 # The first takes the lock by which who connects now waits, until all who are in it have gone.
                 if old:
                     connection.execute(rename.format(sql.Identifier(real.name), sql.Identifier(old)))
                 connection.execute(rename.format(sql.Identifier(new), sql.Identifier(real.name)))
             return time.monotonic() - begun, len(ended)
         except psycopg.errors.ObjectInUse as error:
+            release_signals()
             log(f"{real.name} is still used: {error.diag.message_detail or error.diag.message_primary}")
             if attempt == _ATTEMPTS:
                 raise _held(connection, real, error) from None
         except psycopg.Error as error:
+            # A commit whose answer was lost has happened, or not.
+            if not error.sqlstate and not _exists(real, new, settings, log):
+                return time.monotonic() - begun, len(ended)
+            release_signals()
             raise DatabaseCommandFailed(
                 f"the databases could not change names: {error.diag.message_primary or error}",
                 hint=error.diag.message_hint or "The role must own both and be able to create databases.",
                 sqlstate=error.sqlstate or "",
             ) from None
+        except BaseException:
+            release_signals()
+            raise
     raise AssertionError("unreachable")
+
+
+def _exists(real: database.Target, name: str, settings: Settings, log: Log) -> bool:
+    with contextlib.closing(connect(real.conninfo, settings, log, name="restore")) as connection:
+        found = connection.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", (name,))
+        return found.fetchone() is not None
 
 
 def _held(connection: psycopg.Connection, real: database.Target, error: psycopg.Error) -> Blocked:
@@ -257,11 +297,12 @@ def _held(connection: psycopg.Connection, real: database.Target, error: psycopg.
 
 
 @contextlib.contextmanager
-def _sent_out(real: database.Target) -> Iterator[set[int]]:
+def _sent_out(real: database.Target, settings: Settings, log: Log) -> Iterator[set[int]]:
     """Ends, again and again, the sessions in the real database."""
     ended: set[int] = set()
     stop = threading.Event()
-    connection = psycopg.connect(real.conninfo, autocommit=True, application_name="restore")
+    # As patient as any other: a server that has no connection left at this moment has one in the next.
+    connection = connect(real.conninfo, settings, log, name="restore")
 
     def send() -> None:
         while not stop.is_set():

@@ -24,6 +24,7 @@ from migrator import backup, database, dump, fingerprint, restore
 from migrator.backup import Manifest
 from migrator.database import Target
 from migrator.errors import BackupUnusable, MigratorError, StoreFailed
+from migrator.job import install_signals
 from migrator.stores import Folder
 from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database
 
@@ -379,6 +380,54 @@ def test_killed_in_the_middle_of_a_restore_the_database_is_as_it_was_and_it_can_
     words = back(books, folder)
     assert books.value("SELECT count(*) FROM accounts") == 5000
     assert beside(books, server) == [words["kept"]]
+
+
+# What is restored of it takes a minute, and only there.
+SLOW = """
+CREATE FUNCTION slowly(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN IF pg_catalog.current_database() LIKE '%-restoring' THEN PERFORM pg_catalog.pg_sleep(60); END IF; RETURN n; END $$;
+CREATE TABLE slow (n int); INSERT INTO slow VALUES (1); CREATE INDEX slow_n ON slow (slowly(n))
+"""
+
+
+def test_ended_in_the_middle_of_a_restore_it_leaves_nothing_and_what_lasts_is_told(
+    books: Database, folder: Path, server: str
+) -> None:
+    books.execute(SLOW)
+    take(books, folder)
+    books.execute("DELETE FROM accounts WHERE id > 10")
+    process = subprocess.Popen(
+        command(books, "restore", "--store", str(folder), "--json"), cwd=REPOSITORY,
+        env={**os.environ, **environment(books)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr
+    assert next((line for line in process.stderr if "so far" in line), "").startswith("restore: restoring: ")
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, json.loads(out)["outcome"]) == (143, "terminated")
+    assert beside(books, server) == []
+    assert books.value("SELECT count(*) FROM accounts") == 10
+
+
+def test_a_signal_that_comes_while_the_databases_change_places_does_not_hide_that_they_have(
+    books: Database, folder: Path
+) -> None:
+    take(books, folder)
+    books.execute("DELETE FROM accounts WHERE id > 10")
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def log(line: str) -> None:
+        if line == "the databases change places":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    install_signals()
+    try:
+        words = restore.restore(environment(books), Folder(folder), "", differences=False, log=log)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert words["outcome"] == "restored"
+    assert books.value("SELECT count(*) FROM accounts") == 5000
 
 
 def test_a_database_that_cannot_be_dumped_is_no_backup(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,8 @@ from hypothesis import strategies as st
 
 from migrator import database
 from migrator.cli import main
-from migrator.errors import DatabaseUnavailable, InvalidMigration
-from migrator.job import fit
+from migrator.errors import DatabaseUnavailable, InvalidMigration, Terminated
+from migrator.job import fit, hold_signals, install_signals, release_signals
 from migrator.sessions import address, conninfo, without_password
 from migrator.settings import Settings
 
@@ -97,3 +100,27 @@ def test_a_target_without_name_or_server_is_refused() -> None:
         database.target({**SERVER, "POSTGRES_DATABASE": "x" * 64})
     with pytest.raises(DatabaseUnavailable):
         database.target({"POSTGRES_URI": "postgresql://host:port/x"})
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    install_signals()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_signal_waits_while_what_is_done_must_be_known(handlers: None) -> None:
+    hold_signals()
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(Terminated, match="SIGTERM"):
+        release_signals()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN, "nothing breaks off the rollback"
+
+
+def test_signals_come_through_again_afterwards(handlers: None) -> None:
+    hold_signals()
+    release_signals()
+    with pytest.raises(Terminated):
+        os.kill(os.getpid(), signal.SIGINT)
