@@ -42,6 +42,7 @@ class BackedUp:
         words: the last words of its container, as JSON or as the end of its log.
         logs: the end of its log, where it failed.
         seconds: it took.
+        stopped: it was ended because nobody waits for it; what it had made is removed.
     """
 
     module: str
@@ -51,6 +52,7 @@ class BackedUp:
     words: str = ""
     logs: tuple[str, ...] = ()
     seconds: float = 0.0
+    stopped: bool = False
 
 
 class Listener(Protocol):
@@ -70,6 +72,10 @@ class Backups:
         owner: whose label they carry.
         listener: told what they do.
         now: the clock, in seconds.
+
+    Attributes:
+        planned: by module, the backups that an update would make.
+        stopped: asked whether somebody wants an end, or nobody waits any more: an engine that ends does not end what its hooks began.
     """
 
     cluster: BackupCluster
@@ -78,9 +84,14 @@ class Backups:
     listener: Listener | None = None
     now: Callable[[], float] = time.monotonic
     planned: dict[str, Backup] = field(default_factory=dict)
+    stopped: Callable[[], bool] = lambda: False
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(AT_ONCE, thread_name_prefix="backup")
     )
+
+    def settle(self) -> None:
+        """Waits until nothing of it is at work; to be called once `stopped` says yes."""
+        self._threads.shutdown(cancel_futures=True)
 
     def hooks(self, backup: Backup | None) -> list[pulumi.ResourceHook]:
         """What comes before the creation of a module's migration Job; nothing where it is not backed up."""
@@ -116,9 +127,15 @@ class Backups:
             self.cluster.ensure_claim(wanted)
         job = making(backup, self.cluster.serving_version(backup.module), self.namespace, self.owner)
         name = job["metadata"]["name"]
-        if self.listener:
-            self.listener.backing_up(backup.module, f"backup of {backup.database}: Job {name}")
-        ended = run_job(self.cluster, job, of_module(backup.module, KIND), now=self.now)
+        self._tell(backup.module, f"backup of {backup.database}: Job {name}")
+        ended = run_job(
+            self.cluster,
+            job,
+            of_module(backup.module, KIND),
+            now=self.now,
+            stopped=self.stopped,
+            tell=lambda line: self._tell(backup.module, line),
+        )
         result = BackedUp(
             backup.module,
             backup.version.label,
@@ -127,7 +144,12 @@ class Backups:
             ended.words,
             () if ended.ok else ended.logs,
             ended.seconds,
+            ended.stopped,
         )
         if self.listener:
             self.listener.backed_up(result)
         return result
+
+    def _tell(self, module: str, text: str) -> None:
+        if self.listener:
+            self.listener.backing_up(module, text)

@@ -20,6 +20,9 @@ KIND = "backup"
 CONTAINER = "backup"
 ANNOTATION = "rollout.formance.com/backup"
 _FOLDER = "/backups"
+# For a container that is told to end. A restore may be about to let the databases change places, which takes up to ten seconds
+# where sessions do not leave, and has to say whether it has; or it drops what it had restored.
+_GRACE_SECONDS = {"restore": 60}
 # What a failed one has said can be read so long.
 _KEPT_SECONDS = 3600
 
@@ -109,7 +112,8 @@ def restoring(backup: Backup, wanted: str, differences: bool, namespace: str, ow
         namespace: of the stack.
         owner: whose label it carries.
     """
-    args = ["restore", "--backup", wanted] + (["--accept-differences"] if differences else [])
+    # Its log ends with its last words: a pod that is deleted takes those of its status with it.
+    args = ["restore", "--backup", wanted, "--json"] + (["--accept-differences"] if differences else [])
     return _job(backup, "restore", args, namespace, owner)
 
 
@@ -126,7 +130,7 @@ def _job(backup: Backup, kind: str, args: list[str], namespace: str, owner: Owne
         "serviceAccountName": backup.module,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 10,
+        "terminationGracePeriodSeconds": _GRACE_SECONDS.get(kind, 10),
         "securityContext": pod_security(settings.run_as_user, settings.run_as_group),
         "containers": [
             {

@@ -140,10 +140,11 @@ class Rules:
             raise ForeignObject(inputs["kind"], metadata["name"], metadata.get("namespace"), owner)
 
     def one_migration_at_a_time(self, args: Args) -> None:
-        """Waits for the module's other migration Jobs, each within its own deadline."""
+        """Waits for the module's other migration Jobs, each within its own deadline; and for a restore whose command was killed."""
         metadata = _plain(args.new_inputs)["metadata"]
         labels = metadata["labels"]
-        for job in self.cluster.running_jobs(labels[MODULE], labels[JOB]):
+        kinds = [labels[JOB], "restore"]
+        for job in (job for kind in kinds for job in self.cluster.running_jobs(labels[MODULE], kind)):
             if job.name != metadata["name"]:
                 self._wait(job.name, job.deadline)
 

@@ -31,4 +31,7 @@ def record(
     opts = scope.resource(parent, depends_on)
     opts.retain_on_delete = True
     labels = {NAME: module, MODULE: module, RECORD: MIGRATED, MODULE_VERSION: version}
-    return k8s.core.v1.ConfigMap(name, metadata=scope.metadata(name, labels), opts=opts)
+    # It is taken over under another parent when a module is disabled or enabled, and changed by a restore: fields of a manager
+    # before are no reason to refuse (https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/#annotations).
+    metadata = scope.metadata(name, labels, {"pulumi.com/patchForce": "true"})
+    return k8s.core.v1.ConfigMap(name, metadata=metadata, opts=opts)

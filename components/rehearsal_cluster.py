@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .cluster import LiveCluster
-from .errors import ForeignObject, JobsLeft
+from .errors import ClusterUnreachable, ForeignObject, JobsLeft
 from .names import JOB, MODULE, NAME, OWNER, VERSION, migrated_name
 from .rehearsal import Serving, is_serving, of_module
 from .rehearsing import Container, PodState
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     from lightkube.models.core_v1 import ContainerStatus
     from lightkube.resources.core_v1 import Pod
 
-_WATCH_SECONDS = 3
-_NO_POD_SECONDS = 15.0
+# Between two looks at a pod. A watch would not do: lightkube begins it anew when the server has ended it, so that who is given the
+# states hears of nothing, not even of Ctrl-C, while the pod does what it did before.
+_LOOK_SECONDS = (0.15, 1.0)
+# Until a Job without a pod is given up, where something says why and where nothing does.
+_NO_POD_SECONDS, _NO_NEWS_SECONDS = 15.0, 120.0
+# For which the API may not answer while a Job is followed: longer than a restart of it.
+_AWAY_SECONDS = 60.0
 
 
 class LiveRehearsals:
@@ -96,30 +101,41 @@ class LiveRehearsals:
             self._cluster.client.create(Job.from_dict(dict(job)))
 
     def follow(self, job: str) -> Iterator[PodState | str]:
+        from lightkube import ApiError
         from lightkube.resources.core_v1 import Pod
 
-        client, begun, seen = self._cluster.client, time.monotonic(), False
-        labels = {"batch.kubernetes.io/job-name": job}
+        begun, seen, last = time.monotonic(), False, PodState("")
+        away: float | None = None
+        pause, most = _LOOK_SECONDS
         while True:
-            with self._cluster.reachable():
-                pods = client.list(Pod, labels=labels)
-                states = [_state(pod) for pod in pods]
-                version = str(pods.resourceVersion)
-            if states:
-                seen = True
-                yield states[-1]
-            elif seen:
-                yield PodState("", gone=True)
-                return
-            elif time.monotonic() - begun > _NO_POD_SECONDS:
-                yield f"Job {job} has no pod: {self._why(job)}"
-                return
-            with self._cluster.reachable():
-                for op, pod in client.watch(
-                    Pod, labels=labels, resource_version=version, server_timeout=_WATCH_SECONDS
-                ):
-                    seen = True
-                    yield _state(pod, gone=op == "DELETED")
+            now = time.monotonic()
+            try:
+                with self._cluster.reachable():
+                    pods = list(self._cluster.client.list(Pod, labels={"batch.kubernetes.io/job-name": job}))
+                away = None
+                if pods:
+                    seen, last = True, _state(pods[-1])
+                elif seen:
+                    yield PodState("", gone=True)
+                    return
+                elif now - begun > _NO_POD_SECONDS:
+                    why = self._why(job)
+                    if why or now - begun > _NO_NEWS_SECONDS:
+                        yield f"Job {job} has no pod: {why or 'nothing says why'}"
+                        return
+            except (ClusterUnreachable, ApiError):
+                away = away or now
+                if now - away > _AWAY_SECONDS:
+                    raise
+            yield last
+            time.sleep(pause)
+            pause = min(pause * 1.1, most)
+
+    def end_job(self, job: str) -> None:
+        self._cluster.delete_job(job)
+
+    def log(self, pod: str, container: str) -> Iterator[str]:
+        yield from self._cluster.client.log(pod, container=container, follow=True, newlines=False)
 
     def tail(self, pod: str, container: str) -> list[str]:
         import httpx2 as httpx
@@ -134,10 +150,10 @@ class LiveRehearsals:
 
         with self._cluster.reachable():
             events = list(self._cluster.client.list(Event, fields={"involvedObject.name": job, "type": "Warning"}))
-        return " ".join((events[-1].message or "").split()) if events else "nothing says why"
+        return " ".join((events[-1].message or "").split()) if events else ""
 
 
-def _state(pod: Pod, gone: bool = False) -> PodState:
+def _state(pod: Pod) -> PodState:
     status = pod.status
     statuses = [*((status and status.initContainerStatuses) or []), *((status and status.containerStatuses) or [])]
     ended = (status and status.reason) if status and status.phase == "Failed" else ""
@@ -148,7 +164,7 @@ def _state(pod: Pod, gone: bool = False) -> PodState:
     containers = tuple(_container(each) for each in statuses)
     if waiting:
         containers = (*containers, Container("pod", waiting=("Unschedulable", waiting)))
-    return PodState(pod.metadata.name or "", containers, gone, ended or "")
+    return PodState(pod.metadata.name or "", containers, reason=ended or "")
 
 
 def _container(status: ContainerStatus) -> Container:

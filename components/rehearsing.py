@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import pulumi
@@ -19,6 +19,9 @@ from .rehearsal import Serving, Trial, manifest
 AT_ONCE = 4  # each is a pod with the serving version in it
 # A pod that cannot start its container for so long never will: a registry answers the second pull.
 PATIENCE_SECONDS = 9.0
+# What a node under load does not manage in its time it tries again.
+BUSY_SECONDS = 90.0
+_OF_A_BUSY_NODE = ("CreateContainerError", "RunContainerError")
 # Until a Job past its deadline is told of, and a stale one has gone.
 SLACK_SECONDS = 60.0
 _WAITS = ("", "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
@@ -98,6 +101,7 @@ class Rehearsed:
         seconds: it took.
         words: the last words of the container that decided, as JSON or as the end of its log.
         logs: the end of the log of what went wrong.
+        stopped: it was ended because nobody waits for it; what it had made is removed.
     """
 
     module: str
@@ -108,6 +112,7 @@ class Rehearsed:
     seconds: float = 0.0
     words: str = ""
     logs: tuple[str, ...] = ()
+    stopped: bool = False
 
 
 class Listener(Protocol):
@@ -130,7 +135,7 @@ class Rehearsals:
 
     Attributes:
         trials: by module, what an update would rehearse.
-        stopped: asked whether somebody wants an end; an engine ends its hooks itself.
+        stopped: asked whether somebody wants an end, or nobody waits any more: an engine that ends does not end what its hooks began.
     """
 
     cluster: RehearsalCluster
@@ -143,6 +148,10 @@ class Rehearsals:
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(AT_ONCE, thread_name_prefix="rehearsal")
     )
+
+    def settle(self) -> None:
+        """Waits until nothing of it is at work; to be called once `stopped` says yes."""
+        self._threads.shutdown(cancel_futures=True)
 
     def hooks(self, trial: Trial | None) -> list[pulumi.ResourceHook]:
         """What comes before the creation of a module's migration Job; nothing where it is not rehearsed."""
@@ -203,7 +212,7 @@ class Rehearsals:
         for state in self.cluster.follow(job):
             if self.stopped():
                 self.cluster.clear_rehearsals(trial.module, SLACK_SECONDS)
-                return ended("impossible", "interrupted; what it had made is removed")
+                return replace(ended("impossible", "interrupted; what it had made is removed"), stopped=True)
             if isinstance(state, str):
                 return ended("impossible", state)
             by_name = {c.name: c for c in state.containers}
@@ -234,10 +243,15 @@ class Rehearsals:
             name, reason, text = waiting[0]
             if stuck is None or stuck[0] != name:
                 stuck = (name, self.now())
-            elif self.now() - stuck[1] > PATIENCE_SECONDS:
+            elif self.now() - stuck[1] > patience(reason):
                 outcome = "migration_failed" if name == "migrate" else "impossible"
                 return ended(outcome, f"container {name} cannot start: {reason}: {text}")
         return ended("impossible", "the cluster told nothing more of it")
+
+
+def patience(reason: str) -> float:
+    """Seconds for which a container may wait for a reason other than being made."""
+    return BUSY_SECONDS if reason in _OF_A_BUSY_NODE else PATIENCE_SECONDS
 
 
 def _refuses(words: str) -> bool:

@@ -96,8 +96,14 @@ class FakeCluster:
     def create_job(self, job: Mapping[str, Any]) -> None:
         self.done.append("created")
 
+    def end_job(self, job: str) -> None:
+        self.done.append("ended")
+
     def follow(self, job: str) -> Iterator[PodState | str]:
         yield from self.states
+
+    def log(self, pod: str, container: str) -> Iterator[str]:
+        yield from ()
 
     def tail(self, pod: str, container: str) -> list[str]:
         return [f"log of {container}"]
@@ -157,7 +163,7 @@ def test_a_volume_that_is_being_made_is_waited_for_and_an_image_that_is_not_ther
     assert result.ok
     result, cluster = back_up(*stuck("ImagePullBackOff"), ended(0, outcome="backed up"))
     assert (result.ok, result.words) == (False, "its pod cannot start: ImagePullBackOff: why")
-    assert cluster.done[-1] == "cleared"
+    assert cluster.done[-1] == "ended", "its Job is not left"
 
 
 def test_where_the_migration_runs_already_nothing_is_backed_up() -> None:

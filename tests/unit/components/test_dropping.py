@@ -32,6 +32,11 @@ class Jobs:
     def follow(self, job: str) -> Iterator[PodState | str]:
         yield PodState(job, (Container("drop-database", exit_code=self.code, message=self.words),))
 
+    def end_job(self, job: str) -> None: ...
+
+    def log(self, pod: str, container: str) -> Iterator[str]:
+        yield from ()
+
     def tail(self, pod: str, container: str) -> list[str]:
         return []
 
