@@ -55,7 +55,7 @@ else
 	@$(PYTEST) tests/cluster -m cluster -k "$(K)"
 endif
 
-.PHONY: bench-noop parity record test-parity test-postgres
+.PHONY: bench-noop exactly-once parity record test-parity test-postgres
 parity: up ## the same scenarios on every engine of this machine, against what the Pulumi CLI was recorded doing (JSON=file, K=pattern)
 	@$(PYTHON) -m tests.parity run -k "$(K)" $(if $(JSON),--json "$(JSON)")
 
@@ -78,6 +78,10 @@ bench-noop: up ## what a `rollout up` takes that has nothing to do, for 1, 25 an
 ROUNDS ?= 500
 crash: venv ## kill -9 of the engine at random moments, ROUNDS=500 times (SEED=1): the state stays whole and the next update converges
 	@ROUNDS=$(ROUNDS) $(PYTHON) -m pytest tests/unit/engine_cli/test_crash.py -q -s
+
+exactly-once: ROUNDS = 67
+exactly-once: up ## 2, 5 and 20 migration pods started together and killed at random, ROUNDS=67 times each: every file is committed once
+	@ROUNDS=$(ROUNDS) $(PYTEST) -s tests/cluster/test_once_with_pods.py
 
 # $(call beside,COMMAND): what needs no cluster takes the processor time that the command leaves; its output comes after the command's.
 define beside
