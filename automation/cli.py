@@ -186,7 +186,9 @@ def _from_backups(options: argparse.Namespace) -> int:
     from .wording import text
 
     interrupt = Interrupt()
-    _install_signals(interrupt)
+    _install_signals(
+        interrupt, "ending; until the databases change places nothing has happened, and afterwards it is told", 1
+    )
     run = restore.Restoring(Request(options.stack, options.cwd), _say, interrupt)
     if options.command == "backups":
         found = run.listing(options.module)
@@ -232,7 +234,18 @@ def _debug(event: Any, clean: Callable[[str], str]) -> None:
         print(f"  [{said.severity}] {clean(said.message.rstrip())}", file=sys.stderr, flush=True)
 
 
-def _install_signals(interrupt: Interrupt) -> None:
+def _install_signals(
+    interrupt: Interrupt,
+    first: str = "ending; a running migration goes on and the next run waits for it",
+    polite: int = 2,
+) -> None:
+    """Ctrl-C and SIGTERM ask the run to end.
+
+    Args:
+        interrupt: to be asked.
+        first: what is said at the first.
+        polite: how many are for the run; the next ends the process.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
 
@@ -240,11 +253,11 @@ def _install_signals(interrupt: Interrupt) -> None:
         count = interrupt.request()
         if count == 1:
             print(
-                f"{signal.Signals(number).name}: ending; a running migration goes on and the next run waits for it. Once more ends at once.",
+                f"{signal.Signals(number).name}: {first}. Once more ends at once.",
                 file=sys.stderr,
                 flush=True,
             )
-        elif count > 2:
+        elif count > polite:
             os._exit(130)
 
     signal.signal(signal.SIGINT, stop)

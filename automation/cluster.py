@@ -74,6 +74,14 @@ class Cluster:
         Raises:
             ClusterUnreachable: the API does not answer, or not to us.
         """
+        try:
+            return self._snapshot()
+        except ClusterUnreachable as error:
+            if not isinstance(error.__cause__, httpx.TimeoutException):
+                raise
+            return self._snapshot()  # a machine under load answers the second time
+
+    def _snapshot(self) -> Snapshot:
         labels = {OWNER: self.owner}
         with self._reachable():
             services = list(self._client.list(Service, labels=labels))
@@ -114,6 +122,16 @@ class Cluster:
                 for each in self._client.list(ConfigMap, labels={OWNER: self.owner, RECORD: MIGRATED})
             ]
         return {labels[MODULE]: labels[_JOB_VERSION] for labels in found if {MODULE, _JOB_VERSION} <= labels.keys()}
+
+    def record(self, module: str, version: str) -> None:
+        """Writes down the version that a module's database is of; nothing where there is no record of it."""
+        change = {"metadata": {"labels": {_JOB_VERSION: version}}}
+        with self._reachable():
+            try:
+                self._client.patch(ConfigMap, f"{module}-migrated", change, patch_type=PatchType.MERGE)
+            except ApiError as error:
+                if error.status.code != 404:
+                    raise
 
     def _jobs(self) -> tuple[JobState, ...]:
         found = sorted(self._client.list(Job, labels={OWNER: self.owner}), key=lambda j: j.metadata.creationTimestamp)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -110,6 +110,7 @@ class InlineProgram:
         redactor: learns the stack's secrets before anything is shown.
         listener: told what rehearsals and backups do.
         drop_databases: with the stack; for a destroy.
+        stopped: asked whether they are to end.
 
     Attributes:
         settings: of the stack, once the program has begun and they are valid.
@@ -125,10 +126,12 @@ class InlineProgram:
         overlay: Overlay,
         redactor: Redactor,
         listener: Listener | None = None,
+        stopped: Callable[[], bool] = lambda: False,
         *,
         drop_databases: bool = False,
     ) -> None:
         self._root = root
+        self._stopped = stopped
         self._overlay = overlay
         self._redactor = redactor
         self.settings: StackSettings | None = None
@@ -139,6 +142,12 @@ class InlineProgram:
         self.rehearsals: Rehearsals | None = None
         self.backups: Backups | None = None
         self.begun = threading.Event()
+
+    def settle(self) -> None:
+        """Waits until no rehearsal or backup is at work any more; to be called once they are to end."""
+        for each in (self.rehearsals, self.backups):
+            if each is not None:
+                each.settle()
 
     @property
     def __name__(self) -> str:  # the SDK names the program in its messages
@@ -169,6 +178,7 @@ class InlineProgram:
             self.owner = Owner(pulumi.get_organization(), pulumi.get_project(), pulumi.get_stack()).label
             self.begun.set()
             self.rehearsals, self.backups = program(self._root, self._listener, self._drop_databases)
+            self.rehearsals.stopped = self.backups.stopped = self._stopped
         except (settings.SettingsError, pulumi.RunError) as error:
             self.refusal = str(error)
             raise pulumi.RunError(self.refusal) from None

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -399,6 +399,41 @@ class Session:
                 program=program,
                 run_program=True,
                 on_event=recorder,
+                color="never",
+                suppress_progress=True,
+                suppress_outputs=True,
+                show_secrets=False,
+            ),
+        )
+
+    def hold(self, program: Callable[[], Any], message: str) -> Run:
+        """Runs a program that declares nothing, as an update that excludes every resource: nothing is touched.
+
+        The engine is asked first what that would do; where it would delete anything, it is not done.
+
+        Args:
+            program: to run while the stack's lock is held.
+            message: for the history.
+        """
+        every = ["**"]  # also what another update may have made a moment ago
+        preview, update = Recorder(), Recorder()
+        run = self._call(
+            preview,
+            lambda: self._stack.preview(
+                program=program, exclude=every, on_event=preview, color="never", suppress_progress=True
+            ),
+        )
+        if not run.ok:
+            return run
+        if deleted := [s.name for s in run.steps if s.deletes]:
+            return replace(run, ok=False, failure=Failure("failed", f"the engine would delete {', '.join(deleted)}"))
+        return self._call(
+            update,
+            lambda: self._stack.up(
+                program=program,
+                exclude=every,
+                message=message,
+                on_event=update,
                 color="never",
                 suppress_progress=True,
                 suppress_outputs=True,

@@ -10,21 +10,24 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .backup import size
-from .errors import UsageError
+from .errors import AutomationError, UsageError
+from .held import Holding, outputs_of, urns_of
+from .interrupt import Interrupt
 from .last_words import LastWords, parse, read
-from .pulumi_adapter import Recorder
+from .pulumi_adapter import Recorder, Session
 from .rollout import Facts, Preflight, Request, Rollout
-from .verdict import EngineName, JobReport, ModuleVerdict, Outcome, RestoreReport, Verdict
+from .verdict import EngineName, JobReport, ModuleVerdict, Outcome, RestoreReport, Snapshot, Verdict
 
 if TYPE_CHECKING:
     from components.backing_up import Backups
     from components.backup import Backup
 
     from .cluster import Cluster
-    from .interrupt import Interrupt
     from .progress import OnProgress
 
 _LOOK_SECONDS = 0.2
+_TELL_SECONDS = 2.0
+_FORGET_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -182,8 +185,7 @@ class Restoring(Rollout):
                 raise UsageError(
                     f"the backups of {module} are made by a command of its own (backup: {plan.settings.backup}); restore them with its tool"
                 )
-            running = [j.name for j in facts.before.jobs if j.module == module and j.state == "active"]
-            if running:
+            if running := self._at_work(module, facts.before):
                 raise UsageError(f"Job {', '.join(running)} is at work on the database of {module}; wait for its end")
             found = self._listed(backups, plan)
             if found.message:
@@ -196,41 +198,93 @@ class Restoring(Rollout):
                 return self._ended(verdict, _other(module, serving, chosen, self._request.stack))
             if not confirmed(Question(module, found.database, chosen, found.now, serving)):
                 raise UsageError("not confirmed; nothing was changed")
-            return self._restored(backups, plan, chosen, differences, facts, verdict)
+            self._go_on()
+            assert facts.cluster is not None
+            return self._alone(facts.cluster, backups, plan, chosen, differences, verdict)
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    def _restored(
+    def _go_on(self) -> None:
+        """Ends here where somebody has asked for it."""
+        if self._interrupt.requested:
+            raise KeyboardInterrupt
+
+    def _alone(
         self,
+        cluster: Cluster,
         backups: Backups,
         plan: Backup,
         chosen: Available,
         differences: bool,
-        facts: Facts,
         verdict: ModuleVerdict,
     ) -> Verdict:
+        """Restores while the stack's lock is held."""
+        state, recorded = self._session.state(), cluster.records().get(plan.module)
+
+        def work() -> tuple[ModuleVerdict, str]:
+            now = cluster.snapshot()
+            served = now.serving.get(plan.module)
+            if (served.version if served else None) != verdict.previous or self._at_work(plan.module, now):
+                raise UsageError(f"{plan.module} has been updated since you were asked; nothing was changed")
+            return self._restored(cluster, backups, plan, chosen, differences, verdict)
+
+        # Ctrl-C is for the restore: the engine must go on holding the lock until that has come to an end.
+        session = Session(self._project, self._request.stack, self._engine, Interrupt(), "", self._request.environment)
+        holding = Holding(work, outputs_of(state))
+        run = session.hold(holding, f"rollout restore: {plan.module}, backup {chosen.id}")
+        result = holding.result()
+        if not result:
+            if run.failure and run.failure.kind == "locked":
+                return self._locked(run.failure.locks)
+            raise AutomationError(f"the stack could not be locked: {run.failure.text if run.failure else 'unknown'}")
+        [(ended, error)] = result
+        if ended.restore is not None:
+            self._forget(session, cluster, backups, plan.module, chosen, recorded, state)
+        return self._ended(ended, error)
+
+    def _restored(
+        self,
+        cluster: Cluster,
+        backups: Backups,
+        plan: Backup,
+        chosen: Available,
+        differences: bool,
+        verdict: ModuleVerdict,
+    ) -> tuple[ModuleVerdict, str]:
         from components.backup import of_module, restoring
+        from components.errors import ProgramError
         from components.following import run_job
 
-        assert facts.cluster is not None
         job = restoring(plan, chosen.id, differences, backups.namespace, backups.owner)
         name = job["metadata"]["name"]
         self._narrator.say(f"restoring backup {chosen.id} beside {plan.database}: Job {name}", plan.module)
-        ended = run_job(
-            backups.cluster, job, of_module(plan.module, "restore"), stopped=lambda: self._interrupt.requested
-        )
-        logs = tuple(self._clean(line) for line in ended.logs)
-        if not ended.ok:
+
+        def tell(line: str) -> None:
+            if not line.startswith("{"):
+                self._narrator.say(line, plan.module, "log")
+
+        try:
+            ended = run_job(
+                backups.cluster,
+                job,
+                of_module(plan.module, "restore"),
+                stopped=lambda: self._interrupt.requested,
+                tell=tell,
+            )
+        except ProgramError as error:
+            left = f"{error}. If there is a Job {name}, it goes on; once it has succeeded, delete the pods of {plan.module}"
+            return replace(verdict, outcome=Outcome.ROLLOUT_FAILED, detail=left), ""
+        said = read(ended.words)
+        if not ended.ok and said.get("outcome") != "restored":
+            logs = tuple(self._clean(line) for line in ended.logs)
             words = parse(ended.words, logs).cleaned(self._clean)
             report = JobReport(name, "restore", logs, words, failed=True)
-            after = self._after(facts.cluster)
+            after = self._after(cluster)
             served = after.serving.get(plan.module) if after else None
-            outcome = Outcome.CANCELLED if self._interrupt.requested else Outcome.REFUSED
-            failed = replace(verdict, outcome=outcome, job=report, serving=served)
-            return self._ended(
-                failed, f"backup {chosen.id} was not restored: {words.message}. {words.hint}".rstrip(". ")
-            )
-        said = read(ended.words)
+            outcome, text = Outcome.REFUSED, f"backup {chosen.id} was not restored: {words.message}. {words.hint}"
+            if ended.stopped:
+                outcome, text = Outcome.CANCELLED, _stopped(plan.database, known=bool(said) or not ended.began)
+            return replace(verdict, outcome=outcome, job=report, serving=served), text.rstrip(". ")
         restored = RestoreReport(
             chosen.id,
             plan.database,
@@ -240,37 +294,85 @@ class Restoring(Rollout):
             tuple(self._clean(str(c)) for c in said.get("changes") or ()),
         )
         self._narrator.say(f"restored; what was there is kept as {restored.kept}", plan.module)
+        if self._interrupt.requested:
+            self._notice("it was too late to stop: the databases had changed places")
         begun = time.monotonic()
-        whole = self._begun_anew(facts.cluster, plan)
-        after = self._after(facts.cluster)
-        verdict = replace(
+        try:
+            if chosen.version:
+                cluster.record(plan.module, chosen.version)
+            detail = self._begun_anew(cluster, plan)
+        except Exception as error:  # what has happened must be told all the same
+            detail = f"its pods could not all be started anew: {error}"
+        after = self._after(cluster)
+        told = replace(
             verdict,
             restore=replace(restored, pods_seconds=round(time.monotonic() - begun, 2)),
             serving=after.serving.get(plan.module) if after else None,
-            outcome=Outcome.RESTORED if whole else Outcome.ROLLOUT_FAILED,
-            detail=""
-            if whole
-            else f"its database is restored, but its pods are not ready {plan.settings.progress_deadline_seconds} s later",
+            outcome=Outcome.ROLLOUT_FAILED if detail else Outcome.RESTORED,
+            detail=f"its database is restored, but {detail}" if detail else "",
         )
-        return self._ended(verdict)
+        return told, ""
 
-    def _begun_anew(self, cluster: Cluster, plan: Backup) -> bool:
+    def _begun_anew(self, cluster: Cluster, plan: Backup) -> str:
         """Starts the module's pods anew: what they keep in memory is of the other database.
 
         Returns:
-            Whether they are ready.
+            What is wrong with them; nothing once they are ready.
         """
         names = (plan.module, f"{plan.module}-worker")
         old = cluster.end_pods(names)
         if not old:
-            return True
+            return ""
         self._narrator.say(f"{len(old)} pods start anew", plan.module)
-        end = time.monotonic() + plan.settings.progress_deadline_seconds
+        begun = told = time.monotonic()
+        seconds = plan.settings.progress_deadline_seconds
         while not cluster.are_replaced(names, old):
-            if time.monotonic() > end:
-                return False
+            now = time.monotonic()
+            if now - begun > seconds:
+                return f"its pods are not ready {seconds} s later"
+            if self._interrupt.requested:
+                return "its pods were not ready when you asked for an end"
+            if now - told > _TELL_SECONDS:
+                told = now
+                self._narrator.say(f"its pods are not ready yet, {now - begun:.0f} s", plan.module, "pod")
             time.sleep(_LOOK_SECONDS)
-        return True
+        return ""
+
+    def _forget(
+        self,
+        session: Session,
+        cluster: Cluster,
+        backups: Backups,
+        module: str,
+        chosen: Available,
+        recorded: str | None,
+        state: Mapping[str, Any],
+    ) -> None:
+        """Forgets the migrations of a database that is not there any more: the next update runs them on the restored one."""
+        from components.errors import ProgramError
+        from components.names import JOB, MODULE, MODULE_VERSION
+
+        if not chosen.version:
+            return
+        jobs = [j for j in cluster.snapshot().jobs if j.module == module and j.kind == "migrate"]
+        stale = [j for j in jobs if j.version != chosen.version]
+        try:
+            for job in stale:
+                labels = {MODULE: module, JOB: "migrate", MODULE_VERSION: job.version}
+                backups.cluster.clear_jobs(labels, _FORGET_SECONDS)
+        except ProgramError as error:
+            self._notice(f"migration Job {job.name} is of the database that was replaced, and is still there: {error}")
+        urns = urns_of(state, "Job", {job.name for job in stale})
+        if recorded != chosen.version:
+            urns += urns_of(state, "ConfigMap", {f"{module}-migrated"})
+        if problem := session.refresh(urns) if urns else "":
+            self._notice(
+                f"Pulumi's state does not know of the restore ({problem}): pulumi refresh, before the next update"
+            )
+
+    @staticmethod
+    def _at_work(module: str, snapshot: Snapshot) -> list[str]:
+        return [j.name for j in snapshot.jobs if j.module == module and j.state == "active"]
 
     def _ended(self, module: ModuleVerdict, error: str = "") -> Verdict:
         return Verdict(
@@ -290,6 +392,7 @@ class Restoring(Rollout):
         with Preflight(program) as preflight:
             run = self._session.preview(program, Recorder(), [])
             facts = preflight.result()
+            self._go_on()
             problem = facts.unreachable or program.refusal or (run.failure.text if run.failure else "")
             if problem or program.backups is None or program.settings is None:
                 raise UsageError(self.clean(problem or "the program declared nothing"))
@@ -302,6 +405,7 @@ class Restoring(Rollout):
 
     def _listed(self, backups: Backups, plan: Backup) -> ModuleBackups:
         from components.backup import claim, listing, of_module
+        from components.errors import ProgramError
         from components.following import run_job
 
         kind = plan.settings.backup
@@ -309,12 +413,16 @@ class Restoring(Rollout):
         if not plan.can_be_listed:
             return replace(found, message="a command of its own makes them; only its tool can list them")
         wanted = claim(plan, backups.namespace, backups.owner)
-        if wanted is not None:
-            backups.cluster.ensure_claim(wanted)
         job = listing(plan, backups.namespace, backups.owner)
-        ended = run_job(
-            backups.cluster, job, of_module(plan.module, "backups"), stopped=lambda: self._interrupt.requested
-        )
+        try:
+            if wanted is not None:
+                backups.cluster.ensure_claim(wanted)
+            ended = run_job(
+                backups.cluster, job, of_module(plan.module, "backups"), stopped=lambda: self._interrupt.requested
+            )
+        except ProgramError as error:
+            return replace(found, message=str(error))
+        self._go_on()
         if not ended.ok:
             words: LastWords = parse(ended.words, ended.logs).cleaned(self._clean)
             return replace(found, message=f"{words.message}. {words.hint}".rstrip(". "))
@@ -340,9 +448,18 @@ def _chosen(found: ModuleBackups, wanted: str) -> Available:
 def _other(module: str, serving: str, chosen: Available, stack: str) -> str:
     version = chosen.version or "no version"
     return (
-        f"backup {chosen.id} is of {version}, and {serving} serves: it would find a schema that is not its own, and its migration "
-        f"does not run again. Go back to {version} first: rollout up --stack {stack} --set {module}={version} --allow-downgrade; "
-        f"or restore first, with --allow-other-version, and go back then"
+        f"backup {chosen.id} is of {version}, and {serving} serves: it would find a schema that is not its own until the next update "
+        f"migrates again. Go back to {version} first: rollout up --stack {stack} --set {module}={version} --allow-downgrade; "
+        f"or restore first, with --allow-other-version, and go back or migrate then"
+    )
+
+
+def _stopped(database: str, *, known: bool) -> str:
+    if known:
+        return f"interrupted: {database} is as it was; what was restored beside it is removed"
+    return (
+        f"interrupted, and whether the databases had changed places is not known. They have if there is a "
+        f"{database}_before_restore_<time>: then delete the module's pods, for what they keep in memory is of the other one"
     )
 
 

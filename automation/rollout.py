@@ -182,7 +182,6 @@ class Rollout:
         if verdict.outcome not in (Outcome.UNCHANGED, Outcome.PREVIEWED) or program.rehearsals is None:
             return verdict
         trials = [trial for name, trial in program.rehearsals.trials.items() if name in run.migrating]
-        program.rehearsals.stopped = lambda: self._interrupt.requested
         from components.rehearsing import AT_ONCE
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -238,9 +237,19 @@ class Rollout:
             outcome = Outcome.CANCELLED
         return replace(verdict, outcome=outcome, modules=tuple(modules), seconds=self._seconds(), changes={})
 
-    def _program(self, *, drop_databases: bool = False) -> InlineProgram:
+    def _program(self, over: threading.Event | None = None, *, drop_databases: bool = False) -> InlineProgram:
+        """The stack's program.
+
+        Args:
+            over: once it is set, rehearsals and backups end; as they do when somebody asks the run to.
+            drop_databases: with the stack; for a destroy.
+        """
         overlay = Overlay(self._request.versions, self._request.allow_downgrade)
-        return InlineProgram(self._project.folder, overlay, self._clean, self, drop_databases=drop_databases)
+
+        def stopped() -> bool:
+            return self._interrupt.requested or (over is not None and over.is_set())
+
+        return InlineProgram(self._project.folder, overlay, self._clean, self, stopped, drop_databases=drop_databases)
 
     # --- what rehearsals do (components.rehearsing.Listener) ----------------------------------------------------------
 
@@ -248,6 +257,9 @@ class Rollout:
         self._narrator.say(text, module)
 
     def rehearsed(self, result: Rehearsed) -> None:
+        if result.stopped:
+            self._narrator.say("rehearsal: ended; what it had made is removed", result.module)
+            return
         found = self._rehearsals[result.module] = report(result, self._clean)
         if found.passed:
             self._narrator.say(f"rehearsal: passed in {found.seconds:.1f} s", result.module)
@@ -261,6 +273,9 @@ class Rollout:
         self._narrator.say(text, module)
 
     def backed_up(self, result: BackedUp) -> None:
+        if result.stopped:
+            self._narrator.say("backup: ended; what it had written is removed", result.module)
+            return
         found = self._backups[result.module] = backup.report(result, self._clean)
         if found.ok:
             self._narrator.say(f"backup {found.text}", result.module)
@@ -377,8 +392,10 @@ class Rollout:
     def _update(self, cluster: Cluster, before: Snapshot) -> Verdict:
         from .watch import Watch
 
+        # Nobody waits for a rehearsal or a backup whose engine has ended, for whatever reason.
+        over = threading.Event()
+        program = self._program(over)
         # A request of our own to stop is not the person's: it must not look like Ctrl-C in the verdict.
-        program = self._program()
         engine_stop = Interrupt()
         forget = self._interrupt.listen(lambda _count: (engine_stop.request(), None)[1])
         session = Session(self._project, self._request.stack, self._engine, engine_stop, "", self._request.environment)
@@ -396,6 +413,8 @@ class Rollout:
             run = session.up(program, recorder, self._policy_packs, self._request.continue_on_error)
         finally:
             forget()
+            over.set()
+            program.settle()
             watched = watch.stop(0.5)
         if not run.ok and not self._interrupt.requested:
             self._put_back(run, cluster)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from lightkube import Client
 from lightkube.models.core_v1 import HostPathVolumeSource, PersistentVolumeSpec
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Secret
+from lightkube.resources.core_v1 import ConfigMap, Namespace, PersistentVolume, PersistentVolumeClaim, Pod, Secret
 
 from tests.cluster.s3_server import BUCKET, S3Server
 from tests.cluster.stacks import Stack, wait_for
@@ -228,6 +230,110 @@ def test_a_damaged_backup_is_refused_and_everything_goes_on_as_before(backed: tu
     assert f"backup {made} was not restored" in verdict["error"]
     assert (stack.pods("1.0.0"), stack.schema(), stack.sql(SUMS)) == before
     assert stack.databases() == {f"{stack.name}-ledger"}
+
+
+# What is restored of it takes a minute, and only there.
+SLOW = """
+CREATE FUNCTION slowly(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN IF pg_catalog.current_database() LIKE '%-restoring' THEN PERFORM pg_catalog.pg_sleep(60); END IF; RETURN n; END $$;
+CREATE TABLE slow (n int); INSERT INTO slow VALUES (1); CREATE INDEX slow_n ON slow (slowly(n))
+"""
+
+
+def heard(process: Any, text: str) -> bool:
+    """Waits until it has said something."""
+    return any(text in line for line in process.stderr)
+
+
+def interrupted(process: Any) -> str:
+    """Ctrl-C, and what is said from then on; it must end as one that was interrupted."""
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 130, out + said
+    return str(out)
+
+
+def jobs_apart(stack: Stack) -> list[str]:
+    """What there is of Jobs that are no resources of the stack, and of their pods, that is at work."""
+    labels: Any = {"rollout.formance.com/job": ["backup", "backups", "restore"]}
+    pods = stack.api.list(Pod, namespace=stack.name, labels=labels)
+    return [p.metadata.name for p in pods if p.status.phase in ("Pending", "Running")]
+
+
+@pytest.mark.long
+def test_a_restore_holds_the_stack_and_ctrl_c_leaves_everything_as_it_was(backed: tuple[Stack, Path]) -> None:
+    stack, folder = backed
+    stack.deployed("1.0.0")
+    stack.sql(BOOKED)
+    stack.sql(SLOW)
+    stack.deployed("1.1.0")
+    [made] = ids(folder)
+    stack.configure(version="1.0.0")
+    assert stack.workspace.rollout("up", "--allow-downgrade")[0] == 0
+    before = stack.pods("1.0.0"), stack.fingerprints("1.0.0"), stack.schema(), stack.sql(SUMS)
+    yes = f"--yes-restore=ledger/{stack.name}-ledger"
+    wanted = ["restore", "--module", "ledger", "--backup", made, yes]
+    with stack.running(*wanted, until=lambda: True, what="nothing") as process:
+        assert heard(process, "restore: restoring: "), process.communicate()
+        code, verdict = stack.up("1.1.0")
+        assert (code, verdict["outcome"]) == (5, "locked")
+        assert re.search(r"\(pid \d+\), since 20", verdict["lock"]), "who, and since when"
+        assert stack.job("1.1.0") == ""
+        assert f"interrupted: {stack.name}-ledger is as it was" in interrupted(process)
+    assert jobs_apart(stack) == []
+    assert stack.databases() == {f"{stack.name}-ledger"}
+    assert (stack.pods("1.0.0"), stack.fingerprints("1.0.0"), stack.schema(), stack.sql(SUMS)) == before
+    assert stack.deployed("1.1.0")["outcome"] == "deployed", "and the stack is free"
+
+
+@pytest.mark.long
+def test_while_an_update_runs_nothing_is_restored(backed: tuple[Stack, Path]) -> None:
+    stack, _ = backed
+    stack.deployed("1.0.0")
+    stack.deployed("1.1.0")
+    stack.sql("CREATE TABLE apart (n int)")
+    stack.configure(version="1.6.0")
+    yes = f"--yes-restore=ledger/{stack.name}-ledger"
+    with (
+        stack.holding("LOCK TABLE apart"),
+        stack.running("up", until=lambda: jobs_apart(stack), what="a backup that waits") as update,
+    ):
+        code, verdict = stack.workspace.rollout("restore", "--module", "ledger", yes, "--allow-other-version")
+        assert (code, verdict["outcome"]) == (5, "locked")
+        assert "(pid " in verdict["lock"]
+        assert heard(update, "backup: counting the rows: "), update.communicate()
+        interrupted(update)
+    assert jobs_apart(stack) == [], "nobody would wait for that backup"
+    assert (stack.job("1.6.0"), stack.serving()) == ("", "1.1.0")
+    assert stack.databases() == {f"{stack.name}-ledger"}
+    assert stack.deployed("1.6.0")["outcome"] == "deployed"
+
+
+@pytest.mark.long
+def test_after_a_restore_the_stack_knows_the_version_that_the_database_is_of(backed: tuple[Stack, Path]) -> None:
+    stack, _ = backed
+    stack.deployed("1.0.0")
+    schema = stack.schema()
+    stack.sql(BOOKED)
+    stack.deployed("1.1.0")
+    newer = stack.schema()
+    stack.configure(disabled=True)
+    stack.deployed("1.1.0")
+
+    def recorded() -> str:
+        found = stack.api.get(ConfigMap, "ledger-migrated", namespace=stack.name)
+        return str(found.metadata.labels["rollout.formance.com/version"])
+
+    assert recorded() == "1.1.0"
+    yes = f"--yes-restore=ledger/{stack.name}-ledger"
+    code, verdict = stack.workspace.rollout("restore", "--module", "ledger", yes)
+    assert (code, verdict["outcome"]) == (0, "restored"), json.dumps(verdict, indent=1)
+    assert (recorded(), stack.schema()) == ("1.0.0", schema)
+    assert stack.up()[1]["outcome"] in ("unchanged", "deployed")
+    assert (recorded(), stack.schema()) == ("1.0.0", schema), "a module that is disabled is not migrated"
+    stack.configure(disabled=False)
+    stack.deployed("1.1.0")
+    assert (recorded(), stack.schema()) == ("1.1.0", newer), "its migration ran on a database that is there no more"
 
 
 @pytest.mark.long
