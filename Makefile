@@ -3,6 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Hundreds of processes are started from here: each would compile this folder's modules again.
+unexport PYTHONDONTWRITEBYTECODE
 export ROLLOUT_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rollout
 PYTHON := $(ROLLOUT_CACHE)/venv/bin/python
 JSON ?=

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -101,6 +102,24 @@ class _Undebugged:
         return None if request.severity == engine_pb2.DEBUG else self._engine.Log(request)
 
 
+async def _settled() -> None:
+    """Returns when every output of the program is known, or one has failed, which is then the SDK's to tell.
+
+    The SDK waits for them too, but looks at all that are outstanding whenever one of them is known: with a hundred modules that
+    takes half of the time of a run without changes.
+    """
+    from pulumi.runtime.settings import SETTINGS
+
+    while True:
+        with SETTINGS.lock:
+            outstanding = list(SETTINGS.outputs)
+        if not outstanding:
+            return
+        known, _ = await asyncio.wait(outstanding, return_when=asyncio.FIRST_EXCEPTION)
+        if any(output.cancelled() or output.exception() for output in known):
+            return
+
+
 class InlineProgram:
     """Runs the stack's program with the configuration the engine decrypted, and tells what it learnt.
 
@@ -153,11 +172,12 @@ class InlineProgram:
     def __name__(self) -> str:  # the SDK names the program in its messages
         return "rollout"
 
-    def __call__(self) -> None:
+    def __call__(self) -> Awaitable[None]:
         try:
             self._run()
         finally:
             self.begun.set()
+        return _settled()
 
     def _run(self) -> None:
         load()

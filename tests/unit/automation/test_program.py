@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine
 
+import pulumi
 import pytest
+from pulumi.runtime.settings import SETTINGS
 
-from automation.program import Overlay
+from automation.program import Overlay, _settled
 
 CONFIG = {
     "rollout:modules": json.dumps({"ledger": {"version": "1.0.0"}, "wallets": {"version": "2.0.0"}}),
@@ -60,3 +64,44 @@ def test_a_program_finds_all_of_the_sdk_loaded_that_it_uses() -> None:
     done = subprocess.run([sys.executable, "-c", _LOADED_LATE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+# --- the end of the program -------------------------------------------------------------------------------------------
+
+
+def settled(*answers: Callable[[], Coroutine[None, None, int]]) -> list[bool]:
+    """Waits for outputs that are known once these have answered. Returns which of them have."""
+
+    async def run() -> list[bool]:
+        outputs: list[pulumi.Output[int]] = [pulumi.Output.from_input(answer()) for answer in answers]
+        await asyncio.wait_for(_settled(), timeout=5)
+        ended = [output._data.done() for output in outputs]
+        for left in SETTINGS.outputs:
+            left.cancel()
+        await asyncio.gather(*SETTINGS.outputs, return_exceptions=True)
+        SETTINGS.outputs.clear()
+        return ended
+
+    return asyncio.run(run())
+
+
+async def _soon() -> int:
+    await asyncio.sleep(0.01)
+    return 1
+
+
+async def _fails() -> int:
+    await asyncio.sleep(0.01)
+    raise RuntimeError("the engine said no")
+
+
+async def _never() -> int:
+    return await asyncio.Future[int]()
+
+
+def test_the_program_ends_when_every_output_is_known() -> None:
+    assert settled(_soon, _soon) == [True, True]
+
+
+def test_the_program_waits_for_nothing_more_once_an_output_has_failed() -> None:
+    assert settled(_never, _fails) == [False, True]
