@@ -19,7 +19,7 @@ from offline import paths
 from offline.workspace import REPOSITORY
 
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
-SCRIPTS = sorted(p for p in (REPOSITORY / "ci").iterdir() if not p.suffix and p.name != "common")
+SCRIPTS = sorted(p for p in (REPOSITORY / "ci").iterdir() if p.is_file() and not p.suffix and p.name != "common")
 ENVIRONMENT = {**os.environ, "ROLLOUT_PYTHON": sys.executable}
 
 
