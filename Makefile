@@ -42,7 +42,7 @@ test-unit: venv ## the same, with the engine and policy packs as processes of th
 
 # Rollouts wait more than they work, so four tests run at once, each in a namespace of its own. The stack of ten modules is a crowd by
 # itself, and what judges times has the machine alone.
-PYTEST := $(PYTHON) -m pytest -q
+PYTEST := $(PYTHON) -m pytest -q --durations=12 --durations-min=5
 TOGETHER := cluster and stacks and not measures
 AT_ONCE := -n 4 --dist loadscope
 STACK := $(PYTEST) tests/cluster -m "cluster and not stacks and not measures"

@@ -166,6 +166,7 @@ def test_a_destroy_keeps_the_backups_and_the_next_up_finds_them(backed: tuple[St
     wait_for("the ledger", lambda: stack.deployments().get("ledger-1-1-0") == 1)
 
 
+@pytest.mark.long
 def test_a_restore_brings_rows_and_schema_back_to_the_cent(backed: tuple[Stack, Path]) -> None:
     stack, folder = backed
     stack.deployed("1.0.0")

@@ -76,6 +76,7 @@ def test_upgrades_of_module_and_gateway_lose_no_request(stack: Stack) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_configuration_that_caddy_rejects_halts_the_update_and_the_old_one_serves(stack: Stack) -> None:
     with_gateway(stack)
     stack.deployed("1.0.0")

@@ -92,6 +92,7 @@ class TestOneStack:
         assert (stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()) == before
         nothing_is_left(stack)
 
+    @pytest.mark.long
     def test_rehearse_alone_changes_nothing(self, shared: Stack) -> None:
         stack = shared.at("1.1.0", **REHEARSED)
         before = stack.fingerprints("1.1.0"), stack.pods("1.1.0"), stack.schema(), stack.jobs()

@@ -141,11 +141,13 @@ class TestInTime:
         shown = told(shared.at("1.1.0"), "ImagePull", "--set", "ledger=9.9.9")
         assert shown - created(shared, Job, "ledger-9-9-9-migrate-") < 16
 
+    @pytest.mark.long
     def test_a_missing_image_is_told_within_15_seconds_where_there_is_no_migration(self, stack: Stack) -> None:
         stack.configure(database=False, image="localhost/busybox", version="9.9.9", args=["sleep", "1000"])
         shown = told(stack, "ImagePull")
         assert shown - created(stack, Deployment, "ledger-9-9-9") < 16
 
+    @pytest.mark.long
     def test_no_room_on_any_node_is_told_within_15_seconds(self, shared: Stack) -> None:
         shared.at("1.1.0")
         shared.configure(database=False, version="1.6.0", resources={"requests": {"cpu": "4000"}})
@@ -164,6 +166,7 @@ class TestInTime:
         assert after.ru_utime - before.ru_utime < 4.0
 
 
+@pytest.mark.long
 def test_sigterm_ends_like_ctrl_c(stack: Stack) -> None:
     stack.deployed("1.0.0")
     stack.configure(version="1.5.1")
@@ -178,6 +181,7 @@ def test_sigterm_ends_like_ctrl_c(stack: Stack) -> None:
     wait_for("the migration to end by itself", lambda: stack.job("1.5.1") == "succeeded")
 
 
+@pytest.mark.long
 def test_an_engine_ended_by_someone_else_is_a_cancelled_run_that_the_next_one_continues(stack: Stack) -> None:
     stack.deployed("1.0.0")
     stack.configure(version="1.5.1")
@@ -229,6 +233,7 @@ def _update_at_once(stacks: list[tuple[str, Path, dict[str, str]]]) -> tuple[lis
     return verdicts, heard
 
 
+@pytest.mark.long
 def test_a_portal_updates_two_stacks_at_once_in_one_process(
     make_stack: Callable[[], Stack], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -186,6 +186,7 @@ def test_replicas_of_an_autoscaled_module_are_not_the_updates_to_set(stack: Stac
     assert scaler.spec.scaleTargetRef.name == "ledger-1-1-0"
 
 
+@pytest.mark.long
 def test_the_pods_roll_when_the_secret_they_refer_to_changes_and_no_job_runs(stack: Stack) -> None:
     postgres = PostgresServer.parse(postgres_uri())
     credentials = {"username": postgres.username or "", "password": postgres.password or ""}

@@ -26,6 +26,7 @@ def installed(shared: Stack) -> dict[str, Any]:
     return shared.deployed("1.1.0")
 
 
+@pytest.mark.long
 class TestGoodMigration:
     def test_what_it_did_to_the_database_is_told(self, installed: dict[str, Any]) -> None:
         assert "added table public.transactions" in installed["modules"][0]["database"]["changes"]
@@ -41,7 +42,6 @@ class TestGoodMigration:
         assert witness.state.terminated.finishedAt >= migrate.state.terminated.finishedAt
         assert (witness.restartCount, job.status.succeeded) == (0, 1)
 
-    @pytest.mark.long
     def test_who_looks_on_changes_no_job_of_a_version_that_is_deployed(
         self, installed: dict[str, Any], shared: Stack
     ) -> None:

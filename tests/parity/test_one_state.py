@@ -52,6 +52,7 @@ NOTHING_TO_DO = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.cluster
 @pytest.mark.stacks
 @pytest.mark.timeout(900)
