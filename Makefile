@@ -57,7 +57,7 @@ else
 	@$(PYTEST) tests/cluster -m cluster -k "$(K)"
 endif
 
-.PHONY: bench-noop exactly-once parity record test-parity test-postgres
+.PHONY: bench-gate bench-noop exactly-once parity record test-parity test-postgres
 parity: up ## the same scenarios on every engine of this machine, against what the Pulumi CLI was recorded doing (JSON=file, K=pattern)
 	@$(PYTHON) -m tests.parity run -k "$(K)" $(if $(JSON),--json "$(JSON)")
 
@@ -76,6 +76,9 @@ test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed;
 
 bench-noop: up ## what a `rollout up` takes that has nothing to do, for 1, 25 and 100 modules, as JSON
 	@$(PYTHON) -m benchmarks.noop
+
+bench-gate: up ## what a witness and a rehearsal add to an upgrade of the sample, as JSON
+	@$(PYTHON) -m benchmarks.gate
 
 ROUNDS ?= 500
 crash: venv ## kill -9 of the engine at random moments, ROUNDS=500 times (SEED=1): the state stays whole and the next update converges
