@@ -142,6 +142,18 @@ class Stack:
         """The state of the migration Job of a version, "" if there is none."""
         return next(iter(self.jobs(f"{module}-{version.replace('.', '-')}-migrate-").values()), "")
 
+    def gate_held(self) -> None:
+        """Requires of every version that is deployed, however the update went, that its migration had succeeded before."""
+        version = "app.kubernetes.io/version"
+        for deployment in self.objects(Deployment):
+            module, labels = deployment.metadata.labels["app.kubernetes.io/name"], deployment.metadata.labels
+            name = f"{module}-{labels[version].replace('.', '-')}-migrate-"
+            job = next((j for j in self.objects(Job) if j.metadata.name.startswith(name)), None)
+            assert job, f"{deployment.metadata.name} is deployed without a migration"
+            ended, made = job.status.completionTime, deployment.metadata.creationTimestamp
+            assert ended, f"{deployment.metadata.name} is deployed, and {job.metadata.name} has not succeeded"
+            assert ended <= made, f"{deployment.metadata.name} was made at {made}, and its migration ended at {ended}"
+
     def job_uids(self) -> set[str]:
         return {j.metadata.uid for j in self.objects(Job)}
 

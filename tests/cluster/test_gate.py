@@ -29,6 +29,7 @@ class TestOneStack:
         assert verdict["outcome"] == "deployed"
         assert shared.serving() == "1.0.0"
         assert shared.deployments() == {"ledger-1-0-0": 1}
+        shared.gate_held()
         assert shared.databases() == {f"{shared.name}-ledger"}
 
     def test_upgrade_moves_to_the_new_version_and_removes_the_old_one(self, shared: Stack) -> None:
@@ -37,6 +38,7 @@ class TestOneStack:
         assert verdict["modules"][0]["previous"] == "1.0.0"
         assert shared.serving() == "1.1.0"
         assert shared.deployments() == {"ledger-1-1-0": 1}
+        shared.gate_held()
         assert list(shared.jobs().values()) == ["succeeded"], "the Job of the old version is cleaned up"
 
     @pytest.mark.skipif("KUBE_CONTEXT" in os.environ, reason="the audit log is the offline cluster's")
@@ -178,6 +180,7 @@ class TestFailedMigration:
         done = stack.workspace.pulumi("up", "--yes", "--skip-preview", "--stack", stack.name, check=False)
         assert done.returncode != 0
         assert failure.after == failure.before
+        stack.gate_held()
 
     def test_going_back_is_no_change_for_the_version_that_serves(self, failure: Failure) -> None:
         code, _ = failure.stack.up("1.1.0")
@@ -196,9 +199,11 @@ def test_same_version_runs_its_migration_again_once_the_cause_is_repaired(stack:
     assert code == 3, "the cause is still there, and the migration ran again to find it"
     assert verdict["modules"][0]["job"]["sqlstate"] == "55000"
     assert stack.job_uids() != failed
+    stack.gate_held()
     stack.sql("DROP TABLE maintenance.block")
     stack.deployed("1.7.0")
     assert stack.serving() == "1.7.0"
+    stack.gate_held()
 
 
 def test_hanging_migration_ends_by_its_deadline(stack: Stack) -> None:
@@ -211,6 +216,7 @@ def test_hanging_migration_ends_by_its_deadline(stack: Stack) -> None:
     [failed] = (c for c in job.status.conditions if c.type == "Failed")
     assert failed.reason == "DeadlineExceeded"
     assert (failed.lastTransitionTime - job.status.startTime).total_seconds() < 12 + 5
+    stack.gate_held()
     assert stack.serving() == "1.1.0"
     wait_for(
         "the hanging session to be gone",
@@ -233,6 +239,7 @@ def test_unhealthy_version_never_gets_traffic(stack: Stack) -> None:
     assert stack.serving() == "1.1.0"
     assert stack.pods("1.1.0") == before
     assert stack.deployments()["ledger-1-4-0"] == 0
+    stack.gate_held()
     stack.deployed("1.1.0")
     assert stack.deployments() == {"ledger-1-1-0": 1}
 
@@ -260,6 +267,7 @@ def test_kill_9_converges_with_one_plain_command(stack: Stack, version: str, mom
     if version == "1.5.1":
         assert job_uid(stack, version) == uid, "the running Job was adopted"
         assert len(stack.sql("SELECT 1 FROM pg_tables WHERE tablename = 'exports'")) == 1
+    stack.gate_held()
 
 
 def job_uid(stack: Stack, version: str) -> str:
@@ -277,6 +285,7 @@ def test_ctrl_c_never_deletes_a_running_migration(stack: Stack) -> None:
         process.wait(timeout=120)
         assert process.returncode == 130
     assert stack.job("1.5.1") == "active", "the migration goes on"
+    stack.gate_held()
     pods = {
         p.metadata.name
         for p in stack.api.list(Pod, namespace=stack.name, labels={"rollout.formance.com/version": "1.5.1"})
@@ -298,10 +307,12 @@ def test_with_continue_on_error_the_module_that_fails_keeps_serving_and_the_othe
     assert code == 3
     outcomes = {m["name"]: m["outcome"] for m in verdict["modules"]}
     assert outcomes == {"ledger": "migration_failed", "payments": "deployed"}
+    stack.gate_held()
     assert (stack.serving("ledger"), stack.serving("payments")) == ("1.1.0", "1.6.0")
     assert stack.pods("1.1.0") == before
     stack.deployed("1.6.0")
     assert set(stack.deployments()) == {"ledger-1-6-0", "payments-1-6-0"}
+    stack.gate_held()
 
 
 def test_the_second_of_two_ups_is_told_who_holds_the_lock(stack: Stack) -> None:
@@ -312,9 +323,11 @@ def test_the_second_of_two_ups_is_told_who_holds_the_lock(stack: Stack) -> None:
         assert code == 5
         assert verdict["outcome"] == "locked"
         assert "pid" in str(verdict["error"])
+        stack.gate_held()
         first.communicate(timeout=120)
         assert first.returncode == 0
     assert stack.serving() == "1.5.1"
+    stack.gate_held()
 
 
 class TestBadInput:
