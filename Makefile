@@ -28,11 +28,12 @@ down: venv ## remove the offline cluster and everything it left on this machine
 demo: up ## a real ledger from 1.0.0 to 1.6.0 under traffic, with four failures on the way (JSON=file writes the figures)
 	@$(PYTHON) -m offline.demo $(if $(JSON),--json "$(JSON)")
 
-check: venv ## style, types, layers
+check: venv ## style, types, layers, workflows
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check --quiet . || { echo "format: run $(PYTHON) -m ruff format ."; exit 1; }
 	@$(PYTHON) -m mypy
 	@$(ROLLOUT_CACHE)/venv/bin/lint-imports --no-cache
+	@if command -v go >/dev/null; then ci/actionlint; else echo 'workflows: not checked, as there is no Go to build actionlint with'; fi
 
 test-fast: venv ## everything that needs no cluster, under 30 s
 	@$(PYTHON) -m pytest tests/unit -q -m "not slow" -n 2 --dist loadfile

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-from offline import paths
 from offline.workspace import REPOSITORY
 
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
@@ -54,15 +52,6 @@ def test_every_step_is_a_script_of_this_repository() -> None:
 def test_scripts_are_readable_by_bash(script: Path) -> None:
     assert run("bash", "-n", str(script)).returncode == 0
     assert os.access(script, os.X_OK)
-
-
-@pytest.mark.slow
-def test_actionlint_finds_nothing() -> None:
-    built = any((paths.cache_dir() / "bin").glob("actionlint-*/actionlint"))
-    if not built and shutil.which("go") is None:
-        pytest.skip("actionlint is not built, and there is no Go to build it")
-    done = run("ci/actionlint")
-    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_both_pipelines_know_every_stack() -> None:
