@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ def _resource(rule: ResourceRule) -> Any:
 
 def _stack(rule: StackRule) -> Any:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-        _tell(rule.judge(Program(tuple(_from_stack(r) for r in args.resources)), args.get_config()), report)
+        _tell(rule.judge(_program(args.resources), args.get_config()), report)
 
     return validate
 
@@ -109,6 +110,24 @@ def _from_args(args: ResourceValidationArgs, props: Any = None) -> Resource:
         protect=args.opts.protect,
         timeouts=_timeouts(args.opts.custom_timeouts),
     )
+
+
+_last: list[tuple[list[Any], Program]] = []
+
+
+def _program(resources: Sequence[PolicyResource]) -> Program:
+    """The stack that is judged; the same object for each rule, so that what one finds out of it the next need not.
+
+    The host makes new resources for every policy. That they are of one request is known by their properties, which
+    unpack.py makes once for each message and which are kept here, so that none can take another's identity.
+    """
+    props = [r.props for r in resources]
+    for known, program in _last:
+        if len(known) == len(props) and all(map(operator.is_, known, props)):
+            return program
+    program = Program(tuple(_from_stack(r) for r in resources))
+    _last[:] = [(props, program)]
+    return program
 
 
 def _from_stack(resource: PolicyResource) -> Resource:

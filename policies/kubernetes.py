@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from .values import NotKnown, Resource, get
@@ -26,9 +27,12 @@ TIMEOUT = "pulumi.com/timeoutSeconds"
 
 def kind(resource: Resource) -> str:
     """``Deployment`` for any version of it and for its Patch resource, empty for what is no Kubernetes object."""
-    if not resource.type.startswith("kubernetes:"):
-        return ""
-    return resource.type.rpartition(":")[2].removesuffix("Patch")
+    return _kind(resource.type)
+
+
+@lru_cache  # a program has hundreds of resources and few types, and every rule asks
+def _kind(token: str) -> str:
+    return token.rpartition(":")[2].removesuffix("Patch") if token.startswith("kubernetes:") else ""
 
 
 def is_workload(resource: Resource) -> bool:

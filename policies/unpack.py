@@ -1,13 +1,14 @@
-"""Unpacks each resource once. The SDK's host does it again for every policy, in four passes: to judge the 601 objects of 100
-modules takes it 3.6 s of CPU, and 0.7 s with this module.
+"""Unpacks each resource once. The SDK's host does it again for every policy, in four passes: to judge the 1,104 resources of
+100 modules takes it 5.9 s of CPU, and 1.4 s with this module.
 
-It takes the place of three functions that the host calls between a request and a policy, and of nothing else; where an SDK
+It takes the place of four functions that the host calls between a request and a policy, and of nothing else; where an SDK
 has other ones, it does nothing and the pack is only slower. requirements.txt pins the SDK it was made for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from google.protobuf import json_format
@@ -29,13 +30,16 @@ class Packed:
 
     def __init__(self, message: Any) -> None:
         self.message = message
+        self._copied: dict[str, Any] | None = None
 
     def __bool__(self) -> bool:
         return bool(self.message.fields)
 
     def copy(self) -> dict[str, Any]:
         """The host keeps the configuration of a policy this way, and asks for a copy."""
-        return dict(json_format.MessageToDict(self.message))
+        if self._copied is None:
+            self._copied = json_format.MessageToDict(self.message)
+        return dict(self._copied)
 
     def for_writing(self) -> Any:
         """The SDK's own proxy, which keeps what is secret a secret when a remediation writes to it."""
@@ -44,12 +48,13 @@ class Packed:
 
 def install() -> bool:
     """Puts the faster functions into the SDK's host. False where the host is not as expected, and nothing was done."""
-    names = ("json_format", "deserialize_properties", "unknown_checking_proxy")
+    names = ("json_format", "deserialize_properties", "unknown_checking_proxy", "signature")
     if not all(hasattr(host, name) for name in names):
         return False
     host.json_format = _JsonFormat
     host.deserialize_properties = _deserialize
     host.unknown_checking_proxy = _proxy
+    host.signature = cache(host.signature)  # of one class, looked up again for every request
     return True
 
 

@@ -68,10 +68,11 @@ def get(value: Any, *path: str | int) -> Any:
         NotKnown: it or something on the way to it is not known before the update.
     """
     for n, step in enumerate(path):
-        if isinstance(value, Mapping):
+        # The concrete types first: an abstract class is slow to ask, and this is asked more than anything else.
+        if isinstance(value, (dict, Mapping)):
             value = value.get(step)
-        elif isinstance(value, Sequence) and not isinstance(value, str) and isinstance(step, int) and step < len(value):
-            value = value[step]
+        elif isinstance(step, int) and isinstance(value, (list, Sequence)) and not isinstance(value, str):
+            value = value[step] if step < len(value) else None
         else:
             return None
         if value is UNKNOWN:

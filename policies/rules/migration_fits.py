@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from ..kubernetes import containers, kind, label, namespace
 from ..migration import JOB, MODULE, is_migration, migrations_of, needs_gate
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..values import Program, Resource, get
+from ..values import NotKnown, Program, Resource, get
 
 # A host may differ on purpose: a service behind a connection pooler, its migration directly at the server.
 _DATABASE = ("POSTGRES_DATABASE", "POSTGRES_DB", "PGDATABASE", "DB_NAME", "DATABASE_NAME", "MYSQL_DATABASE")
@@ -72,13 +73,29 @@ def _after_the_database(job: Resource, program: Program, options: Options) -> It
     """The Job that makes the database is one of our labels; a foreign program's database is there before."""
     if not is_migration(job) or label(job, MODULE) is None:
         return
-    for other in program.resources:
-        if kind(other) == "Job" and label(other, JOB) == "database":
-            same = label(other, MODULE) == label(job, MODULE) and namespace(other) == namespace(job)
-            if same and other.urn not in program.waits_for(job.urn):
-                yield Finding(
-                    f"it does not wait for {title(other)}, which makes its database", "Add that Job to its depends_on"
-                )
+    made_by = _makers_of_databases(program)
+    for other in (*made_by.get((namespace(job), label(job, MODULE)), ()), *made_by.get(_WHO_KNOWS, ())):
+        same = label(other, MODULE) == label(job, MODULE) and namespace(other) == namespace(job)
+        if same and other.urn not in program.waits_for(job.urn):
+            yield Finding(
+                f"it does not wait for {title(other)}, which makes its database", "Add that Job to its depends_on"
+            )
+
+
+_WHO_KNOWS = ("", None)
+
+
+@lru_cache(maxsize=4)
+def _makers_of_databases(program: Program) -> dict[tuple[str, str | None], list[Resource]]:
+    """The Jobs that make databases, by namespace and module; those of which that is not known apart."""
+    found: dict[tuple[str, str | None], list[Resource]] = {}
+    for r in program.resources:
+        try:
+            if kind(r) == "Job" and label(r, JOB) == "database":
+                found.setdefault((namespace(r), label(r, MODULE)), []).append(r)
+        except NotKnown:
+            found.setdefault(_WHO_KNOWS, []).append(r)
+    return found
 
 
 def _environment(resource: Resource) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def test_a_break_of_the_gate_is_caught_in_production(mutation: Mutation, product
     assert mutation.rule in {d.rule for d in found if d.mandatory}, found
 
 
-@pytest.mark.slow
+@pytest.mark.measures
 def test_a_hundred_modules_take_the_pack_less_than_two_seconds(production: Host) -> None:
     stack_of_many, begun = many(100), production.cpu_seconds()
     assert production.judge(stack_of_many) == []
