@@ -49,7 +49,7 @@ class Nursery:
         return answer
 
     def finish(self) -> None:
-        self._process.communicate(timeout=20)
+        self._process.communicate(timeout=60)
 
 
 @pytest.fixture
