@@ -127,7 +127,7 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
     judge += ["--health", health, "--probes", json.dumps(probes), "--seconds", str(settings.progress_deadline_seconds)]
     judge += ["--contract"] if trial.contracts(serving.version) else []
     judge += [] if trial.serves else ["--not-started"]
-    migrate = {**trial.container, **_fixed(), "env": _sent_to(trial.scratch, env)}
+    migrate = {**trial.container, **_fixed(), "env": _sent_to(trial.scratch, _with(settings.rehearsal.env, env))}
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "serviceAccountName": trial.module,
@@ -179,8 +179,7 @@ def _previous(trial: Trial, serving: Serving, env: Sequence[Mapping[str, Any]]) 
     """The serving version's container: its own program and environment, the database's from the migration's."""
     own = serving.container(trial.module)
     database = _sent_to(trial.scratch, _database(env))
-    over = [{"name": k, "value": v} for k, v in sorted(trial.settings.rehearsal.env.items())]
-    taken = {e["name"] for e in (*database, *over)}
+    taken = {e["name"] for e in database}
     rest = [e for e in own.get("env") or () if e["name"] not in taken]
     volumes = {v["name"] for v in _volumes(serving.pod)}
     container = {key: own[key] for key in _PROGRAM if key in own}
@@ -191,13 +190,18 @@ def _previous(trial: Trial, serving: Serving, env: Sequence[Mapping[str, Any]]) 
         **container,
         "name": "previous",
         "restartPolicy": "Always",
-        "env": [*database, *rest, *over],
+        "env": _with(trial.settings.rehearsal.env, [*database, *rest]),
         "securityContext": {**as_user, **(own.get("securityContext") or {})},
     }
 
 
 def _database(env: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [e for e in env if e["name"].startswith("POSTGRES_")]
+
+
+def _with(own: Mapping[str, str], env: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The environment with what rehearsals have instead, last: it may refer to all the others."""
+    return [*(e for e in env if e["name"] not in own), *({"name": k, "value": v} for k, v in sorted(own.items()))]
 
 
 def _sent_to(database: str, env: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -73,3 +74,46 @@ def combined(variables: Iterable[Variable], own: Mapping[str, str], source: str)
     for name, value in sorted(own.items()):
         found[name] = Variable(name, source, value)
     return tuple(found.values())
+
+
+# What the stack makes of a module's database, for its Jobs and its pods alike.
+_MADE = ("POSTGRES_DATABASE", "POSTGRES_NO_DATABASE_URI", "POSTGRES_URI")
+# Where programs look for nothing but a database's name.
+_NAMES = ("DATABASE_NAME", "DB_DATABASE", "DB_NAME", "PGDATABASE", "POSTGRES_DATABASE_NAME", "POSTGRES_DB")
+_NAME = re.compile(
+    r"""(?:postgres(?:ql)?://[^/?\s]* | \$\(POSTGRES_NO_DATABASE_URI\))/([^?\s]+)  # a URI
+    | \bdbname\s*=\s*(\S+)  # key and value: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING""",
+    re.VERBOSE,
+)
+_OWN = "$(POSTGRES_DATABASE)"
+
+
+def leads_elsewhere(env: Mapping[str, str], in_rehearsals: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The variables of a module's own settings that may lead it to another database than the one that is migrated, and why.
+
+    A rehearsal sends the migration and the version that serves to a scratch database by POSTGRES_DATABASE, and a backup saves the
+    database that it names. A name that is written out leads past that: to the real database, or to one that has no backup.
+
+    Args:
+        env: name -> value.
+        in_rehearsals: the variables that rehearsals have another value for.
+    """
+    for variable, value in env.items():
+        if variable in _MADE:
+            yield (
+                variable,
+                "is made by the stack: its migration, backup and rehearsal would be of another database than the module uses. "
+                "Set databaseName, or postgres for another server",
+            )
+            continue
+        written = re.sub(r"\$\((\w+)\)", lambda found: env.get(found[1], found[0]), value)
+        names = [name for groups in _NAME.findall(written) for name in groups if name]
+        if variable in _NAMES and written:
+            names.append(written)
+        named = next((name for name in names if name != _OWN), None)
+        if named is not None and variable not in in_rehearsals:
+            yield (
+                variable,
+                f"names the database {named}, so a rehearsal would work on that one instead of a scratch copy. Write $(POSTGRES_URI), "
+                f"or {_OWN} for the name; a database beside the module's own needs a value for rehearsals too, in rehearsal.env",
+            )

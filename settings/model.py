@@ -8,6 +8,7 @@ from pydantic import Field, InstanceOf, model_validator
 
 from .base import Label, ModuleName, Settings
 from .catalog import Context, Kind, Plan, find
+from .environment import leads_elsewhere
 from .gateway import GatewaySettings, Route
 from .infrastructure import (
     BrokerSettings,
@@ -73,6 +74,7 @@ class StackSettings(Settings):
                     raise ValueError(f"modules.{name}.dependsOn names {other!r}, which is not a module of this stack")
         self._gateway_fits()
         self._told_apart()
+        self._databases_told_apart()
         self.in_order()
         return self
 
@@ -126,6 +128,22 @@ class StackSettings(Settings):
                 raise ValueError(f"modules.{name}: the stack has a {module.kind} already, {kinds[module.kind]}")
             if name.endswith("-worker") and name.removesuffix("-worker") in self.modules:
                 raise ValueError(f"modules.{name} has the name of the worker of {name.removesuffix('-worker')}")
+
+    def _databases_told_apart(self) -> None:
+        """No two modules migrate one database, and nothing but its settings leads a module to another than is migrated."""
+        users: dict[tuple[str, int, str], str] = {}
+        for name, module in self.modules.items():
+            if not module.database:
+                continue
+            server = self.server(name)
+            other = users.setdefault((server.host, server.port, self.database(name)), name)
+            if other != name:
+                raise ValueError(
+                    f"modules.{name} and modules.{other} have one database, {self.database(name)}: each migrates its own"
+                )
+            for setting, env in module.environments.items():
+                for variable, why in leads_elsewhere(env, module.rehearsal.env):
+                    raise ValueError(f"modules.{name}.{setting}.{variable} {why}")
 
     def in_order(self) -> list[str]:
         """The modules' names, each after those it depends on.
@@ -255,8 +273,8 @@ class StackSettings(Settings):
         return self.postgres_of(module).server
 
     def database(self, module: str) -> str:
-        """The name of a module's database, as the Formance operator names it."""
-        return f"{self.stack}-{module}"
+        """The name of a module's database; unless it has one of its own, as the Formance operator names it."""
+        return self.modules[module].database_name or f"{self.stack}-{module}"
 
     def version(self, module: str) -> Version:
         """The version to run; :func:`settings.load` has made sure that there is one."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from .base import EnvironmentName, Label, ModuleName, Quantity, Settings, VersionText
+from .base import DatabaseName, EnvironmentName, Label, ModuleName, Quantity, Settings, VersionText
 from .credentials import SecretReference
 from .infrastructure import Duration, PostgresSettings
 
@@ -73,7 +73,8 @@ class RehearsalSettings(Settings):
     )
     requests: tuple[ProbeRequest, ...] = Field((), description="that the version that serves must answer")
     env: dict[EnvironmentName, str] = Field(
-        {}, description="of the version that serves, there: to keep it from queues and other services"
+        {},
+        description="of the migration and of the version that serves, there: to keep them from queues and other services",
     )
 
     @property
@@ -252,6 +253,9 @@ class ModuleSettings(CommonSettings):
     args: tuple[str, ...] = ("serve",)
     port: int = Field(8080, ge=1, le=65_535)
     database: bool = Field(True, description="whether the module has a database of its own, and so a migration")
+    database_name: DatabaseName | None = Field(
+        None, description="of one that exists already, or by another rule; default: `<stack>-<module>`"
+    )
     postgres: PostgresSettings | None = Field(None, description="a server of its own; default: rollout:postgres")
     contract_since: VersionText | None = Field(
         None, description="a migration may remove what this version does not use, once it or a later one serves"
@@ -269,6 +273,17 @@ class ModuleSettings(CommonSettings):
         if self.backup == "command" and not (self.backups.image and self.backups.command):
             raise ValueError("backup is command: set backups.image and backups.command")
         return self
+
+    @property
+    def environments(self) -> dict[str, dict[str, str]]:
+        """The variables that it sets itself, by the setting they stand in."""
+        worker: WorkerSettings | None = getattr(self, "worker", None)
+        return {
+            "env": self.env,
+            "worker.env": worker.env if worker else {},
+            "migration.env": self.migration.env,
+            "rehearsal.env": self.rehearsal.env,
+        }
 
     @field_validator("image")
     @classmethod

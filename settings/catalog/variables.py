@@ -23,7 +23,8 @@ def postgres(c: C) -> Iterator[Variable]:
     server = settings.server
     yield Variable("POSTGRES_HOST", place, server.host)
     yield Variable("POSTGRES_PORT", place, str(server.port))
-    yield Variable("POSTGRES_DATABASE", "the stack's and the module's name", name)
+    named = c.setting("databaseName") if c.module.database_name else "the stack's and the module's name"
+    yield Variable("POSTGRES_DATABASE", named, name)
     yield Variable("POSTGRES_SSLMODE", place, dict(server.parameters)["sslmode"])
     host = "$(POSTGRES_HOST):$(POSTGRES_PORT)"
     if settings.aws_iam:

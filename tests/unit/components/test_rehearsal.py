@@ -92,6 +92,12 @@ def test_the_serving_version_runs_as_its_deployment_runs_it_but_for_probes_hooks
     assert "ONLY" not in env
 
 
+def test_the_migration_has_what_rehearsals_have_instead_too() -> None:
+    """Whoever names a second database says so for rehearsals, which must not touch that either."""
+    migrate = pod(manifest(trial(rehearsal={"env": {"ONLY": "here"}}), SERVING, "dev", OWNER))["migrate"]
+    assert values(migrate)["ONLY"] == "here"
+
+
 def test_what_consumes_a_queue_is_not_started_a_second_time() -> None:
     containers = pod(manifest(replace(trial(), serves=False), SERVING, "dev", OWNER))
     assert "previous" not in containers

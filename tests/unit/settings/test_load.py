@@ -83,6 +83,67 @@ def test_modules_come_after_those_they_depend_on() -> None:
     assert load(modules={"a": LEDGER | {"dependsOn": ["b"]}, "b": LEDGER}).in_order() == ["b", "a"]
 
 
+SERVER = "postgresql://$(POSTGRES_USERNAME):$(POSTGRES_PASSWORD)@db-direct:5432"
+
+
+@pytest.mark.parametrize(
+    ("own", "variable", "what"),
+    [
+        ({"env": {"POSTGRES_DATABASE": "legacy"}}, "env.POSTGRES_DATABASE", "Set databaseName"),
+        ({"env": {"POSTGRES_URI": "$(POSTGRES_NO_DATABASE_URI)/x"}}, "env.POSTGRES_URI", "Set databaseName"),
+        ({"rehearsal": {"env": {"POSTGRES_URI": "x"}}}, "rehearsal.env.POSTGRES_URI", "Set databaseName"),
+        ({"migration": {"env": {"POSTGRES_NO_DATABASE_URI": SERVER}}}, "migration.env.POSTGRES_NO_DATABASE_URI", "Set"),
+        (
+            {"migration": {"env": {"DSN": f"{SERVER}/dev-ledger?sslmode=disable"}}},
+            "migration.env.DSN",
+            "the database dev-ledger",
+        ),
+        (
+            {"migration": {"env": {"DSN": "$(POSTGRES_NO_DATABASE_URI)/dev-ledger"}}},
+            "migration.env.DSN",
+            "$(POSTGRES_DATABASE)",
+        ),
+        ({"env": {"AT": SERVER, "JDBC": "jdbc:$(AT)/other"}}, "env.JDBC", "the database other"),
+        ({"env": {"DSN": "host=db dbname=other"}}, "env.DSN", "the database other"),
+        ({"env": {"PGDATABASE": "dev-ledger"}}, "env.PGDATABASE", "rehearsal.env"),
+    ],
+)
+def test_no_variable_leads_a_module_past_the_database_that_is_migrated(
+    own: dict[str, Any], variable: str, what: str
+) -> None:
+    with pytest.raises(InvalidSettings) as error:
+        load(modules={"ledger": LEDGER | own})
+    assert f"modules.ledger.{variable} " in str(error.value)
+    assert what in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"env": {"DSN": "$(POSTGRES_URI)&application_name=x", "PGDATABASE": "$(POSTGRES_DATABASE)"}},
+        {"migration": {"env": {"DSN": f"{SERVER}/$(POSTGRES_DATABASE)?sslmode=require", "POSTGRES_HOST": "db-direct"}}},
+        {"env": {"REPORTS": f"{SERVER}/reports"}, "rehearsal": {"env": {"REPORTS": ""}}},
+        {"env": {"CACHE": "redis://cache/0", "NO_DATABASE": SERVER}},
+        {"database": False, "env": {"POSTGRES_URI": f"{SERVER}/shop"}},
+    ],
+)
+def test_a_variable_that_follows_the_modules_database_is_accepted(own: dict[str, Any]) -> None:
+    assert load(modules={"ledger": LEDGER | own}).modules["ledger"].environments["env"] == own.get("env", {})
+
+
+def test_a_database_that_exists_already_is_named_once_for_all_that_use_it() -> None:
+    plan = load(modules={"ledger": LEDGER | {"databaseName": "legacy"}}).plan("ledger")
+    for variables in (plan.database, plan.migration, plan.api.env):
+        assert {v.value for v in variables if v.name == "POSTGRES_DATABASE"} == {"legacy"}
+
+
+def test_two_modules_do_not_migrate_one_database() -> None:
+    with pytest.raises(InvalidSettings, match="have one database, dev-ledger"):
+        load(modules={"ledger": LEDGER, "other": LEDGER | {"databaseName": "dev-ledger"}})
+    at = {"postgres": {"uri": "postgresql://elsewhere?secret=s"}}
+    load(modules={"ledger": LEDGER, "other": LEDGER | {"databaseName": "dev-ledger"} | at})
+
+
 def test_a_password_in_plain_text_is_refused_and_not_repeated() -> None:
     with pytest.raises(SettingsError, match="--secret") as error:
         load(secret=False)
