@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import httpx2 as httpx
 from lightkube import ApiError, Client, ConfigError
 from lightkube.resources.apps_v1 import Deployment, ReplicaSet
 from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import ConfigMap, Event, Pod, Service
+from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, PersistentVolumeClaim, Pod, Service
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.types import PatchType
 
@@ -113,6 +114,46 @@ class Cluster:
                 ready, desired = versions.get(module, {}).get(version, (0, 0))
                 serving[module] = Serving(version, min(ready, endpoints.get(each.metadata.name, 0)), desired)
         return Snapshot(serving, jobs, versions)
+
+    def remove_namespace(self, seconds: float = 120.0) -> str:
+        """Removes the namespace of a stack that is gone with its databases, where the stack has made it, and waits for its end.
+
+        Args:
+            seconds: to wait for.
+
+        Returns:
+            Why it is still there; empty where it is not.
+
+        Raises:
+            ClusterUnreachable: the API does not answer, or not to us.
+        """
+        with self._reachable():
+            namespace = self._found(lambda: self._client.get(Namespace, self.namespace))
+            if namespace is None:
+                return ""
+            if (namespace.metadata.labels or {}).get(OWNER) != self.owner:
+                return "this stack has not made it"
+            records = self.records()
+            if records:
+                return f"it has the records of the databases of {', '.join(sorted(records))}"
+            if list(self._client.list(PersistentVolumeClaim, labels={OWNER: self.owner})):
+                return "it has the claims with the backups"
+            self._found(lambda: self._client.delete(Namespace, self.namespace))
+            end = time.monotonic() + seconds
+            while self._found(lambda: self._client.get(Namespace, self.namespace)) is not None:
+                if time.monotonic() > end:
+                    return f"Kubernetes has not removed it in {seconds:.0f} s"
+                time.sleep(0.5)
+        return ""
+
+    @staticmethod
+    def _found(ask: Callable[[], Any]) -> Any | None:
+        try:
+            return ask()
+        except ApiError as error:
+            if error.status.code == 404:
+                return None
+            raise
 
     def records(self) -> dict[str, str]:
         """The version each module's database was migrated to last, as it was written down."""

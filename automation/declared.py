@@ -53,6 +53,9 @@ class _NoCluster:
     def records(self) -> dict[str, str]:
         return {}
 
+    def elsewhere(self) -> list[tuple[str, str, str]]:
+        return []
+
     def size(self, labels: Mapping[str, str]) -> Size | None:  # noqa: ARG002
         return None
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from components.backing_up import BackedUp
     from components.rehearsing import Rehearsed
+    from settings import StackSettings
 
     from .cluster import Cluster
     from .watch import Watch
@@ -168,7 +169,7 @@ class Rollout:
         program = self._program(drop_databases=drop_databases)
         with Preflight(program) as preflight:
             run = self._session.destroy(program, Recorder(on_event=self._on_event, on_step=self._narrator.step))
-            return self._destroyed(program, run, preflight.result())
+            return self._destroyed(program, run, preflight.result(), everything=drop_databases)
 
     def rehearse(self) -> Verdict:
         """Rehearses the migrations that an update would run, and changes nothing."""
@@ -190,7 +191,8 @@ class Rollout:
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    def _destroyed(self, program: InlineProgram, run: Run, facts: Facts) -> Verdict:
+    def _destroyed(self, program: InlineProgram, run: Run, facts: Facts, *, everything: bool) -> Verdict:
+        """The verdict on a destroy; `everything`: databases too."""
         wanted = _wanted(program)
         if run.ok:
             outcome = Outcome.DESTROYED if any(s.changes for s in run.steps) else Outcome.UNCHANGED
@@ -200,10 +202,7 @@ class Rollout:
             )
             if databases:
                 told.append(f"databases are kept: {', '.join(databases)}")
-            if program.settings and any(m.backup == "pvc" for m in program.settings.modules.values()):
-                told.append(
-                    f"backups are kept, and so is namespace {program.settings.namespace_name}, which has their claims"
-                )
+            told += self._of_namespace(program.settings, facts.cluster if everything else None)
             return Verdict(
                 self._request.stack,
                 self._name(),
@@ -218,6 +217,27 @@ class Rollout:
             self._request.stack, self._name(), wanted, run, before=facts.before, after=self._after(facts.cluster),
             interrupted=self._interrupt.requested, seconds=self._seconds(), notices=self._notices,
         )  # fmt: skip
+
+    def _of_namespace(self, settings: StackSettings | None, cluster: Cluster | None) -> list[str]:
+        """What is to be said of the namespace after a destroy, which has left it where it has records or backups.
+
+        Args:
+            settings: of the stack.
+            cluster: where it is removed if nothing in it is needed any more; None where the databases are kept.
+        """
+        if settings is None or not settings.namespace.create or not any(m.database for m in settings.modules.values()):
+            return []
+        name = settings.namespace_name
+        backups = any(m.database and m.backup == "pvc" for m in settings.modules.values())
+        if cluster is None:
+            also = "backups are kept, and " if backups else ""
+            return [f"{also}namespace {name} is kept, which has the records of the databases' versions"]
+        self._narrator.say(f"removing namespace {name}")
+        try:
+            why = cluster.remove_namespace()
+        except ClusterUnreachable as error:
+            why = str(error)
+        return [f"namespace {name} is kept: {why}"] if why else []
 
     def _rehearsed(self, verdict: Verdict) -> Verdict:
         """The verdict on a preview whose migrations were rehearsed."""

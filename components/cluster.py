@@ -86,7 +86,13 @@ class Cluster(Protocol):
         """The version labels of a module's migration Jobs that have succeeded."""
 
     def records(self) -> dict[str, str]:
-        """Module name -> the version label that its database was migrated to last, also of modules that do not serve."""
+        """Module name -> the version label that its database was migrated to last, also of modules that do not serve.
+
+        Where the stack has none in its namespace, but had another namespace before, that one's counts.
+        """
+
+    def elsewhere(self) -> list[tuple[str, str, str]]:
+        """What of this stack is at work in other namespaces: kind, name and namespace of each Service and unfinished Job."""
 
     def size(self, labels: Mapping[str, str]) -> Size | None:
         """How many pods the Deployment of a version has; None if there is none."""
@@ -96,6 +102,11 @@ class Cluster(Protocol):
 
     def worker(self, deployment: str) -> WorkerState | None:
         """The worker of that name; None if there is none."""
+
+
+def _ended(job: Any) -> bool:
+    conditions = (job.status and job.status.conditions) or []
+    return any(c.type in ("Complete", "Failed") and c.status == "True" for c in conditions)
 
 
 _preparing = threading.Lock()
@@ -324,12 +335,34 @@ class LiveCluster:
     def records(self) -> dict[str, str]:
         from lightkube.resources.core_v1 import ConfigMap
 
+        found = sorted(
+            self._everywhere(ConfigMap, {RECORD: MIGRATED}), key=lambda m: bool(m.metadata.namespace == self._namespace)
+        )
+        all_labels = [m.metadata.labels for m in found]  # our own namespace's last, so that they count
+        return {labels[MODULE]: labels[MODULE_VERSION] for labels in all_labels if MODULE_VERSION in labels}
+
+    def elsewhere(self) -> list[tuple[str, str, str]]:
+        from lightkube.resources.batch_v1 import Job
+        from lightkube.resources.core_v1 import Service
+
+        services = self._everywhere(Service, {})
+        jobs = [j for j in self._everywhere(Job, {}) if not _ended(j)]
+        found = [("Service", s.metadata) for s in services] + [("Job", j.metadata) for j in jobs]
+        return sorted((kind, m.name, m.namespace) for kind, m in found if m.namespace != self._namespace)
+
+    def _everywhere(self, kind: Any, labels: Mapping[str, str]) -> list[Any]:
+        """The stack's objects of a kind in all namespaces, or in its own where no more may be read."""
+        from lightkube import ALL_NS, ApiError
+
+        ours = {OWNER: self._owner.label, **labels}
+        try:
+            with self.reachable():
+                return list(self.client.list(kind, namespace=ALL_NS, labels=ours))
+        except ClusterUnreachable as error:
+            if not isinstance(error.__cause__, ApiError):
+                raise
         with self.reachable():
-            found = [
-                m.metadata.labels
-                for m in self.client.list(ConfigMap, labels={OWNER: self._owner.label, RECORD: MIGRATED})
-            ]
-        return {labels[MODULE]: labels[MODULE_VERSION] for labels in found if MODULE_VERSION in labels}
+            return list(self.client.list(kind, labels=ours))
 
     def size(self, labels: Mapping[str, str]) -> Size | None:
         from lightkube.resources.apps_v1 import Deployment

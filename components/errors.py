@@ -3,6 +3,7 @@
 ProgramError
 ├── ClusterUnreachable   the Kubernetes API does not answer
 ├── Downgrade            an older version than the one that serves, or that was migrated to, was asked for
+├── Moved                the stack is at work in another namespace
 ├── ForeignObject        an object of the wanted name exists and is not this stack's
 ├── NotDropped           a database was to be dropped with its stack, and is still there
 ├── BackupFailed         the database could not be backed up before its migration
@@ -45,6 +46,18 @@ class Downgrade(ProgramError):
             f"module {module}: {wanted} is older than {newer}, {known}. The database has {newer}'s schema, and going back does not "
             f"undo its migration. If {wanted} is known to work on it: rollout up --allow-downgrade, or set "
             f"rollout:modules.{module}.allowDowngrade to true"
+        )
+
+
+class Moved(ProgramError):
+    """The stack runs in another namespace than its settings say."""
+
+    def __init__(self, wanted: str, found: Sequence[tuple[str, str, str]]) -> None:
+        kind, name, namespace = found[0]
+        others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        super().__init__(
+            f"the stack is at work in namespace {namespace} ({kind} {name}{others}), and its settings say {wanted}. What serves there "
+            f"cannot be guarded from here: set rollout:namespace.name to {namespace} again, or destroy the stack before it moves"
         )
 
 

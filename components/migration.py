@@ -34,6 +34,7 @@ class Migration(pulumi.ComponentResource):
         witness: that compares the database before and after, see `gate_job`.
         rehearsal: of it, before it is begun.
         backup: of the database, likewise; None for none.
+        recorded: the version label that the database is of once the Job has succeeded.
         scope: where to declare it.
         depends_on: what the Job waits for besides the database.
     """
@@ -49,6 +50,7 @@ class Migration(pulumi.ComponentResource):
         witness: Mapping[str, Any],
         rehearsal: Trial | None,
         backup: Backup | None,
+        recorded: str,
         scope: Scope,
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> None:
@@ -77,7 +79,7 @@ class Migration(pulumi.ComponentResource):
             ),
             witness=witness,
         )
-        record(module, version.label, self, scope, [self.job])
+        record(module, recorded, self, scope, [self.job])
         self.register_outputs({})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
-from settings import Plan, Role, StackSettings
+from settings import Plan, Role, StackSettings, Version
 
 from .backup import Backup
 from .configuration import Configuration, references
@@ -34,7 +34,7 @@ class Module(pulumi.ComponentResource):
         after: modules that must serve their version before this one is migrated.
         recorded: the versions a disabled module was migrated to: that of its settings keeps its Job, so that enabling it
             runs none again. None for a module that is not disabled.
-        migrated: the version a disabled module was migrated to last; None if nobody knows of one.
+        migrated: the version its database was migrated to last; None if nobody knows of one.
 
     Attributes:
         release: what serves; None for a disabled module.
@@ -132,6 +132,7 @@ class Module(pulumi.ComponentResource):
             witness(settings.migrator_image, self._configuration.entries(plan.database)) if seen else {},
             trial,
             backup,
+            _newer(version, migrated) if migrated and not module.allow_downgrade else version.label,
             self._scope.under(self, [self._account, *credentials]),
             earlier,
         )
@@ -162,6 +163,11 @@ class Module(pulumi.ComponentResource):
             sorted(references(role.env)),
         )
         return container, objects
+
+
+def _newer(version: Version, migrated: str) -> str:
+    """The label of what a database is of after a module went back: a version that never became healthy has migrated it all the same."""
+    return migrated if version.is_older_than(Version(migrated)) else version.label
 
 
 def service_account(name: str, settings: StackSettings, scope: Scope) -> k8s.core.v1.ServiceAccount:

@@ -15,7 +15,7 @@ from .broker import Topics
 from .cluster import Cluster
 from .configuration import fingerprint, references
 from .dropping import Drops
-from .errors import Downgrade
+from .errors import Downgrade, Moved
 from .gateway import Gateway
 from .guards import Guards
 from .module import Module
@@ -37,6 +37,7 @@ class Stack(pulumi.ComponentResource):
         drops: of its databases, in a destroy that drops them.
 
     Raises:
+        Moved: the stack is at work in another namespace.
         Downgrade: a module would go back to an older version and that was not asked for.
         ClusterUnreachable: the Kubernetes API does not answer.
     """
@@ -52,6 +53,9 @@ class Stack(pulumi.ComponentResource):
     ) -> None:
         serving = cluster.serving()
         records = cluster.records()
+        elsewhere = cluster.elsewhere()
+        if elsewhere:
+            raise Moved(settings.namespace_name, elsewhere)
         refuse_downgrades(settings, serving, records)
         super().__init__("rollout:index:Stack", settings.stack, None)
         provider = k8s.Provider(
@@ -93,12 +97,13 @@ class Stack(pulumi.ComponentResource):
 def _namespace(settings: StackSettings, scope: Scope) -> k8s.core.v1.Namespace:
     name, given = settings.namespace_name, settings.namespace
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
-    metadata: dict[str, Any] = {"name": name, "labels": {**given.labels, **scope.owner.labels, **restricted}}
-    if given.annotations:
-        metadata["annotations"] = dict(given.annotations)
+    # The one that a destroy has left is taken over, whatever other labels it had.
+    annotations = {**given.annotations, "pulumi.com/patchForce": "true"}
+    labels = {**given.labels, **scope.owner.labels, **restricted}
+    metadata: dict[str, Any] = {"name": name, "labels": labels, "annotations": annotations}
     options = scope.resource(scope.parent)
-    if any(m.database and m.backup == "pvc" for m in settings.modules.values()):
-        # With it went the claims that hold the backups, and a destroy is when they may be needed most.
+    if any(m.database for m in settings.modules.values()):
+        # With it went the records of what the databases, which are kept, were migrated to; and the claims that hold backups.
         options.retain_on_delete = True
     return k8s.core.v1.Namespace(name, metadata=metadata, opts=options)
 
@@ -113,17 +118,19 @@ def _contents(plans: Mapping[str, Plan], cluster: Cluster, owner: Owner) -> dict
 
 
 def refuse_downgrades(settings: StackSettings, serving: Mapping[str, str], records: Mapping[str, str]) -> None:
-    """Compares what is wanted with what serves, or where nothing does with what was migrated to last.
+    """Compares what is wanted with what serves, and with what was migrated to last.
 
-    Versions that cannot be ordered pass.
+    A migration may have succeeded for a version that never became healthy: what serves was shown to work on its schema, and going
+    back to that is no downgrade, but any other version that is older is one. Versions that cannot be ordered pass.
     """
-    for name, label in {**records, **serving}.items():
-        module = settings.modules.get(name)
-        if module is None or module.allow_downgrade:
+    for name, module in settings.modules.items():
+        if module.allow_downgrade:
             continue
-        wanted, newer = settings.version(name), Version(label)
-        if wanted.is_older_than(newer):
-            raise Downgrade(name, str(newer), str(wanted), serves=name in serving)
+        wanted, serves, record = settings.version(name), serving.get(name), records.get(name)
+        if serves and wanted.is_older_than(Version(serves)):
+            raise Downgrade(name, str(Version(serves)), str(wanted), serves=True)
+        if record and wanted.label != serves and wanted.is_older_than(Version(record)):
+            raise Downgrade(name, str(Version(record)), str(wanted), serves=False)
 
 
 def _newest(labels: Iterable[str]) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import Pod, Secret, ServiceAccount
+from lightkube.resources.core_v1 import Namespace, Pod, Secret, ServiceAccount
 
 from offline import paths
 from tests.cluster.stacks import WITNESSED, Stack, audit_lines, wait_for
@@ -66,12 +66,23 @@ class TestOneStack:
         assert shared.job_uids() == jobs
         assert shared.deployments() == {"ledger-1-1-0": 2}
 
-    def test_destroy_keeps_the_database(self, shared: Stack) -> None:
+    def test_destroy_keeps_the_database_and_what_it_was_migrated_to(self, shared: Stack) -> None:
         schema = shared.at("1.1.0", **WITNESSED).schema()
-        code, _ = shared.workspace.rollout("destroy", "--yes")
+        code, verdict = shared.workspace.rollout("destroy", "--yes")
         assert code == 0
         assert shared.databases() == {f"{shared.name}-ledger"}
         assert shared.schema() == schema
+        assert any(f"namespace {shared.name} is kept" in notice for notice in verdict["notices"])
+        code, verdict = shared.up(None, "--set", "ledger=1.0.0")
+        assert (code, verdict["outcome"]) == (2, "refused"), verdict
+        assert "1.1.0, which its database was migrated to" in str(verdict)
+
+    def test_a_stack_that_serves_does_not_move_to_another_namespace(self, shared: Stack) -> None:
+        shared.at("1.1.0", **WITNESSED).workspace.configure({"namespace": {"name": f"{shared.name}-moved"}})
+        code, verdict = shared.up()
+        assert (code, verdict["outcome"]) == (2, "refused"), verdict
+        assert f"at work in namespace {shared.name} (Service ledger)" in str(verdict)
+        assert shared.serving() == "1.1.0"
 
     def test_destroy_drops_the_database_only_when_asked_by_name_and_halts_where_it_cannot(self, shared: Stack) -> None:
         shared.at("1.1.0", **WITNESSED)
@@ -91,6 +102,7 @@ class TestOneStack:
         assert code == 0, verdict
         assert any(database in notice and "dropped" in notice for notice in verdict["notices"])
         assert shared.databases() == set()
+        assert shared.name not in {n.metadata.name for n in shared.api.list(Namespace)}
 
 
 @dataclass(frozen=True)

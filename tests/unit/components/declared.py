@@ -39,6 +39,7 @@ class FakeCluster:
     migrations: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, Size] = field(default_factory=dict)
     workers: dict[str, WorkerState] = field(default_factory=dict)
+    others: list[tuple[str, str, str]] = field(default_factory=list)
 
     def serving(self) -> dict[str, str]:
         return self.versions
@@ -63,6 +64,9 @@ class FakeCluster:
 
     def migrated(self, module: str) -> frozenset[str]:
         return self.jobs_done.get(module, frozenset())
+
+    def elsewhere(self) -> list[tuple[str, str, str]]:
+        return self.others
 
     def records(self) -> dict[str, str]:
         return self.migrations

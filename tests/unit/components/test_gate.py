@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.errors import Downgrade
+from components.errors import Downgrade, Moved
 from tests.unit.components.declared import Declared, FakeCluster, declare, ledger
 
 JOB, DEPLOYMENT, SERVICE = "Job/ledger-1.1.0-migrate", "Deployment/ledger-1.1.0", "Service/ledger"
@@ -207,6 +207,38 @@ def test_the_version_that_was_migrated_to_is_written_down_after_its_migration_an
 def test_going_back_to_what_serves_after_a_failed_version_is_no_downgrade() -> None:
     known = FakeCluster(versions={"ledger": "1.1.0"}, migrations={"ledger": "1.2.0"})
     assert DEPLOYMENT in declare({"ledger": ledger()}, known)
+
+
+def test_after_a_version_that_migrated_and_never_became_healthy_only_what_serves_may_be_older() -> None:
+    known = FakeCluster(versions={"ledger": "1.0.0"}, migrations={"ledger": "1.2.0"})
+    with pytest.raises(Downgrade, match=r"1\.1\.0 is older than 1\.2\.0, which its database was migrated to"):
+        declare({"ledger": ledger()}, known)
+
+
+def test_going_back_leaves_on_record_what_the_database_was_migrated_to() -> None:
+    known = FakeCluster(versions={"ledger": "1.1.0"}, migrations={"ledger": "1.2.0"})
+
+    def recorded(**settings: Any) -> str:
+        labels = declare({"ledger": ledger(**settings)}, known)["ConfigMap/ledger-migrated"].inputs["metadata"][
+            "labels"
+        ]
+        return str(labels["rollout.formance.com/version"])
+
+    assert recorded() == "1.2.0"
+    assert recorded(allowDowngrade=True) == "1.1.0", "who asks for it has made the database fit"
+    assert recorded(version="1.3.0") == "1.3.0"
+
+
+def test_a_stack_that_is_at_work_in_another_namespace_does_not_move() -> None:
+    known = FakeCluster(others=[("Job", "ledger-1-1-0-migrate", "old"), ("Service", "ledger", "old")])
+    with pytest.raises(Moved, match=r"namespace old \(Job ledger-1-1-0-migrate and 1 more\).*say dev"):
+        declare({"ledger": ledger()}, known)
+
+
+def test_the_namespace_outlives_the_stack_with_the_records_of_its_databases() -> None:
+    assert declare({"ledger": ledger()})["Namespace/dev"].retained
+    without = {"wallets": {"image": "example.org/wallets", "version": "1.0.0", "database": False}}
+    assert not declare(without, postgres=None)["Namespace/dev"].retained
 
 
 def test_a_downgrade_that_was_asked_for_is_declared() -> None:
