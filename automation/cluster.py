@@ -16,7 +16,7 @@ from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.types import PatchType
 
 from components import kubeconfig
-from components.cluster import prepare_types
+from components.cluster import ended, prepare_types
 from components.names import MIGRATED, RECORD
 
 from .errors import ClusterUnreachable
@@ -181,8 +181,7 @@ class Cluster:
             labels = job.metadata.labels or {}
             if labels.get(JOB) in APART:
                 continue  # it comes and goes, and nothing waits for it
-            ended = {c.type for c in (job.status and job.status.conditions) or [] if c.status == "True"}
-            state = "succeeded" if "Complete" in ended else "failed" if "Failed" in ended else "active"
+            state = ended(job) or "active"
             states.append(
                 JobState(
                     job.metadata.name, labels.get(MODULE, ""), labels.get(JOB, ""), labels.get(_JOB_VERSION, ""), state

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from . import kubeconfig
 from .errors import ClusterUnreachable
@@ -19,11 +19,12 @@ from .names import JOB, MIGRATED, MODULE, MODULE_VERSION, NAME, OWNER, RECORD, V
 
 if TYPE_CHECKING:
     from lightkube import Client
+    from lightkube.resources.batch_v1 import Job
 
 
 @dataclass(frozen=True)
 class RunningJob:
-    """A Job that has an active pod."""
+    """A Job that has not come to its end."""
 
     name: str
     deadline: float  # seconds, its activeDeadlineSeconds
@@ -69,9 +70,10 @@ class Cluster(Protocol):
         """The selector of a Service, empty if there is none of that name."""
 
     def running_jobs(self, module: str, kind: str) -> list[RunningJob]:
-        """The Jobs of a module that are still active."""
+        """The Jobs of a module that run, see `is_running`."""
 
-    def is_active(self, job: str) -> bool: ...
+    def is_active(self, job: str) -> bool:
+        """Whether a Job is there and runs, see `is_running`."""
 
     def users(self, kind: str, name: str) -> list[str]:
         """The Deployments whose pods take an environment variable from a Secret, or mount a ConfigMap."""
@@ -104,9 +106,23 @@ class Cluster(Protocol):
         """The worker of that name; None if there is none."""
 
 
-def _ended(job: Any) -> bool:
-    conditions = (job.status and job.status.conditions) or []
-    return any(c.type in ("Complete", "Failed") and c.status == "True" for c in conditions)
+def ended(job: Job) -> Literal["", "succeeded", "failed"]:
+    """How a Job has come to its end; empty before."""
+    conditions = {c.type for c in (job.status and job.status.conditions) or [] if c.status == "True"}
+    return "succeeded" if "Complete" in conditions else "failed" if "Failed" in conditions else ""
+
+
+def is_running(job: Job) -> bool:
+    """Whether a Job has a pod, or will have one.
+
+    For some seconds one that runs has none: before its controller has seen it, and from a pod that failed to the next one
+    (`backoffLimit`). Only one that is suspended or being deleted makes no pod any more, and runs as long as it has one.
+    """
+    if ended(job):
+        return False
+    if job.status and ((job.status.active or 0) + (job.status.terminating or 0)):
+        return True
+    return not (job.spec.suspend or job.metadata.deletionTimestamp)
 
 
 _preparing = threading.Lock()
@@ -243,17 +259,13 @@ class LiveCluster:
 
         with self.reachable():
             jobs = list(self.client.list(Job, labels={MODULE: module, JOB: kind}))
-        return [
-            RunningJob(j.metadata.name, float(j.spec.activeDeadlineSeconds or 600))
-            for j in jobs
-            if j.status and j.status.active
-        ]
+        return [RunningJob(j.metadata.name, float(j.spec.activeDeadlineSeconds or 600)) for j in jobs if is_running(j)]
 
     def is_active(self, job: str) -> bool:
         from lightkube.resources.batch_v1 import Job
 
         found = self._get(lambda: self.client.get(Job, job))
-        return bool(found and found.status and found.status.active)
+        return found is not None and is_running(found)
 
     def delete_job(self, job: str) -> None:
         """Deletes a Job if it is there, and itself only after its pods."""
@@ -346,7 +358,7 @@ class LiveCluster:
         from lightkube.resources.core_v1 import Service
 
         services = self._everywhere(Service, {})
-        jobs = [j for j in self._everywhere(Job, {}) if not _ended(j)]
+        jobs = [j for j in self._everywhere(Job, {}) if is_running(j)]
         found = [("Service", s.metadata) for s in services] + [("Job", j.metadata) for j in jobs]
         return sorted((kind, m.name, m.namespace) for kind, m in found if m.namespace != self._namespace)
 
