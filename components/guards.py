@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -44,8 +44,13 @@ Args = pulumi.ResourceHookArgs
 
 @dataclass(frozen=True)
 class Guards:
-    """The hooks of one stack, to be bound to its resources."""
+    """The hooks of one stack, to be bound to its resources.
 
+    Attributes:
+        declared: names of the versioned Deployments that this run declares; whoever declares one adds it.
+    """
+
+    declared: set[str]
     ours_or_new: pulumi.ResourceHook
     one_migration_at_a_time: pulumi.ResourceHook
     keep_serving: pulumi.ResourceHook
@@ -58,7 +63,8 @@ class Guards:
     def register(
         cls, cluster: Cluster, owner: Owner, last_of_job: Callable[[dict[str, Any]], None] | None = None
     ) -> Guards:
-        rules = Rules(cluster, owner, last_of_job=last_of_job)
+        declared: set[str] = set()
+        rules = Rules(cluster, owner, last_of_job=last_of_job, declared=declared)
 
         threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="guard")
 
@@ -66,6 +72,7 @@ class Guards:
             return pulumi.ResourceHook(name, aside(rule, threads))
 
         return cls(
+            declared,
             hook("ours-or-new", rules.ours_or_new),
             hook("one-migration-at-a-time", rules.one_migration_at_a_time),
             hook("keep-serving", rules.keep_serving),
@@ -130,6 +137,7 @@ class Rules:
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     last_of_job: Callable[[dict[str, Any]], None] | None = None
+    declared: Collection[str] = ()
 
     def ours_or_new(self, args: Args) -> None:
         """Refuses to take over an object that another stack or person made."""
@@ -149,8 +157,14 @@ class Rules:
                 self._wait(job.name, job.deadline)
 
     def keep_serving(self, args: Args) -> None:
-        """Refuses to delete the Deployment, its disruption budget or autoscaler, whose pods the module's Service selects."""
+        """Refuses to delete the Deployment, its disruption budget or autoscaler, whose pods the module's Service selects.
+
+        A disruption budget or an autoscaler, which have their Deployment's name, go where this run declares that Deployment: the
+        version stays, and the settings ask for it without them.
+        """
         inputs = _plain(args.old_inputs)
+        if inputs["kind"] != "Deployment" and inputs["metadata"]["name"] in self.declared:
+            return
         labels = inputs["metadata"]["labels"]
         selector = self.cluster.selected(labels[NAME])
         if selector and selector.items() <= labels.items():

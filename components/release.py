@@ -70,6 +70,7 @@ class Release(pulumi.ComponentResource):
         }
         if settings.autoscaling is None:
             spec["replicas"] = container.role.replicas
+        scope.guards.declared.add(name)
         self.deployment = k8s.apps.v1.Deployment(
             logical,
             metadata=scope.metadata(name, labels, own),

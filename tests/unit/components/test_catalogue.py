@@ -7,8 +7,9 @@ from typing import Any
 import pulumi
 import pytest
 
+from components import guards
 from components.cluster import Size, WorkerState
-from components.errors import Downgrade, TooFew, WorkerNotOurs, WorkerNotUp
+from components.errors import Downgrade, StillServing, TooFew, WorkerNotOurs, WorkerNotUp
 from components.guards import Rules
 from tests.unit.components.declared import OWNER, Declared, FakeCluster, declare, ledger
 
@@ -117,6 +118,26 @@ class TestAutoscaling:
         scaler = stack["HorizontalPodAutoscaler/ledger-2.4.12"]
         assert scaler.inputs["spec"]["scaleTargetRef"]["name"] == stack[API].inputs["metadata"]["name"]
         assert scaler.hooks["before_delete"] == ["keep-serving"]
+
+    def test_it_goes_while_its_version_serves_once_the_settings_are_without_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scaler = declare({"ledger": SCALED})["HorizontalPodAutoscaler/ledger-2.4.12"].inputs
+        gone = pulumi.ResourceHookArgs("urn", "id", "name", "type", old_inputs=scaler)
+        serves = FakeCluster(services={"ledger": labels("2.4.12")})
+        made: list[Rules] = []
+
+        def remembered(*args: Any, **more: Any) -> Rules:
+            made.append(Rules(*args, **more))
+            return made[-1]
+
+        monkeypatch.setattr(guards, "Rules", remembered)
+        stack = declare({"ledger": LEDGER}, serves)
+        assert "HorizontalPodAutoscaler/ledger-2.4.12" not in stack
+        made[-1].keep_serving(gone)
+        declare({"ledger": {**LEDGER, "version": "2.5.0"}}, serves)
+        with pytest.raises(StillServing, match="HorizontalPodAutoscaler ledger-2-4-12 still serves"):
+            made[-1].keep_serving(gone)
 
     def test_the_service_switches_behind_the_guard_that_counts_pods(self) -> None:
         hooks = declare({"ledger": SCALED})["Service/ledger"].hooks

@@ -61,6 +61,21 @@ def test_a_deployment_nothing_selects_may_go(services: dict[str, dict[str, str]]
     Rules(FakeCluster(services=services), OWNER).keep_serving(deployment(V1))
 
 
+@pytest.mark.parametrize("kind", ["HorizontalPodAutoscaler", "PodDisruptionBudget"])
+def test_what_belongs_to_a_version_goes_where_the_version_is_declared_without_it(kind: str) -> None:
+    metadata = {"name": "ledger-1-0-0", "namespace": "dev", "labels": V1}
+    serves = FakeCluster(services={"ledger": V1})
+    Rules(serves, OWNER, declared={"ledger-1-0-0"}).keep_serving(args(kind=kind, metadata=metadata))
+    for declared in ({"ledger-1-1-0"}, set[str]()):
+        with pytest.raises(StillServing, match=f"{kind} ledger-1-0-0 still serves"):
+            Rules(serves, OWNER, declared=declared).keep_serving(args(kind=kind, metadata=metadata))
+
+
+def test_a_deployment_that_serves_stays_also_where_it_is_declared() -> None:
+    with pytest.raises(StillServing):
+        Rules(FakeCluster(services={"ledger": V1}), OWNER, declared={"ledger-1-0-0"}).keep_serving(deployment(V1))
+
+
 def test_a_secret_that_a_deployment_uses_is_not_deleted() -> None:
     rules = Rules(FakeCluster(secrets={"ledger-postgres-1": ["ledger-1-0-0"]}), OWNER)
     with pytest.raises(StillUsed, match="ledger-1-0-0"):
