@@ -47,7 +47,8 @@ class LiveRehearsals:
         with self._cluster.reachable():
             found = list(self._cluster.client.list(Deployment, labels={NAME: module}))
         for each in found:
-            if is_serving(each.spec.template.metadata.labels or {}, selector) and (each.status.readyReplicas or 0):
+            # Whether its pods are ready is not asked: those that are not for a moment serve again once the migration has run.
+            if is_serving(each.spec.template.metadata.labels or {}, selector) and each.spec.replicas != 0:
                 return Serving(selector[VERSION], each.spec.template.spec.to_dict())
         return None
 

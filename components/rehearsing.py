@@ -76,7 +76,10 @@ class RehearsalCluster(Protocol):
 
     def exists(self, job: str) -> bool: ...
     def serving_pod(self, module: str) -> Serving | None:
-        """What runs the version that the module's Service selects."""
+        """The Deployment that the module's Service selects, whether its pods are ready or not.
+
+        None if nothing is to serve: there is no such Deployment, or it is to have no pods.
+        """
 
     def clear_rehearsals(self, module: str, seconds: float) -> None:
         """Deletes what is left of earlier rehearsals and waits until it is gone: they use the same scratch database."""
