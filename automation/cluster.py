@@ -45,7 +45,7 @@ class Cluster:
         self.namespace = namespace
         self.owner = owner
         try:
-            config = kubeconfig.choose(context)
+            self._config = config = kubeconfig.choose(context)
             self.context = config.context_name or context or "current"
             self.server = str(config.cluster.server)
             self._client = Client(
@@ -54,7 +54,7 @@ class Cluster:
                 timeout=httpx.Timeout(10.0, connect=CONNECT_SECONDS),
                 field_manager="rollout",
             )
-        except (ConfigError, OSError, KeyError, AttributeError) as error:
+        except (ConfigError, OSError, ValueError, KeyError, AttributeError) as error:
             raise ClusterUnreachable(context or "current", "unknown", str(error)) from error
 
     def close(self) -> None:
@@ -64,10 +64,11 @@ class Cluster:
     def _reachable(self) -> Iterator[None]:
         try:
             yield
-        except httpx.HTTPError as error:
-            if isinstance(error, ApiError) and error.status.code not in (401, 403):
+        except Exception as error:
+            why = kubeconfig.why_not(error, self._config)
+            if why is None or (isinstance(error, ApiError) and error.status.code not in (401, 403)):
                 raise
-            raise ClusterUnreachable(self.context, self.server, str(error) or type(error).__name__) from error
+            raise ClusterUnreachable(self.context, self.server, why) from error
 
     def snapshot(self) -> Snapshot:
         """What serves, which versions have a Deployment, which Jobs there are.

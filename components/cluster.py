@@ -19,6 +19,7 @@ from .names import JOB, MIGRATED, MODULE, MODULE_VERSION, NAME, OWNER, RECORD, V
 
 if TYPE_CHECKING:
     from lightkube import Client
+    from lightkube.config.kubeconfig import SingleConfig
     from lightkube.resources.batch_v1 import Job
 
 
@@ -198,6 +199,7 @@ class LiveCluster:
         self._namespace = namespace
         self._context = context
         self._owner = owner
+        self._config: SingleConfig | None = None
 
     @cached_property
     def client(self) -> Client:
@@ -206,8 +208,9 @@ class LiveCluster:
 
         # The client is made late: a hook that never runs should not cost its import.
         prepare_types()
+        self._config = kubeconfig.choose(self._context)
         client = Client(
-            config=kubeconfig.choose(self._context),
+            config=self._config,
             namespace=self._namespace,
             timeout=httpx.Timeout(10, connect=5),
         )
@@ -217,17 +220,12 @@ class LiveCluster:
 
     @contextmanager
     def reachable(self) -> Iterator[None]:
-        import httpx2 as httpx
-        from lightkube import ApiError, ConfigError
-
         try:
             yield
-        except (httpx.HTTPError, ConfigError) as error:
-            raise ClusterUnreachable(self._context, str(error) or type(error).__name__) from error
-        except ApiError as error:
-            if error.status.code in (401, 403):
-                raise ClusterUnreachable(self._context, error.status.message or "not allowed") from error
-            raise
+        except Exception as error:
+            if (why := kubeconfig.why_not(error, self._config)) is None:
+                raise
+            raise ClusterUnreachable(self._context, why) from error
 
     def _get(self, get: Callable[[], Any]) -> Any | None:
         from lightkube import ApiError

@@ -6,7 +6,9 @@ only: in a CI runner that is a pod, the guards would look at another cluster tha
 
 from __future__ import annotations
 
+import json
 import os
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,14 @@ import yaml
 if TYPE_CHECKING:
     from lightkube import KubeConfig
     from lightkube.config.kubeconfig import SingleConfig
+    from lightkube.config.models import UserExec
 
 # The entries whose values are paths, relative to the file they stand in.
 _PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+
+_PLUGINS = "client.authentication.k8s.io"
+# Where lightkube runs a plugin that gives credentials, and reads what it prints.
+_RUNS_PLUGIN = ("lightkube.config.client_adapter", "sync_auth_flow")
 
 
 def choose(context: str | None) -> SingleConfig:
@@ -27,6 +34,7 @@ def choose(context: str | None) -> SingleConfig:
     Raises:
         lightkube.ConfigError: there is no such context, or it names a cluster or user that is not there.
     """
+    import msgspec
     from lightkube import ConfigError
 
     try:
@@ -34,7 +42,58 @@ def choose(context: str | None) -> SingleConfig:
     except KeyError as error:
         raise ConfigError(f"the kubeconfig's context names {error}, which is not in it") from error
     assert chosen is not None  # only with a default
-    return chosen
+    if chosen.user is None or chosen.user.exec is None:
+        return chosen
+    return chosen._replace(user=msgspec.structs.replace(chosen.user, exec=_plugin(chosen.user.exec)))
+
+
+def _plugin(given: UserExec) -> UserExec:
+    """A plugin that gives credentials, so that lightkube 1.0 runs it as kubectl does.
+
+    lightkube tells it nothing, so what it must know is in its environment. It knows v1beta1 but not v1, whose documents are the
+    same as far as a token goes; the plugin is told the version of the kubeconfig, and answers in that one.
+    """
+    import msgspec
+    from lightkube.config.models import NameValue
+
+    # Nobody is at hand: hooks ask from threads, in a process whose input is not theirs.
+    info = {"apiVersion": given.apiVersion, "kind": "ExecCredential", "spec": {"interactive": False}}
+    told = NameValue("KUBERNETES_EXEC_INFO", json.dumps(info))
+    known = f"{_PLUGINS}/v1beta1" if given.apiVersion == f"{_PLUGINS}/v1" else given.apiVersion
+    return msgspec.structs.replace(given, apiVersion=known, env=[*(given.env or ()), told])
+
+
+def why_not(error: Exception, config: SingleConfig | None) -> str | None:
+    """Why a cluster cannot be asked, where that is what an error of lightkube's client says; None for any other error.
+
+    lightkube lets out as it is what comes of a plugin that is not there or prints no credentials, of files that a kubeconfig names,
+    and of an answer that is not Kubernetes' own.
+
+    Args:
+        error: as it was caught.
+        config: that the client was made with; None before it was chosen.
+    """
+    import httpx2 as httpx
+    from lightkube import ConfigError
+
+    if isinstance(error, httpx.HTTPError | ConfigError):
+        return str(error) or type(error).__name__
+    places = [(f.f_globals.get("__name__", ""), f.f_code.co_name) for f, _ in traceback.walk_tb(error.__traceback__)]
+    plugin = config.user.exec if config and config.user else None
+    if plugin is not None and _RUNS_PLUGIN in places:
+        if isinstance(error, OSError):
+            hint = f". {plugin.installHint.strip()}" if plugin.installHint else ""
+            return f"the kubeconfig's credentials plugin {plugin.command} cannot be run: {error}{hint}"
+        if isinstance(error, ValueError | LookupError | TypeError):
+            return f"the kubeconfig's credentials plugin {plugin.command} printed no ExecCredential with a token: {error!r}"
+    if isinstance(error, OSError):
+        return f"a file that the kubeconfig names cannot be used: {error}"
+    # Without lightkube in between, a missing key is an error of the program.
+    if isinstance(error, ValueError) or (
+        isinstance(error, LookupError | TypeError) and any(module.startswith("lightkube.") for module, _ in places)
+    ):
+        return f"what answered is no Kubernetes API, or a proxy in its place: {error!r}"
+    return None
 
 
 def load(environment: Mapping[str, str] = os.environ) -> KubeConfig:
