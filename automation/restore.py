@@ -21,6 +21,7 @@ from .verdict import EngineName, JobReport, ModuleVerdict, Outcome, RestoreRepor
 if TYPE_CHECKING:
     from components.backing_up import Backups
     from components.backup import Backup
+    from settings import StackSettings
 
     from .cluster import Cluster
     from .progress import OnProgress
@@ -152,7 +153,7 @@ class Restoring(Rollout):
         Raises:
             AutomationError: they cannot be asked for.
         """
-        with self._planned(module) as (backups, _, plans):
+        with self._planned(module) as (_, backups, _, plans):
             found = tuple(self._listed(backups, plan) for plan in plans)
         return Listing(self._request.stack, self._name(), found)
 
@@ -180,7 +181,15 @@ class Restoring(Rollout):
         """
         if locked := self._held_lock():
             return locked
-        with self._planned(module) as (backups, facts, [plan]):
+        with self._planned(module) as (settings, backups, facts, [plan]):
+            served = facts.before.serving.get(module)
+            serving = served.version if served else None
+            verdict = ModuleVerdict(module, plan.version.label, serving, Outcome.REFUSED, serving=served)
+            if settings.freeze:
+                from components.errors import Frozen
+
+                # What holds the stack while it is restored is no run of its program, which would say so.
+                return self._ended(verdict, self._clean(str(Frozen(settings.freeze))))
             if not plan.can_be_listed:
                 raise UsageError(
                     f"the backups of {module} are made by a command of its own (backup: {plan.settings.backup}); restore them with its tool"
@@ -191,9 +200,6 @@ class Restoring(Rollout):
             if found.message:
                 raise UsageError(f"the backups of {module} cannot be listed: {found.message}")
             chosen = _chosen(found, wanted)
-            served = facts.before.serving.get(module)
-            serving = served.version if served else None
-            verdict = ModuleVerdict(module, plan.version.label, serving, Outcome.REFUSED, serving=served)
             if serving and serving != chosen.version and not other_version:
                 return self._ended(verdict, _other(module, serving, chosen, self._request.stack))
             if not confirmed(Question(module, found.database, chosen, found.now, serving)):
@@ -386,8 +392,8 @@ class Restoring(Rollout):
         )
 
     @contextlib.contextmanager
-    def _planned(self, module: str | None) -> Iterator[tuple[Backups, Facts, list[Backup]]]:
-        """What is needed of the program, the backups of its modules; and of the cluster, what serves."""
+    def _planned(self, module: str | None) -> Iterator[tuple[StackSettings, Backups, Facts, list[Backup]]]:
+        """What is needed of the program, its settings and the backups of its modules; and of the cluster, what serves."""
         program = self._program()
         with Preflight(program) as preflight:
             run = self._session.preview(program, Recorder(), [])
@@ -401,7 +407,8 @@ class Restoring(Rollout):
                 raise UsageError(f"the stack has no module {module}; it has {', '.join(program.settings.modules)}")
             if module and module not in planned:
                 raise UsageError(f"{module} is not backed up: rollout:modules.{module}.backup is off")
-            yield program.backups, facts, [plan for name, plan in planned.items() if module in (None, name)]
+            plans = [plan for name, plan in planned.items() if module in (None, name)]
+            yield program.settings, program.backups, facts, plans
 
     def _listed(self, backups: Backups, plan: Backup) -> ModuleBackups:
         from components.backup import claim, listing, of_module
