@@ -51,10 +51,13 @@ class Serving:
     Args:
         version: its label.
         pod: the spec of its Deployment's pods.
+        ready: at least one of them is. A version of which none is may serve again in a moment, and what breaks it is refused; but it
+            is not started in the rehearsal, where it could only refuse the update that repairs it.
     """
 
     version: str
     pod: Mapping[str, Any]
+    ready: bool = True
 
     def container(self, module: str) -> Mapping[str, Any]:
         """The module's container."""
@@ -126,7 +129,8 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
     judge = ["rehearse-judge", "--folder", _FOLDER, "--previous", serving.version, "--port", str(port)]
     judge += ["--health", health, "--probes", json.dumps(probes), "--seconds", str(settings.progress_deadline_seconds)]
     judge += ["--contract"] if trial.contracts(serving.version) else []
-    judge += [] if trial.serves else ["--not-started"]
+    started = trial.serves and serving.ready
+    judge += [] if started else ["--not-started"]
     migrate = {**trial.container, **_fixed(), "env": _sent_to(trial.scratch, _with(settings.rehearsal.env, env))}
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -139,7 +143,7 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
             {**_migrator(trial, "hold", ["rehearse-hold"], ours), "restartPolicy": "Always"},
             {**_migrator(trial, "prepare", prepare, ours), "volumeMounts": [folder]},
             migrate,
-            *([_previous(trial, serving, env)] if trial.serves else []),
+            *([_previous(trial, serving, env)] if started else []),
         ],
         "containers": [{**_migrator(trial, "judge", judge, ours), "volumeMounts": [folder]}],
         "volumes": [{"name": "rehearsal", "emptyDir": {"sizeLimit": "64Mi"}}, *_volumes(serving.pod)],

@@ -47,9 +47,9 @@ class LiveRehearsals:
         with self._cluster.reachable():
             found = list(self._cluster.client.list(Deployment, labels={NAME: module}))
         for each in found:
-            # Whether its pods are ready is not asked: those that are not for a moment serve again once the migration has run.
             if is_serving(each.spec.template.metadata.labels or {}, selector) and each.spec.replicas != 0:
-                return Serving(selector[VERSION], each.spec.template.spec.to_dict())
+                ready = bool(each.status and each.status.readyReplicas)
+                return Serving(selector[VERSION], each.spec.template.spec.to_dict(), ready)
         return None
 
     def serving_version(self, module: str) -> str:

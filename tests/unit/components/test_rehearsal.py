@@ -104,6 +104,12 @@ def test_what_consumes_a_queue_is_not_started_a_second_time() -> None:
     assert "--not-started" in containers["judge"]["args"]
 
 
+def test_a_version_none_of_whose_pods_is_ready_does_not_refuse_the_update_that_repairs_it() -> None:
+    containers = pod(manifest(trial(), replace(SERVING, ready=False), "dev", OWNER))
+    assert "previous" not in containers
+    assert "--not-started" in containers["judge"]["args"]
+
+
 def test_the_judge_asks_where_the_readiness_probe_asks() -> None:
     args = pod(manifest(trial(rehearsal={"requests": [{"path": "/x"}]}), SERVING, "dev", OWNER))["judge"]["args"]
     assert args[args.index("--port") + 1] == "9000"

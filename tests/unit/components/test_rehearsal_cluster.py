@@ -40,6 +40,7 @@ def test_what_the_service_selects_is_rehearsed_with_whether_it_is_ready_or_not(
     serving = LiveRehearsals(live).serving_pod("ledger")
     assert serving
     assert (serving.version, serving.container("ledger")["image"]) == ("1.0.0", "example.org/ledger:1.0.0")
+    assert serving.ready == ("readyReplicas" in status)
 
 
 @pytest.mark.parametrize(
