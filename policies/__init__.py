@@ -8,6 +8,7 @@ images      image references
 selection   which objects select which pods
 unpack      makes the SDK's host fast enough for hundreds of resources
 migration   which Jobs are migrations, and of what
+databases   which database a container's variables name
 references  who uses a ConfigMap or Secret
 credentials what looks like one
 adapter     rules as policies of pulumi_policy

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 from .kubernetes import containers
 from .values import Resource, get
@@ -33,6 +35,16 @@ class Image:
 
 def images(resource: Resource, *, init: bool = True) -> Iterator[Image]:
     for container in containers(resource, init=init):
-        text = get(container, "image")
-        if text:
-            yield Image.parse(str(text))
+        image = image_of(container)
+        if image:
+            yield image
+
+
+def image_of(container: Mapping[str, Any]) -> Image | None:
+    text = get(container, "image")
+    return _parsed(str(text)) if text else None
+
+
+@lru_cache(maxsize=4096)  # the rules compare a program's images again and again
+def _parsed(text: str) -> Image:
+    return Image.parse(text)

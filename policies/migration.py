@@ -5,14 +5,18 @@ A Job migrates a module's database when
 - it carries the label ``rollout.formance.com/job: migrate``; the label ``rollout.formance.com/module`` says whose; or
 - it runs the image repository of a workload in its namespace, and its command or arguments contain ``migrate``.
 
+Which of a Job's containers migrates, and for which of a workload's, is decided here too: a sidecar that both have is neither.
+
 A Deployment without a database says so: annotation ``rollout.formance.com/no-database: "true"``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
-from .images import images
+from .images import Image, image_of
 from .kubernetes import annotation, containers, is_serving, kind, label, namespace
 from .values import NotKnown, Program, Resource, get
 
@@ -25,7 +29,12 @@ SINGLETON = "rollout.formance.com/singleton"
 SQL = "rollout.formance.com/sql"
 NAME = "app.kubernetes.io/name"
 VERSION = "app.kubernetes.io/version"
+# https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-default-container
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 _WORD = "migrate"
+_PART = "migrat"  # of a container's name: migrate, migration, migrator
+
+Container = Mapping[str, Any]
 
 
 def words(resource: Resource) -> str:
@@ -39,7 +48,7 @@ def words(resource: Resource) -> str:
 
 def is_gate(resource: Resource) -> bool:
     """Whether a Job is one that others stand behind, judged by itself: our label, or it says ``migrate``."""
-    return kind(resource) == "Job" and (label(resource, JOB) is not None or _WORD in words(resource).lower())
+    return kind(resource) == "Job" and (label(resource, JOB) is not None or _says_so(resource))
 
 
 def is_migration(resource: Resource) -> bool:
@@ -47,16 +56,114 @@ def is_migration(resource: Resource) -> bool:
     if kind(resource) != "Job":
         return False
     job = label(resource, JOB)
-    return _WORD in words(resource).lower() if job is None else job == _WORD
+    return _says_so(resource) if job is None else job == _WORD
 
 
-def repositories(resource: Resource) -> set[str]:
-    """Image repositories of the containers that stay (a sidecar's among them)."""
-    return {image.repository for image in images(resource, init=False)}
+def _says_so(job: Resource) -> bool:
+    """Whether one of the containers that end says ``migrate``.
+
+    Raises:
+        NotKnown: none does as far as is known, and not everything is.
+    """
+    unknown: NotKnown | None = None
+    for container in (*_first(job), *containers(job, init=False)):
+        try:
+            if _says(container):
+                return True
+        except NotKnown as e:
+            unknown = e
+    if unknown:
+        raise unknown
+    return False
+
+
+def _says(container: Container) -> bool:
+    unknown: NotKnown | None = None
+    for key in ("command", "args"):
+        for n in range(len(get(container, key) or ())):
+            try:
+                if _WORD in str(get(container, key, n)).lower():
+                    return True
+            except NotKnown as e:
+                unknown = e
+    if unknown:
+        raise unknown
+    return False
+
+
+def _first(job: Resource) -> list[Container]:
+    """The containers that end before the others start. An init container that is always restarted is a sidecar.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
+    """
+    every, stay = containers(job), containers(job, init=False)
+    return [c for c in every[: len(every) - len(stay)] if get(c, "restartPolicy") != "Always"]
+
+
+def migrating(job: Resource) -> list[Container]:
+    """The containers of a migration Job that migrate: those that say so, else those named so, else any of them."""
+    stay = containers(job, init=False)
+    said = [c for c in stay if _is_said(c)]
+    if said:
+        return said
+    # A Job may migrate first and only report afterwards, or wait for a migration first: what runs later is not ruled out.
+    first = [c for c in _first(job) if _is_said(c)]
+    named = [] if first else [c for c in stay if _PART in str(get(c, "name")).lower()]
+    return named or [*first, *stay]
+
+
+def _is_said(container: Container) -> bool:
+    try:
+        return _says(container)
+    except NotKnown:
+        return False  # the address that a proxy is given, for one; what migrates says so in plain text, or by its name
+
+
+def serving(workload: Resource) -> Container | None:
+    """The container of a workload that serves: its default one, that of its module's name, the first with a port, the first."""
+    every = containers(workload, init=False)
+    if len(every) > 1:
+        for name in (annotation(workload, DEFAULT_CONTAINER), label(workload, NAME)):
+            for container in every if name else ():
+                if get(container, "name") == name:
+                    return container
+        for container in every:
+            if get(container, "ports"):
+                return container
+    return every[0] if every else None
+
+
+def pairs(workload: Resource, job: Resource) -> list[tuple[Container, Container]]:
+    """Containers of a Job that migrate, each with one of a workload that has the same image repository.
+
+    One that migrates does so for whichever container it pairs with. Where several may be the one that migrates, and a sidecar
+    among them, only that which pairs with the container that serves can be told from a sidecar.
+    """
+    migrate = migrating(job)
+    if is_one(migrate):
+        serve: list[Container] = containers(workload, init=False)
+    else:
+        main = serving(workload)
+        serve = [main] if main else []
+    return [(m, s) for m in migrate for s in serve if _repository(m) is not None and _repository(m) == _repository(s)]
+
+
+def is_one(migrate: Iterable[Container]) -> bool:
+    """Whether it is decided what migrates: one image repository."""
+    return len({_repository(c) for c in migrate}) <= 1
+
+
+def images_of(several: Iterable[Container]) -> list[Image]:
+    return list(dict.fromkeys(image for image in map(image_of, several) if image))
+
+
+def _repository(container: Container) -> str | None:
+    image = image_of(container)
+    return image.repository if image else None
 
 
 def migrations_of(workload: Resource, program: Program) -> list[Resource]:
-    """The migration Jobs of a workload's module: those labelled as its, else those that run its image's repository.
+    """The migration Jobs of a workload's module: those labelled as its, else those that migrate for its image's repository.
 
     Raises:
         NotKnown: the workload's image is not known, so its Jobs cannot be told.
@@ -65,8 +172,21 @@ def migrations_of(workload: Resource, program: Program) -> list[Resource]:
     labelled = jobs.get((where, MODULE, label(workload, NAME) or ""))
     if labelled:
         return labelled
-    found = {job.urn: job for own in repositories(workload) for job in jobs.get((where, "image", own), [])}
-    return list(found.values())
+    main = serving(workload)
+    found = jobs.get((where, "image", (_repository(main) if main else None) or ""), [])
+    if found:
+        return found
+    # A proxy may be what has the port, before an application that is migrated.
+    others = (c for c in containers(workload, init=False) if c is not main)
+    behind = [job for other in others for job in jobs.get((where, "image", _repository(other) or ""), [])]
+    return list({job.urn: job for job in behind if pairs(workload, job)}.values())
+
+
+def migrated(workload: Resource, program: Program) -> list[Container]:
+    """The containers of a workload that its migrations migrate for; the one that serves, where none does."""
+    found = [s for job in migrations_of(workload, program) for _, s in pairs(workload, job)]
+    main = serving(workload)
+    return found or ([main] if main else [])
 
 
 @lru_cache(maxsize=4)
@@ -78,7 +198,8 @@ def _jobs(program: Program) -> dict[tuple[str, str, str], list[Resource]]:
             if is_migration(r):
                 module = label(r, MODULE)
                 keys = [(MODULE, module)] if module else []
-                for key in [*keys, *(("image", repository) for repository in repositories(r))]:
+                repositories = {image.repository for image in images_of(migrating(r))}
+                for key in [*keys, *(("image", repository) for repository in repositories)]:
                     found.setdefault((namespace(r), *key), []).append(r)
         except NotKnown:
             continue

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from ..images import Image, images
+from ..images import Image, image_of
 from ..kubernetes import kind, label
-from ..migration import MODULE, MODULE_VERSION, NAME, NO_DATABASE, VERSION, is_migration, migrations_of, needs_gate
+from ..migration import (
+    DEFAULT_CONTAINER,
+    MODULE,
+    MODULE_VERSION,
+    NAME,
+    NO_DATABASE,
+    VERSION,
+    Container,
+    images_of,
+    is_migration,
+    is_one,
+    migrated,
+    migrating,
+    migrations_of,
+    needs_gate,
+    pairs,
+)
 from ..references import users
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..values import NotKnown, Program, Resource
@@ -39,17 +55,15 @@ FAILS = _JOB + _DEPLOYMENT.replace(", dependsOn: [ledger-1.1.0-migrate]", "")
 
 
 def _same_image(workload: Resource, job: Resource, options: Options) -> bool:
-    own = set(images(workload, init=False))
-    for image in images(job, init=False):
-        if image in own or image.repository in {Image.parse(o).repository for o in options["migrationImages"]}:
-            return True
-    return False
+    if any(image_of(migrates) == image_of(serves) for migrates, serves in pairs(workload, job)):
+        return True
+    only = {Image.parse(o).repository for o in options["migrationImages"]}
+    return any(image.repository in only for image in images_of(migrating(job)))
 
 
-def _written(resource: Resource) -> str:
+def _written(several: Iterable[Container]) -> str:
     return ", ".join(
-        f"{i.repository}{':' + i.tag if i.tag else ''}{'@' + i.digest if i.digest else ''}"
-        for i in images(resource, init=False)
+        f"{i.repository}{':' + i.tag if i.tag else ''}{'@' + i.digest if i.digest else ''}" for i in images_of(several)
     )
 
 
@@ -79,7 +93,7 @@ def _behind_its_migration(resource: Resource, program: Program, options: Options
         module = label(resource, NAME) or "MODULE"
         yield Finding(
             "there is no migration Job of its module in this program",
-            f"Add a Job that runs {_written(resource)} with the argument migrate (or label yours {MODULE}: {module} and "
+            f"Add a Job that runs {_written(migrated(resource, program))} with the argument migrate (or label yours {MODULE}: {module} and "
             f"rollout.formance.com/job: migrate), and list it in depends_on; without a database, annotate {NO_DATABASE}: 'true'",
         )
         return
@@ -87,10 +101,14 @@ def _behind_its_migration(resource: Resource, program: Program, options: Options
     if not matching:
         job = found[0]
         versions = f"{label(job, MODULE_VERSION)} against {label(resource, VERSION)}"
-        differ = _written(job) if not _same_image(resource, job, options) else f"version {versions}"
+        differ = _written(migrating(job)) if not _same_image(resource, job, options) else f"version {versions}"
+        told = (
+            f". Where it is another container, name that of the Job migrate, or annotate the pods {DEFAULT_CONTAINER}"
+        )
         yield Finding(
-            f"it runs {_written(resource)}, but its migration {title(job)} is for another: {differ}",
-            "Give the Job and the Deployment the same image, by tag and digest, and the same version label",
+            f"it runs {_written(migrated(resource, program))}, but its migration {title(job)} is for another: {differ}",
+            "Give the Job and the Deployment the same image, by tag and digest, and the same version label"
+            + ("" if is_one(migrating(job)) else told),
         )
         return
     if not {job.urn for job in matching} & program.waits_for(resource.urn):

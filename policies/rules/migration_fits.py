@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from ..databases import NAMES, databases, may_be_one
+from ..images import image_of
 from ..kubernetes import containers, kind, label, namespace
-from ..migration import JOB, MODULE, is_migration, migrations_of, needs_gate
+from ..migration import JOB, MODULE, Container, is_migration, migrating, migrations_of, needs_gate, pairs
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..values import NotKnown, Program, Resource, get
-
-# A host may differ on purpose: a service behind a connection pooler, its migration directly at the server.
-_DATABASE = ("POSTGRES_DATABASE", "POSTGRES_DB", "PGDATABASE", "DB_NAME", "DATABASE_NAME", "MYSQL_DATABASE")
+from ..values import UNKNOWN, NotKnown, Program, Resource, get
 
 _PROGRAM = """
 apiVersion: batch/v1
@@ -46,23 +45,35 @@ FAILS = _PROGRAM.replace(
 def _same_database(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
     if not needs_gate(resource, program):
         return
-    own = _environment(resource)
+    unknown: set[str] = set()
     for job in migrations_of(resource, program):
-        theirs = _environment(job)
-        for name in _DATABASE:
-            if name in own and name in theirs and own[name] != theirs[name]:
-                yield Finding(
-                    f"its {name} is another than that of its migration {title(job)}, which would migrate a database nobody uses",
-                    "Give both the same environment for the database",
-                )
+        found = pairs(resource, job)
+        # Where an image that only migrates has no counterpart, any container of the workload may use its database.
+        own = _environment([s for _, s in found] or containers(resource, init=False))
+        theirs = _environment([m for m, _ in found] or migrating(job))
+        others = []
+        for name in (n for n in own if n in theirs):
+            values = (*own[name], *theirs[name])
+            if UNKNOWN not in values:
+                if not any(may_be_one(ours, its) for ours in own[name] for its in theirs[name]):
+                    others.append(name)
+            elif name in NAMES or any(v is not UNKNOWN for v in values):  # else it need not be a database at all
+                unknown.add(name)
+        if others:
+            yield Finding(
+                f"the database in its {' and '.join(others)} is another than in its migration {title(job)}, "
+                "which would migrate a database nobody uses",
+                "Give both the same environment for the database",
+            )
+    if unknown:
+        raise NotKnown(f"env.{min(unknown)}")
 
 
 def _command_of_its_own(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
     if not needs_gate(resource, program):
         return
-    runs = {_command(c) for c in containers(resource, init=False)}
     for job in migrations_of(resource, program):
-        if any(_command(c) in runs for c in containers(job, init=False)):
+        if any(_same_command(migrates, serves) for migrates, serves in pairs(resource, job)):
             yield Finding(
                 f"its migration {title(job)} runs the same command as it does, and so serves instead of migrating",
                 "Give the Job the arguments that migrate, such as [migrate]",
@@ -98,18 +109,33 @@ def _makers_of_databases(program: Program) -> dict[tuple[str, str | None], list[
     return found
 
 
-def _environment(resource: Resource) -> dict[str, Any]:
-    """The variables of all its containers: a value, or where it comes from."""
-    found: dict[str, Any] = {}
-    for container in containers(resource, init=False):
-        for entry in get(container, "env") or ():
-            if get(entry, "name") in _DATABASE:
-                found[str(get(entry, "name"))] = get(entry, "value") or get(entry, "valueFrom")
+def _environment(several: list[Container]) -> dict[str, list[Any]]:
+    """What the variables of these containers say of their databases, by name."""
+    found: dict[str, list[Any]] = {}
+    for container in several:
+        for name, value in databases(container).items():
+            found.setdefault(name, []).append(value)
     return found
 
 
-def _command(container: Any) -> tuple[Any, ...]:
-    return (get(container, "image"), tuple(get(container, "command") or ()), tuple(get(container, "args") or ()))
+def _same_command(one: Container, other: Container) -> bool:
+    """Whether two containers run the same of the same image.
+
+    Raises:
+        NotKnown: they do as far as is known, and not everything is.
+    """
+    if image_of(one) != image_of(other):
+        return False
+    unknown = ""
+    for key in ("command", "args"):
+        ours, its = list(get(one, key) or ()), list(get(other, key) or ())
+        if len(ours) != len(its) or any(a != b and UNKNOWN not in (a, b) for a, b in zip(ours, its, strict=True)):
+            return False
+        if UNKNOWN in (*ours, *its):
+            unknown = key
+    if unknown:
+        raise NotKnown(unknown)
+    return True
 
 
 RULE = StackRule(

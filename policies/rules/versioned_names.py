@@ -5,9 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..images import Image, images
+from ..images import Image
 from ..kubernetes import annotation, kind, label, object_name, selector
-from ..migration import JOB, NAME, SINGLETON, VERSION, is_migration, migrations_of, needs_gate
+from ..migration import (
+    JOB,
+    NAME,
+    SINGLETON,
+    VERSION,
+    images_of,
+    is_migration,
+    migrated,
+    migrating,
+    migrations_of,
+    needs_gate,
+)
 from ..rule import Examples, Finding, Options, StackRule
 from ..values import Program, Resource, get
 from .gate import PASSES as _GATED
@@ -32,7 +43,10 @@ def _ours(resource: Resource, program: Program) -> bool:
 
 
 def _versioned(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
-    named = [i for i in images(resource, init=False) if i.tag or i.digest] if _ours(resource, program) else []
+    if not _ours(resource, program):
+        return
+    moved = migrating(resource) if kind(resource) == "Job" else migrated(resource, program)
+    named = [i for i in images_of(moved) if i.tag or i.digest]
     if not named:
         return
     version = named[0].tag or "VERSION"

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from ..images import images
 from ..kubernetes import is_serving, label, namespace
-from ..migration import MODULE, MODULE_VERSION, NAME, VERSION, is_migration
+from ..migration import MODULE, MODULE_VERSION, NAME, VERSION, images_of, is_migration, is_one, migrating, serving
 from ..rule import Examples, Finding, Options, StackRule
 from ..values import NotKnown, Program, Resource
 from .gate import PASSES as _GATED
@@ -20,9 +20,12 @@ def _followed(job: Resource, program: Program, options: Options) -> Iterator[Fin
     """A migration without the version it migrates for: the schema would go ahead of what is deployed."""
     if not is_migration(job):
         return
-    own = set(images(job, init=False))
+    migrates = migrating(job)
+    own = images_of(migrates)
+    # Where a sidecar may be among them, being deployed says little: it has to be what serves.
+    follow = own if is_one(migrates) else [("serves", image) for image in own]
     labelled = (label(job, MODULE), label(job, MODULE_VERSION))
-    if not any((namespace(job), what) in _deployed(program) for what in (*own, labelled, None)):
+    if not any((namespace(job), what) in _deployed(program) for what in (*follow, labelled, None)):
         tags = ", ".join(sorted(i.tag or i.digest or "?" for i in own))
         yield Finding(
             f"it migrates to {tags}, and no Deployment of that image follows in this update",
@@ -32,12 +35,17 @@ def _followed(job: Resource, program: Program, options: Options) -> Iterator[Fin
 
 @lru_cache(maxsize=4)
 def _deployed(program: Program) -> set[tuple[str, object]]:
-    """What serves, by namespace: images, and modules with their versions; None where that is not known, as the gate tells."""
+    """What serves, by namespace: images, those of the containers that serve marked, and modules with their versions.
+
+    None where that is not known, as the gate tells.
+    """
     found: set[tuple[str, object]] = set()
     for r in program.resources:
         if is_serving(r):
             try:
                 found |= {(namespace(r), image) for image in images(r, init=False)}
+                main = serving(r)
+                found |= {(namespace(r), ("serves", image)) for image in images_of([main] if main else [])}
                 if label(r, NAME) is not None:
                     found.add((namespace(r), (label(r, NAME), label(r, VERSION))))
             except NotKnown:

@@ -74,6 +74,22 @@ def _ungated_configuration(resources: Resources) -> None:
     container["envFrom"] = [{"configMapRef": {"name": "ledger-1-1-0"}}]
 
 
+def _both(*changes: Callable[[Resources], None]) -> Callable[[Resources], None]:
+    def change(resources: Resources) -> None:
+        for each in changes:
+            each(resources)
+
+    return change
+
+
+def _with_a_sidecar(resources: Resources) -> None:
+    """The Job and the Deployment have a container of the same image, which has nothing to do with the migration."""
+    for key in (JOB, DEPLOYMENT):
+        pod = resources[key].props["spec"]["template"]["spec"]
+        proxy = {**pod["containers"][0], "name": "proxy", "image": "ghcr.io/formancehq/proxy:2", "args": [key]}
+        pod["containers"].append(proxy)
+
+
 _JOB_POD = ("spec", "template", "spec")
 _SELECTOR = {"app.kubernetes.io/name": "ledger", "app.kubernetes.io/version": "1.1.0"}
 
@@ -89,6 +105,22 @@ MUTATIONS = (
         "The Job runs another module's image",
         "gate",
         _props(JOB, *_JOB_POD, "containers", 0, "image", value="ghcr.io/formancehq/payments:1.1.0"),
+    ),
+    Mutation(
+        "The Job runs the image of the version before, beside a sidecar that both have",
+        "gate",
+        _both(
+            _with_a_sidecar,
+            _props(JOB, *_JOB_POD, "containers", 0, "image", value="ghcr.io/formancehq/ledger:1.0.0"),
+        ),
+    ),
+    Mutation(
+        "The Job runs another module's image, beside a sidecar that both have",
+        "gate",
+        _both(
+            _with_a_sidecar,
+            _props(JOB, *_JOB_POD, "containers", 0, "image", value="ghcr.io/formancehq/payments:1.1.0"),
+        ),
     ),
     Mutation(
         "The Job is labelled with another version",
@@ -140,6 +172,11 @@ MUTATIONS = (
         _props(SERVICE, "spec", "selector", "app.kubernetes.io/version", value="1.2.0"),
     ),
     Mutation("The Job migrates another database", "migration-fits", _environment(JOB, "POSTGRES_DATABASE", "other")),
+    Mutation(
+        "The Job's URI names another database",
+        "migration-fits",
+        _environment(JOB, "POSTGRES_URI", "$(POSTGRES_NO_DATABASE_URI)/other"),
+    ),
     Mutation(
         "The Job runs the service's command",
         "migration-fits",
