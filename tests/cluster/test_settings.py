@@ -91,7 +91,7 @@ def test_a_worker_that_does_not_come_up_is_put_back_and_the_next_version_takes_i
     stack.workspace.configure({"broker": {"uri": "nats://nats:4222"}})
     assert plane(stack)[0] == 0
     assert workers(stack) == ["1.0.0"]
-    code, verdict = plane(stack, version="1.1.0", worker={"env": {"POSTGRES_URI": ""}})
+    code, verdict = plane(stack, version="1.1.0", worker={"env": {"BIND": "nowhere"}})
     assert (code, verdict["outcome"]) == (4, "rollout_failed")
     assert any("1.1.0 did not come up; 1.0.0 was put back and runs" in n for n in verdict["notices"]), verdict[
         "notices"
