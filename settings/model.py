@@ -30,7 +30,10 @@ class NamespaceSettings(Settings):
     """The namespace that holds the stack."""
 
     name: Label | None = Field(None, description="default: the stack's name")
-    create: bool = Field(True, description="make it, and remove it on destroy; false where it exists already")
+    create: bool = Field(
+        True,
+        description="make it; a destroy keeps it for the records of the databases it keeps, else removes it; false where it exists already",
+    )
     labels: dict[str, str] = Field({}, description="of the namespace, where it is made")
     annotations: dict[str, str] = Field({}, description="the same")
 
