@@ -27,7 +27,7 @@ from migrator import dump, fingerprint
 from migrator.errors import BackupUnusable, DatabaseCommandFailed, InvalidMigration, MigratorError, StoreFailed
 from migrator.job import Words
 from migrator.progress import telling
-from migrator.sessions import Log, connect, conninfo
+from migrator.sessions import Log, connect, conninfo, unhindered
 from migrator.settings import Settings
 from migrator.stores import Store
 
@@ -158,8 +158,9 @@ def _written(connection: psycopg.Connection, uri: str, store: Store, of: tuple[s
     written = Digest()
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        # Nothing is said in it while pg_dump works.
-        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        unhindered(
+            connection
+        )  # it is silent while pg_dump works, and counts for longer than others' statements may last
         connection.execute("SET LOCAL row_security = off")
         snapshot = str(_value(connection, "SELECT pg_catalog.pg_export_snapshot()"))
         with telling(log, "counting the rows"):

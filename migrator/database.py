@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migrator.errors import DatabaseCommandFailed, DatabaseUnavailable, InvalidMigration
-from migrator.sessions import Log, connect, conninfo, pause
+from migrator.sessions import Log, connect, conninfo, pause, unhindered
 from migrator.settings import Settings
 
 MAINTENANCE_DATABASE = "postgres"
@@ -91,7 +91,7 @@ def create(wanted: Target, settings: Settings, log: Log) -> bool:
         DatabaseCommandFailed: the role may not create databases, or the server refused for another reason.
     """
     deadline = time.monotonic() + settings.connect_budget
-    with contextlib.closing(connect(wanted.conninfo, settings, log)) as connection:
+    with contextlib.closing(unhindered(connect(wanted.conninfo, settings, log))) as connection:
         attempt = 0
         while True:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", (wanted.name,)).fetchone() is not None:
@@ -130,7 +130,7 @@ def drop(wanted: Target, settings: Settings, log: Log) -> bool:
     """
     if wanted.name in _NEVER_DROPPED:
         raise DatabaseCommandFailed(f"{wanted.name} belongs to the server itself", hint="Check POSTGRES_DATABASE.")
-    with contextlib.closing(connect(wanted.conninfo, settings, log)) as connection:
+    with contextlib.closing(unhindered(connect(wanted.conninfo, settings, log))) as connection:
         try:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(wanted.name)))
         except psycopg.errors.InvalidCatalogName:

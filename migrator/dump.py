@@ -15,6 +15,7 @@ from typing import IO
 import psycopg
 
 from migrator.errors import DatabaseCommandFailed, InvalidMigration
+from migrator.sessions import UNHINDERED
 
 # What belongs to the server or to roles, and not to the schema a program sees.
 _NO = (
@@ -26,6 +27,8 @@ _NO = (
     "--no-tablespaces",
 )
 _HEAD = (b"--", b"\\", b"SET ", b"SELECT pg_catalog.set_config(")
+# The transaction has begun by then, so the session's default is too late for it.
+_FIRST = f"SET transaction_read_only = off; {UNHINDERED.format('true')};\n".encode()
 LOCK_WAIT = "--lock-wait-timeout=5000"  # milliseconds; a dump queues behind DDL, and others behind the dump
 
 
@@ -76,9 +79,12 @@ def run_script(target: str, said: IO[bytes]) -> subprocess.Popen[bytes]:
         said: where its errors go.
     """
     command = [tool("psql"), "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
-    return subprocess.Popen(
+    psql = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=environment(target)
     )
+    assert psql.stdin is not None
+    psql.stdin.write(_FIRST)  # into the buffer: should psql have given up, who pours notices
+    return psql
 
 
 def pour(script: IO[bytes], psql: IO[bytes]) -> None:

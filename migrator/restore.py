@@ -22,12 +22,12 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from migrator import database, fingerprint
+from migrator import database, fingerprint, traits
 from migrator.backup import Digest, counted, feed, find
 from migrator.errors import BackupUnusable, Blocked, DatabaseCommandFailed, MigratorError
 from migrator.job import Words, hold_signals, release_signals
 from migrator.progress import telling
-from migrator.sessions import Log, connect, conninfo, describe, pause
+from migrator.sessions import Log, connect, conninfo, describe, pause, unhindered
 from migrator.settings import Settings
 from migrator.stores import Store
 
@@ -62,22 +62,26 @@ def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differ
     old = beside(real.name, f"_before_restore_{datetime.now(UTC):%Y%m%dT%H%M%S}")
     database.drop(new, settings, log)
     try:
-        with contextlib.closing(connect(real.conninfo, settings, log, name="restore")) as connection:
-            there = _create(connection, real.name, new.name)
+        with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
+            lacking = _create(connection, real.name, new.name)
+        there = lacking is not None
         log(f"restoring backup {manifest.id} into {new.name}")
         _fill(store, manifest.id, (manifest.sha256, manifest.size), conninfo(real.conninfo, dbname=new.name), log)
         where = conninfo(real.conninfo, dbname=new.name)
         schema = fingerprint.Snapshot.from_json(b"".join(store.read(f"{manifest.id}.schema")))
-        with contextlib.closing(connect(where, settings, log, name="restore")) as connection:
+        with contextlib.closing(_open(where, settings, log)) as connection:
+            if lacking is not None:  # now that it is filled, and a session is open that they do not reach
+                lacking += _likened(real, new.name, settings, log)
             with telling(log, "comparing the restored database with the manifest"):
-                found = _differences(connection, schema, manifest.rows)
+                found = [f"not taken over from {real.name}: {each}" for each in lacking or ()]
+                found += _differences(connection, schema, manifest.rows)
             for line in found:
                 log(line)
             _same(manifest.id, [] if differences else found)
             log(f"{new.name} is what was backed up: {len(manifest.rows)} tables, {sum(manifest.rows.values())} rows")
             with telling(log, "collecting the planner's statistics (ANALYZE)"):
                 connection.execute("ANALYZE")
-        with contextlib.closing(connect(real.conninfo, settings, log, name="restore")) as connection:
+        with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
             seconds, ended = _swap(connection, real, new.name, old if there else "", settings, log)
     except BaseException:
         with contextlib.suppress(MigratorError):
@@ -100,26 +104,37 @@ def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differ
     }
 
 
+def _open(text: str, settings: Settings, log: Log) -> psycopg.Connection:
+    return unhindered(connect(text, settings, log, name="restore"))
+
+
 def beside(name: str, ending: str) -> str:
     """A database's name with an ending, within PostgreSQL's 63 bytes."""
     return name.encode()[: 63 - len(ending)].decode(errors="ignore") + ending
 
 
-def _create(connection: psycopg.Connection, real: str, new: str) -> bool:
-    """Makes a database with the real one's encoding, collation, settings and grants.
+def _create(connection: psycopg.Connection, real: str, new: str) -> list[str] | None:
+    """Makes a database with the real one's encoding, collation, owner and grants.
 
     Returns:
-        Whether there is a real one.
+        What of these it could not be given; None if there is no real one.
     """
     row = connection.execute(
-        "SELECT to_jsonb(d), pg_encoding_to_char(d.encoding) FROM pg_catalog.pg_database d WHERE datname = %s", (real,)
+        "SELECT to_jsonb(d), pg_encoding_to_char(d.encoding), pg_has_role(d.datdba, 'USAGE'), pg_get_userbyid(d.datdba),"
+        " current_user FROM pg_catalog.pg_database d WHERE datname = %s",
+        (real,),
     ).fetchone()
     name = sql.Identifier(new)
     try:
         if row is None:
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
-            return False
+            return None
         facts: dict[str, Any] = row[0]
+        if not row[2]:
+            raise DatabaseCommandFailed(
+                f"database {real} belongs to {row[3]}, and {row[4]} may not rename it",
+                hint=f'As an administrator: GRANT "{row[3]}" TO "{row[4]}"; or restore as its owner.',
+            )
         words: list[sql.Composable] = [
             sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name),
             sql.SQL("ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(row[1], facts["datcollate"], facts["datctype"]),
@@ -134,13 +149,9 @@ def _create(connection: psycopg.Connection, real: str, new: str) -> bool:
         if facts.get("daticurules"):
             words.append(sql.SQL("ICU_RULES {}").format(facts["daticurules"]))
         connection.execute(sql.SQL(" ").join(words))
-        for setting in _settings(connection, real):
-            key, _, value = setting.partition("=")
-            # A list such as search_path's keeps its parts this way.
-            connection.execute("SELECT set_config(%s, %s, false)", (key, value))
-            connection.execute(sql.SQL("ALTER DATABASE {} SET {} FROM CURRENT").format(name, sql.SQL(key)))
-        if facts["datacl"] is not None:
-            _grant(connection, real, new)
+        # First of all: what its owner owns is restored as his, and who may create there follows from that.
+        lacking = traits.copy_owner(connection, real, new)
+        traits.copy_grants(connection, real, new)
     except psycopg.Error as error:
         hint = error.diag.message_hint or ""
         if error.sqlstate == "42501":
@@ -150,35 +161,19 @@ def _create(connection: psycopg.Connection, real: str, new: str) -> bool:
             hint=hint,
             sqlstate=error.sqlstate or "",
         ) from None
-    return True
+    return lacking
 
 
-def _settings(connection: psycopg.Connection, real: str) -> list[str]:
-    rows = connection.execute(
-        "SELECT unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_database d"
-        " ON d.oid = s.setdatabase WHERE d.datname = %s AND s.setrole = 0",
-        (real,),
-    )
-    return [str(each) for (each,) in rows.fetchall()]
-
-
-def _grant(connection: psycopg.Connection, real: str, new: str) -> None:
-    name = sql.Identifier(new)
-    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
-    rows = connection.execute(
-        "SELECT a.privilege_type, a.is_grantable, coalesce(r.rolname, '') FROM pg_catalog.pg_database d,"
-        " aclexplode(d.datacl) a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee"
-        " WHERE d.datname = %s AND a.grantee <> d.datdba",
-        (real,),
-    ).fetchall()
-    for privilege, grantable, role in rows:
-        statement = sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
-            sql.SQL(privilege),
-            name,
-            sql.Identifier(role) if role else sql.SQL("PUBLIC"),
-            sql.SQL(" WITH GRANT OPTION" if grantable else ""),
-        )
-        connection.execute(statement)
+def _likened(real: database.Target, new: str, settings: Settings, log: Log) -> list[str]:
+    """Gives the new database the real one's settings and limit; gives what it could not be given."""
+    with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
+        try:
+            return traits.copy_settings(connection, real.name, new) + traits.copy_limit(connection, real.name, new)
+        except psycopg.Error as error:
+            raise DatabaseCommandFailed(
+                f"the settings of {real.name} cannot be taken over: {error.diag.message_primary or error}",
+                sqlstate=error.sqlstate or "",
+            ) from None
 
 
 def _fill(store: Store, backup: str, expected: tuple[str, int], where: str, log: Log) -> None:
@@ -228,7 +223,10 @@ def _same(backup: str, found: list[str]) -> None:
         return
     error = BackupUnusable(
         f"backup {backup} does not restore to what was backed up: {'; '.join(found[:3])}",
-        hint="Roles or extensions may have gone since. Where the differences do no harm, accept them.",
+        hint=(
+            "Roles or extensions may have gone since. The database's settings and grants are those of the one that is there. "
+            "Where the differences do no harm, accept them."
+        ),
     )
     error.more = {"changes": found[:_SHOWN]}
     raise error
@@ -276,7 +274,7 @@ def _swap(
 
 
 def _exists(real: database.Target, name: str, settings: Settings, log: Log) -> bool:
-    with contextlib.closing(connect(real.conninfo, settings, log, name="restore")) as connection:
+    with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
         found = connection.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", (name,))
         return found.fetchone() is not None
 
@@ -302,7 +300,7 @@ def _sent_out(real: database.Target, settings: Settings, log: Log) -> Iterator[s
     ended: set[int] = set()
     stop = threading.Event()
     # As patient as any other: a server that has no connection left at this moment has one in the next.
-    connection = connect(real.conninfo, settings, log, name="restore")
+    connection = _open(real.conninfo, settings, log)
 
     def send() -> None:
         while not stop.is_set():

@@ -137,6 +137,26 @@ def connect(text: str, settings: Settings, log: Log, *, name: str = "migrator") 
         attempt += 1
 
 
+# Settings that a database or a role may have, and that would refuse or end what has to go through whatever they are.
+UNHINDERED = """
+SELECT pg_catalog.set_config(s.name, v.value, {}) FROM pg_catalog.pg_settings s JOIN (VALUES
+    ('default_transaction_read_only', 'off'), ('statement_timeout', '0'), ('transaction_timeout', '0'),
+    ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0')) v (name, value) USING (name)
+WHERE s.setting <> v.value
+"""
+
+
+def unhindered(connection: psycopg.Connection) -> psycopg.Connection:
+    """Frees a session from settings of the database and the role that would refuse what it writes, or end it.
+
+    Inside of a transaction it is for that transaction. What has no such setting is left as it is: behind a pooler others
+    have the session next.
+    """
+    inside = connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+    connection.execute(UNHINDERED.format("true" if inside else "false").encode())
+    return connection
+
+
 def without_password(text: str, connection: str) -> str:
     """Gives a text with the connection's password blotted out, should it hold it."""
     password = conninfo_to_dict(connection).get("password")

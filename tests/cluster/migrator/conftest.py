@@ -160,6 +160,29 @@ def server() -> str:
     return os.environ.get("TEST_POSTGRES_URI") or paths.postgres().uri()
 
 
+@pytest.fixture(scope="session")
+def superuser(server: str) -> str:
+    """Connection string of a superuser, whom the offline cluster admits through a socket if root asks; else the server's own."""
+    if "TEST_POSTGRES_URI" in os.environ or os.geteuid() != 0:
+        return server
+    kit = paths.postgres()
+    return make_conninfo("", host=kit.superuser_socket, port=str(kit.port), user=kit.superuser, dbname="postgres")
+
+
+@pytest.fixture
+def role(server: str) -> Iterator[str]:
+    """A role of which the server's own is a member."""
+    name = f"migrator_test_{secrets.token_hex(4)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        may = connection.execute("SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
+        if not may or not may[0]:
+            pytest.skip("this server's role may not create the role to test with")
+        connection.execute(f"CREATE ROLE {name}; GRANT {name} TO CURRENT_USER".encode())
+    yield name
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP ROLE {name}".encode())
+
+
 @pytest.fixture
 def make_database(server: str, tmp_path: Path) -> Iterator[Callable[[], Database]]:
     made: list[Database] = []

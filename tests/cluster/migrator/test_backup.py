@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, LiteralString
@@ -20,10 +21,10 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from migrator import backup, database, dump, fingerprint, restore
+from migrator import backup, database, dump, fingerprint, restore, traits
 from migrator.backup import Manifest
 from migrator.database import Target
-from migrator.errors import BackupUnusable, MigratorError, StoreFailed
+from migrator.errors import BackupUnusable, DatabaseCommandFailed, MigratorError, StoreFailed
 from migrator.job import install_signals
 from migrator.stores import Folder
 from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database
@@ -135,6 +136,129 @@ def test_every_kind_of_object_comes_back(base: Database, folder: Path, server: s
         assert words["changes"] == []
     finally:
         database.drop(Target(words["kept"], server), QUIET, print)
+
+
+def test_settings_of_the_database_and_of_roles_in_it_come_back(role: str, books: Database, folder: Path) -> None:
+    books.execute(f"""
+        ALTER DATABASE "{books.name}" SET search_path = 'Odd, "name', "$user", public;
+        ALTER DATABASE "{books.name}" SET application_name = 'a, "b" = ''c''\\';
+        ALTER ROLE {role} IN DATABASE "{books.name}" SET search_path = books, public;
+        ALTER ROLE {role} IN DATABASE "{books.name}" SET datestyle = 'SQL, DMY'
+    """)
+    before = traits_of(books)
+    assert len(before) == 4
+    take(books, folder)
+    assert back(books, folder)["changes"] == []
+    assert traits_of(books) == before
+
+
+def traits_of(base: Database) -> list[str]:
+    """The settings as the server keeps them."""
+    with psycopg.connect(base.uri) as connection:
+        return [str(each) for each in traits.settings(connection, base.name)]
+
+
+def test_a_setting_that_the_role_may_not_make_is_told_and_refused_unless_accepted(
+    books: Database, folder: Path, superuser: str, server: str
+) -> None:
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        if connection.info.parameter_status("is_superuser") != "on" or superuser == server:
+            pytest.skip("needs a superuser beside the server's role")
+        connection.execute(
+            sql.SQL("ALTER ROLE postgres IN DATABASE {} SET search_path = s").format(sql.Identifier(books.name))
+        )
+    take(books, folder)
+    with pytest.raises(BackupUnusable, match="setting search_path=s of role postgres: must be superuser"):
+        back(books, folder)
+    assert beside(books, server) == []
+    changes = back(books, folder, differences=True)["changes"]
+    assert any("setting search_path=s of role postgres" in line for line in changes)
+
+
+def test_no_setting_of_the_database_hinders_its_backup_or_its_restore(books: Database, folder: Path) -> None:
+    books.execute(f"""
+        ALTER DATABASE "{books.name}" SET default_transaction_read_only = on;
+        ALTER DATABASE "{books.name}" SET statement_timeout = '300ms';
+        ALTER DATABASE "{books.name}" SET idle_in_transaction_session_timeout = '100ms'
+    """)
+    before = traits_of(books)
+    waits = """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+        AND clock_timestamp() - query_start > '0.5 s')"""
+
+    def locked() -> None:
+        with psycopg.connect(books.uri) as connection:
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            connection.execute("SET TRANSACTION READ WRITE; LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
+            held.set()
+            while not books.value(waits) and not ended.is_set():
+                time.sleep(0.05)
+
+    held, ended = threading.Event(), threading.Event()
+    thread = threading.Thread(target=locked)
+    thread.start()
+    assert held.wait(10)
+    try:
+        take(books, folder)
+    finally:
+        ended.set()
+        thread.join()
+    assert back(books, folder)["changes"] == []
+    assert traits_of(books) == before
+
+
+def test_no_setting_of_the_role_hinders_a_backup_or_a_restore(
+    role: str, books: Database, folder: Path, server: str
+) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE {role} LOGIN CREATEDB PASSWORD 'rehearsed'".encode())
+        connection.execute(f"ALTER ROLE {role} SET default_transaction_read_only = on".encode())
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (books.name, role))))
+    books.execute(f'ALTER TABLE accounts OWNER TO {role}; ALTER TABLE "odd ""name" OWNER TO {role}')
+    as_role = replace(books, uri=make_conninfo(books.uri, user=role, password="rehearsed"))
+    take(as_role, folder)
+    assert back(as_role, folder)["changes"] == []
+    assert books.value("SELECT count(*) FROM accounts") == 5000
+
+
+def test_owner_and_connection_limit_come_back(role: str, books: Database, folder: Path) -> None:
+    books.execute(f"""
+        ALTER DATABASE "{books.name}" OWNER TO {role};
+        ALTER DATABASE "{books.name}" CONNECTION LIMIT 7;
+        REVOKE ALL ON DATABASE "{books.name}" FROM PUBLIC;
+        GRANT CONNECT ON DATABASE "{books.name}" TO CURRENT_USER;
+        ALTER TABLE accounts OWNER TO {role}
+    """)
+    facts = "SELECT datdba::regrole || ' ' || datconnlimit || ' ' || datacl::text FROM pg_database WHERE datname = %s"
+    before = books.value(facts, books.name)
+    assert before.startswith(f"{role} 7 ")
+    take(books, folder)
+    assert back(books, folder)["changes"] == []
+    assert books.value(facts, books.name) == before
+
+
+def test_a_limit_of_no_connections_comes_back_too(role: str, books: Database, folder: Path, server: str) -> None:
+    take(books, folder)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT 0").format(sql.Identifier(books.name)))
+        back(books, folder)
+        with pytest.raises(psycopg.OperationalError, match="too many connections"):
+            psycopg.connect(books.uri)
+        connection.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT -1").format(sql.Identifier(books.name)))
+    assert books.value("SELECT count(*) FROM accounts") == 5000
+
+
+def test_a_database_of_another_owner_is_refused_before_anything_is_restored(
+    role: str, books: Database, folder: Path, server: str
+) -> None:
+    take(books, folder)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (books.name, role))))
+        connection.execute(f"REVOKE {role} FROM CURRENT_USER".encode())
+        with pytest.raises(DatabaseCommandFailed, match=f"belongs to {role}, and .* may not rename it") as caught:
+            back(books, folder)
+        connection.execute(f"GRANT {role} TO CURRENT_USER".encode())
+    assert f'GRANT "{role}" TO' in caught.value.hint
+    assert beside(books, server) == []
 
 
 def test_a_database_that_is_gone_comes_back(books: Database, folder: Path, server: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ from psycopg.conninfo import make_conninfo
 from migrator import compatibility, database, fingerprint
 from migrator.compatibility import RULES
 from migrator.database import Target
-from offline import paths
 from tests.cluster.migrator.conftest import QUIET
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
@@ -25,17 +23,9 @@ GROUPS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "corpus.y
 CASES = [(number, case) for number, group in enumerate(GROUPS) for case in group["cases"]]
 
 
-def _superuser(server: str) -> str:
-    """Some statements need a superuser, whom the offline cluster admits through a socket if root asks."""
-    if "TEST_POSTGRES_URI" in os.environ or os.geteuid() != 0:
-        return server
-    kit = paths.postgres()
-    return make_conninfo("", host=kit.superuser_socket, port=str(kit.port), user=kit.superuser, dbname="postgres")
-
-
 @pytest.fixture(scope="module")
-def connection(server: str) -> Iterator[psycopg.Connection]:
-    target = Target(f"migrator-test-corpus-{secrets.token_hex(4)}", _superuser(server))
+def connection(superuser: str) -> Iterator[psycopg.Connection]:
+    target = Target(f"migrator-test-corpus-{secrets.token_hex(4)}", superuser)
     database.create(target, QUIET, print)
     with psycopg.connect(make_conninfo(target.conninfo, dbname=target.name), autocommit=True) as connection:
         yield connection
