@@ -37,11 +37,17 @@ _NOTHING = """
 SELECT NOT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f'))
 """
-# What pg_dump takes rows of: neither system tables, nor other sessions' temporary ones, nor what an extension brings.
+# What pg_dump takes rows of: neither system tables, nor other sessions' temporary ones, nor what an extension brings. But of
+# what an extension brings to be filled by its users, those rows that it says are theirs; the server's own extensions have none.
 _TABLES = """
-SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+SELECT n.nspname, c.relname, '' FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+UNION ALL
+SELECT n.nspname, c.relname, coalesce(f.condition, '') FROM pg_catalog.pg_extension x,
+  unnest(x.extconfig, x.extcondition) f (oid, condition)
+JOIN pg_catalog.pg_class c ON c.oid = f.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND x.oid >= 16384
 ORDER BY 1, 2
 """
 
@@ -182,12 +188,15 @@ def _written(connection: psycopg.Connection, uri: str, store: Store, of: tuple[s
 
 
 def counted(connection: psycopg.Connection) -> dict[str, int]:
-    """The rows of every table, by its qualified name; counted, which costs less than the dump that reads them too."""
-    names = connection.execute(_TABLES.encode()).fetchall()
+    """The rows of every table that are in a dump, by its qualified name; counted, which costs less than the dump that reads them too."""
     rows = {}
-    for schema, table in names:
-        name = sql.Identifier(str(schema), str(table))
-        rows[name.as_string(connection)] = int(_value(connection, sql.SQL("SELECT count(*) FROM ONLY {}").format(name)))
+    with connection.transaction(force_rollback=True):
+        # As pg_dump has it, for an extension's conditions.
+        connection.execute("SET LOCAL search_path TO ''")
+        for schema, table, condition in connection.execute(_TABLES.encode()).fetchall():
+            name = sql.Identifier(str(schema), str(table)).as_string(connection)
+            what = f"{name} {condition}" if condition else f"ONLY {name}"
+            rows[name] = int(_value(connection, f"SELECT count(*) FROM {what}"))
     return rows
 
 
@@ -424,9 +433,9 @@ def _dumped(uri: str, snapshot: str) -> Iterator[bytes]:
             raise dump.failure("pg_dump", said.read().decode(errors="replace"))
 
 
-def _value(connection: psycopg.Connection, query: str | sql.Composed) -> Any:
+def _value(connection: psycopg.Connection, query: str) -> Any:
     try:
-        row = connection.execute(query.encode() if isinstance(query, str) else query).fetchone()
+        row = connection.execute(query.encode()).fetchone()
     except psycopg.Error as error:
         raise DatabaseCommandFailed(
             f"the database cannot be read: {error.diag.message_primary or error}",

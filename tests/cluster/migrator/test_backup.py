@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -259,6 +260,55 @@ def test_a_database_of_another_owner_is_refused_before_anything_is_restored(
         connection.execute(f"GRANT {role} TO CURRENT_USER".encode())
     assert f'GRANT "{role}" TO' in caught.value.hint
     assert beside(books, server) == []
+
+
+@pytest.fixture
+def extension(superuser: str) -> Iterator[str]:
+    """An extension with a table that its users fill, one they add to, and one that is its own; on the server for a test."""
+    name = f"migrator_test_{secrets.token_hex(4)}"
+    with psycopg.connect(superuser) as connection:
+        if connection.info.parameter_status("is_superuser") != "on":
+            pytest.skip("needs a superuser")
+        row = connection.execute("SELECT setting FROM pg_config() WHERE name = 'SHAREDIR'").fetchone()
+        assert row
+        place = Path(row[0]) / "extension"
+        if not os.access(place, os.W_OK):
+            pytest.skip("the server is on another machine")
+        files = {
+            place / f"{name}.control": "default_version = '1.0'\nsuperuser = false\n",
+            place / f"{name}--1.0.sql": """
+                CREATE TABLE "of users" (id int);
+                CREATE TABLE added_to (id int, standard boolean);
+                INSERT INTO added_to VALUES (1, true), (2, true);
+                CREATE TABLE own AS SELECT 1 AS id;
+                SELECT pg_catalog.pg_extension_config_dump('"of users"', '');
+                SELECT pg_catalog.pg_extension_config_dump('added_to', 'WHERE NOT standard');
+            """,
+        }
+        try:
+            for path, text in files.items():
+                path.write_text(text)
+            row = connection.execute("SELECT FROM pg_available_extensions WHERE name = %s", (name,)).fetchone()
+            if row is None:
+                pytest.skip("the server is on another machine")
+            yield name
+        finally:
+            for path in files:
+                path.unlink(missing_ok=True)
+
+
+def test_what_users_have_put_into_an_extension_s_tables_is_backed_up_and_comes_back(
+    extension: str, books: Database, folder: Path
+) -> None:
+    books.execute(f"CREATE SCHEMA e; CREATE EXTENSION {extension} SCHEMA e")
+    books.execute('INSERT INTO e."of users" VALUES (1), (2), (3); INSERT INTO e.added_to VALUES (9, false)')
+    made = take(books, folder)["backup"]["id"]
+    rows = Manifest.from_json((folder / f"{made}.json").read_bytes()).rows
+    assert rows == {'"e"."added_to"': 1, '"e"."of users"': 3, '"public"."accounts"': 5000, '"public"."odd ""name"': 0}
+    books.execute('DELETE FROM e."of users"')
+    assert back(books, folder)["changes"] == []
+    assert books.value('SELECT count(*) FROM e."of users"') == 3
+    assert books.value("SELECT array_agg(id ORDER BY id) FROM e.added_to") == [1, 2, 9]
 
 
 def test_a_database_that_is_gone_comes_back(books: Database, folder: Path, server: str) -> None:
