@@ -4,6 +4,8 @@ prepare   makes the scratch database and fills it with the schema, or all, of th
 judge     after the new version's `migrate`: is the change safe for the version that serves, and does that still work?
 hold      drops the scratch database at SIGTERM, whatever happened before
 
+What belongs to the server, roles above all, has no scratch copy: see `shared`.
+
 `components/rehearsal.py` has the pod that puts them together.
 """
 
@@ -23,14 +25,14 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator import database, dump, records
+from migrator import database, dump, records, shared
 from migrator.compatibility import classify
 from migrator.errors import InvalidMigration, MigratorError
-from migrator.sessions import Log, connect, conninfo
+from migrator.sessions import Log, connect, conninfo, unhindered
 from migrator.settings import Settings
 from migrator.witness import Look, described, summary
 
-_BEFORE = "before.json"
+_BEFORE, _SERVER = "before.json", "server.json"
 _POLL = 0.1
 
 
@@ -41,11 +43,13 @@ class Databases:
     Attributes:
         real: connection string.
         scratch: connection string.
+        name: of the real one.
         target: the scratch database, to make and drop.
     """
 
     real: str
     scratch: str
+    name: str
     target: database.Target
 
     @classmethod
@@ -58,10 +62,11 @@ class Databases:
         uri, name = environment.get("POSTGRES_URI", ""), environment.get("SCRATCH_DATABASE", "")
         if not uri or not name:
             raise InvalidMigration("POSTGRES_URI or SCRATCH_DATABASE is not set", hint="Set both.")
-        if name == database.target(environment).name:
+        real = database.target(environment).name
+        if name == real:
             raise InvalidMigration("SCRATCH_DATABASE is the real one", hint="Name another.")
         target = database.target({**environment, "POSTGRES_DATABASE": name})
-        return cls(conninfo(uri), conninfo(uri, dbname=name), target)
+        return cls(conninfo(uri), conninfo(uri, dbname=name), real, target)
 
 
 class Refused(MigratorError):
@@ -129,6 +134,7 @@ def prepare(
     dump.copy(where.real, where.scratch, dumps, folder)
     with contextlib.closing(connect(where.scratch, settings, log, name="rehearsal")) as connection:
         (folder / _BEFORE).write_text(Look.take(connection).to_json())
+        (folder / _SERVER).write_text(shared.Server.take(connection, where.name).to_json())
     log(f"{where.target.name} has the {'schema' if mode == 'schema' else 'schema and rows'} of the real database")
     return {"outcome": "prepared", "mode": mode, "message": notice}
 
@@ -157,47 +163,126 @@ def judge(
     """
     where = Databases.of(environment)
     settings = Settings.from_environment({}, connect_budget=5.0)
+    touched = shared.Changes()
+    words: dict[str, Any] = {}
+    refused: Refused | None = None
     try:
         before = Look.from_json((folder / _BEFORE).read_text())
+        server = shared.Server.from_json((folder / _SERVER).read_text())
         with contextlib.closing(connect(where.scratch, settings, log, name="rehearsal")) as connection:
-            after = Look.take(connection)
-            found = classify(before.schema, after.schema, contract=contract)
-            changes = summary(before, after)
-            words: dict[str, Any] = {"changes": changes, "findings": [described(f) for f in found if f.level != "safe"]}
-            for line in changes:
-                log(line)
-            broken = [f for f in found if f.level == "breaks"]
-            if broken:
-                each = "; ".join(f"{f.what} ({f.why.rstrip('.')})" for f in broken)
-                raise Refused(f"the migration breaks {previous}, which serves: {each}", broken[0].instead, words)
-            if not started:
+            touched = shared.changes(server, connection, where.name, where.target.name)
+            _compare(connection, before, words, previous, contract, log)
+            if started:
+                _ask_previous(connection, words, port, health, probes, seconds, previous, log)
+            else:
                 words["message"] = f"{previous} was not started on the new schema, which is judged by itself"
                 log(str(words["message"]))
-                return {"outcome": "passed", **words}
-            try:
-                words["probes"] = _try(port, health, probes, seconds, previous, log)
-            except _Failed as failed:
-                raise Refused(str(failed), "Expand first, contract once no older version serves.", words) from None
-            if not _is_used(connection):
-                words["message"] = (
-                    f"{previous} had no connection to the scratch database; unless it opens one for each request, "
-                    "its answers say nothing: it must take the database from POSTGRES_URI or POSTGRES_DATABASE"
-                )
-                log(str(words["message"]))
+    except Refused as error:
+        refused = error
     finally:
         with contextlib.suppress(MigratorError):
             database.drop(where.target, settings, log)
+    left = _take_back(where, touched, settings, log)
+    words["findings"] += [_ALTERED | {"what": line} for line in touched.altered]
+    if refused:
+        words["findings"] += [_LASTING | {"what": line} for line in left]
+        raise refused
+    if left:
+        raise Refused(f"{_LASTING['why']}: {'; '.join(left)}", _LASTING["instead"], words)
+    if touched.made:
+        said = f"made role {', '.join(touched.made.values())} on the server, which has no copy; dropped again"
+        words["message"] = "; ".join(filter(None, [words.get("message", ""), f"the rehearsed migration {said}"]))
     return {"outcome": "passed", **words}
 
 
+def _compare(
+    connection: psycopg.Connection, before: Look, words: dict[str, Any], previous: str, contract: bool, log: Log
+) -> None:
+    """Tells what is different in the scratch database, and refuses what breaks the serving version."""
+    after = Look.take(connection)
+    found = classify(before.schema, after.schema, contract=contract)
+    words |= {"changes": summary(before, after), "findings": [described(f) for f in found if f.level != "safe"]}
+    for line in words["changes"]:
+        log(line)
+    broken = [f for f in found if f.level == "breaks"]
+    if broken:
+        each = "; ".join(f"{f.what} ({f.why.rstrip('.')})" for f in broken)
+        raise Refused(f"the migration breaks {previous}, which serves: {each}", broken[0].instead, words)
+
+
+def _ask_previous(
+    connection: psycopg.Connection, words: dict[str, Any], port: int, health: str, probes: Sequence[Probe],
+    seconds: float, previous: str, log: Log,
+) -> None:  # fmt: skip
+    """Tries the serving version."""
+    try:
+        words["probes"] = _try(port, health, probes, seconds, previous, log)
+    except _Failed as failed:
+        raise Refused(str(failed), "Expand first, contract once no older version serves.", words) from None
+    if not _is_used(connection):
+        words["message"] = (
+            f"{previous} had no connection to the scratch database; unless it opens one for each request, "
+            "its answers say nothing: it must take the database from POSTGRES_URI or POSTGRES_DATABASE"
+        )
+        log(str(words["message"]))
+
+
+_ALTERED = {
+    "level": "risky",
+    "rule": "server-altered",
+    "why": "It belongs to the server, of which there is no copy: it was done in earnest when it was rehearsed, and is in force.",
+    "instead": "Let it be done by whoever runs the server, before the update.",
+}
+_LASTING = {
+    "level": "risky",
+    "rule": "server-changed",
+    "why": (
+        "what belongs to the server has no copy: it was changed in earnest when the migration was rehearsed, "
+        "which might now fail for that reason alone"
+    ),
+    "instead": (
+        "Undo it, if it was the migration's. Where the migration can run twice, as with DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles "
+        "WHERE rolname = '...') THEN CREATE ROLE ...; END IF; END $$, run the update again; else migrate with rehearse: off."
+    ),
+}
+
+
+def _take_back(where: Databases, touched: shared.Changes, settings: Settings, log: Log) -> list[str]:
+    """Drops the roles that the rehearsal has made; gives what is not as it was and would hinder a second run."""
+    left = {}
+    if touched.made:
+        try:
+            with contextlib.closing(unhindered(connect(where.target.conninfo, settings, log))) as connection:
+                left = shared.take_back(connection, touched.made)
+        except MigratorError as error:
+            left = dict.fromkeys(touched.made.values(), error.message)
+    for name in touched.made.values():
+        log(f"role {name}, made by the rehearsal, {'is still there: ' + left[name] if name in left else 'dropped'}")
+    lines = [f"role {name} made, and it cannot be dropped ({why})" for name, why in left.items()]
+    lines += [f"role {name} made, by the migration or by another meanwhile" for name in touched.unclear]
+    return lines + list(touched.lasting)
+
+
 def hold(environment: Mapping[str, str], log: Log) -> dict[str, Any]:
-    """Waits for SIGTERM, then drops the scratch database."""
+    """Waits for SIGTERM, then drops the scratch database, and the roles that were made for it."""
     where = Databases.of(environment)
+    settings = Settings.from_environment({}, connect_budget=5.0)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    server: shared.Server | None = None
+    touched = shared.Changes()
+    # Whether it can look at the server or not, it has to drop the database.
+    looks = contextlib.suppress(MigratorError, psycopg.Error)
+    with looks, contextlib.closing(connect(where.target.conninfo, settings, log)) as connection:
+        server = shared.Server.take(connection, where.name)
+    log(f"{where.target.name} is dropped when this ends")
     stop.wait()
-    dropped = database.drop(where.target, Settings.from_environment({}, connect_budget=5.0), log)
+    if server:  # the migration may have failed, and there be no judge
+        with looks, contextlib.closing(connect(where.target.conninfo, settings, log)) as connection:
+            touched = shared.changes(server, connection, where.name, where.target.name)
+    dropped = database.drop(where.target, settings, log)
+    _take_back(where, touched, settings, log)
     return {"outcome": "dropped" if dropped else "unchanged"}
 
 

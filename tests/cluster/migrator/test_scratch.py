@@ -1,0 +1,197 @@
+"""A rehearsal leaves the server as it was, or says what it has changed; its scratch database is like the real one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+import migrator
+from migrator import database, rehearsal
+from migrator.database import Target
+from migrator.errors import StatementFailed
+from migrator.rehearsal import Refused
+from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database
+
+pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
+
+
+@pytest.fixture
+def made(server: str) -> Iterator[str]:
+    """The name of a role that a migration is to make."""
+    name = f"migrator_test_{secrets.token_hex(4)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        may = connection.execute("SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
+        if not may or not may[0]:
+            pytest.skip("this server's role may not create roles")
+        yield name
+        connection.execute(f"DROP ROLE IF EXISTS {name}, {name}_other".encode())
+
+
+@pytest.fixture
+def real(made: str, base: Database) -> Iterator[Database]:  # the role goes after what was granted to it
+    base.execute("CREATE TABLE t (a int)")
+    yield base
+    database.drop(Target(scratch(base), base.uri), QUIET, print)
+
+
+def scratch(real: Database) -> str:
+    return f"{real.name}-rehearsal"
+
+
+def environment(real: Database) -> dict[str, str]:
+    return {"POSTGRES_URI": real.uri, "POSTGRES_DATABASE": real.name, "SCRATCH_DATABASE": scratch(real)}
+
+
+def prepare(real: Database, folder: Path) -> None:
+    rehearsal.prepare(environment(real), folder, "schema", 0, (), print)
+
+
+def judge(real: Database, folder: Path) -> dict[str, Any]:
+    return rehearsal.judge(
+        environment(real), folder, 1, "", (), seconds=1, contract=False, previous="1.0.0", started=False, log=print
+    )
+
+
+def rehearse(real: Database, folder: Path, sql: str) -> dict[str, Any]:
+    """All of it but the serving version."""
+    prepare(real, folder)
+    real.write(_0001_a=sql)
+    migrator.run(make_conninfo(real.uri, dbname=scratch(real)), real.directory, QUIET, print)
+    return judge(real, folder)
+
+
+def roles(real: Database, name: str) -> int:
+    return int(real.value("SELECT count(*) FROM pg_roles WHERE rolname = %s", name))
+
+
+def test_a_role_that_a_migration_makes_and_grants_something_is_gone_after_its_rehearsal(
+    made: str, real: Database, tmp_path: Path
+) -> None:
+    words = rehearse(
+        real, tmp_path, f"CREATE ROLE {made} LOGIN; GRANT SELECT ON t TO {made}; GRANT {made} TO CURRENT_USER"
+    )
+    assert words["outcome"] == "passed"
+    assert f"made role {made} on the server" in words["message"]
+    assert roles(real, made) == 0
+    migrator.run(real.uri, real.directory, QUIET, print)
+    assert roles(real, made) == 1
+
+
+def test_it_is_gone_too_where_the_rehearsal_refuses_the_migration(made: str, real: Database, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="the migration breaks"):
+        rehearse(real, tmp_path, f"CREATE ROLE {made}; GRANT SELECT ON t TO {made}; ALTER TABLE t DROP COLUMN a")
+    assert roles(real, made) == 0
+
+
+def test_a_role_of_which_nothing_tells_who_made_it_stays_and_the_migration_is_refused(
+    made: str, real: Database, tmp_path: Path
+) -> None:
+    text = f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{made}') THEN CREATE ROLE {made}; END IF; END $$"
+    with pytest.raises(Refused, match=f"role {made} made, by the migration or by another meanwhile") as caught:
+        rehearse(real, tmp_path, text)
+    assert "run the update again" in caught.value.hint
+    assert roles(real, made) == 1
+    assert rehearse(real, tmp_path, text)["outcome"] == "passed"
+
+
+def test_a_role_that_something_elsewhere_has_been_granted_to_stays_and_the_migration_is_refused(
+    made: str, real: Database, tmp_path: Path
+) -> None:
+    with pytest.raises(Refused, match=f"role {made} made, and it cannot be dropped"):
+        rehearse(
+            real,
+            tmp_path,
+            f'CREATE ROLE {made}; GRANT SELECT ON t TO {made}; GRANT CONNECT ON DATABASE "{real.name}" TO {made}',
+        )
+    assert roles(real, made) == 1
+    real.execute(f'REVOKE CONNECT ON DATABASE "{real.name}" FROM {made}')
+
+
+def test_a_role_that_is_new_but_another_s_is_left_alone(made: str, real: Database, tmp_path: Path) -> None:
+    prepare(real, tmp_path)
+    real.execute(f"CREATE ROLE {made}; GRANT SELECT ON t TO {made}")
+    assert judge(real, tmp_path)["outcome"] == "passed"
+    assert roles(real, made) == 1
+    real.execute(f"REVOKE SELECT ON t FROM {made}")
+
+
+def test_a_role_that_may_make_none_is_not_blamed_for_what_others_do(
+    role: str, made: str, real: Database, server: str, tmp_path: Path
+) -> None:
+    limited = replace(real, uri=make_conninfo(real.uri, user=role, password="rehearsed"))
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE {role} LOGIN CREATEDB PASSWORD 'rehearsed'; CREATE ROLE {made}_other".encode())
+        real.execute(f'ALTER DATABASE "{real.name}" OWNER TO {role}; ALTER TABLE t OWNER TO {role}')
+        prepare(limited, tmp_path)
+        connection.execute(f"CREATE ROLE {made}; DROP ROLE {made}_other".encode())
+        assert judge(limited, tmp_path)["outcome"] == "passed"
+    assert roles(real, made) == 1
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("DROP ROLE {0}", "role {0} dropped"),
+        ("ALTER ROLE {0} RENAME TO {0}_other", "role {0} renamed to {0}_other"),
+    ],
+)
+def test_what_cannot_be_done_a_second_time_refuses_the_migration(
+    made: str, real: Database, tmp_path: Path, does: str, told: str
+) -> None:
+    real.execute(f"CREATE ROLE {made}")
+    with pytest.raises(Refused, match=told.format(made)):
+        rehearse(real, tmp_path, does.format(made))
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("ALTER ROLE {0} LOGIN CONNECTION LIMIT 3", "role {0}: now CONNECTION LIMIT 3, now LOGIN"),
+        ("ALTER ROLE {0} SET search_path TO s", "role {0}: now search_path=s"),
+        ('ALTER ROLE {0} IN DATABASE "{1}" SET search_path TO s', "role {0}: now search_path=s in database {1}"),
+        ("REVOKE {0} FROM CURRENT_USER", "no longer member of {0}"),
+        ('ALTER DATABASE "{1}" SET search_path TO s', "everybody: now search_path=s in database {1}"),
+    ],
+)
+def test_what_else_the_rehearsal_changes_of_the_server_is_told(
+    made: str, real: Database, tmp_path: Path, does: str, told: str
+) -> None:
+    real.execute(f"CREATE ROLE {made}; GRANT {made} TO CURRENT_USER")
+    words = rehearse(real, tmp_path, does.format(made, real.name))
+    assert words["outcome"] == "passed"
+    (finding,) = words["findings"]
+    assert (finding["level"], finding["rule"]) == ("risky", "server-altered")
+    assert told.format(made, real.name) in finding["what"]
+
+
+def test_a_migration_that_fails_half_way_in_its_rehearsal_leaves_no_role_either(
+    made: str, real: Database, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "migrator", "rehearse-hold"], cwd=REPOSITORY,
+        env={**os.environ, **environment(real)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr
+    assert "is dropped when this ends" in process.stderr.readline()
+    with pytest.raises(StatementFailed):
+        rehearse(
+            real,
+            tmp_path,
+            f"-- migrate: non-transactional\nCREATE ROLE {made};\nGRANT SELECT ON t TO {made};\nSELECT 1 / 0;",
+        )
+    assert roles(real, made) == 1
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert roles(real, made) == 0
+    assert not real.value("SELECT count(*) FROM pg_database WHERE datname = %s", scratch(real))
