@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,8 +17,10 @@ import psycopg
 
 from migrator.errors import DatabaseCommandFailed, InvalidMigration
 from migrator.sessions import UNHINDERED
+from migrator.statements import split
 
-# What belongs to the server or to roles, and not to the schema a program sees.
+# What belongs to the server or to roles, and not to the schema a program sees. Privileges follow by themselves, as the server
+# may refuse some of them.
 _NO = (
     "--no-owner",
     "--no-privileges",
@@ -29,6 +32,7 @@ _NO = (
 _HEAD = (b"--", b"\\", b"SET ", b"SELECT pg_catalog.set_config(")
 # The transaction has begun by then, so the session's default is too late for it.
 _FIRST = f"SET transaction_read_only = off; {UNHINDERED.format('true')};\n".encode()
+_PRIVILEGES = re.compile(r"\d+; \d+ \d+ (DEFAULT )?ACL ")
 LOCK_WAIT = "--lock-wait-timeout=5000"  # milliseconds; a dump queues behind DDL, and others behind the dump
 
 
@@ -69,6 +73,56 @@ def copy(source: str, target: str, dumps: Sequence[Sequence[str]], folder: Path)
             file = said_by_dump if failed == "pg_dump" else said_by_psql
             file.seek(0)
             raise failure(failed, file.read().decode(errors="replace"))
+
+
+def copy_privileges(source: str, target: psycopg.Connection, folder: Path) -> list[str]:
+    """Grants in a copy of a database what is granted in it, so far as the server lets the copy's owner.
+
+    Args:
+        source: connection string of the database.
+        target: connection to the copy, in autocommit mode.
+        folder: for the tools' files.
+
+    Returns:
+        What the server refused, and why.
+
+    Raises:
+        DatabaseCommandFailed: one of the tools failed.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        whole, wanted = Path(made, "dump"), Path(made, "list")
+        options = ["--schema-only", "--no-owner", "--format=custom", LOCK_WAIT]
+        _said_by("pg_dump", *options, f"--file={whole}", env=environment(source))
+        listed = _said_by("pg_restore", "--list", str(whole)).splitlines()
+        wanted.write_text("\n".join(line for line in listed if _PRIVILEGES.match(line)))
+        script = _said_by("pg_restore", f"--use-list={wanted}", "--file=-", str(whole))
+    lines = script.splitlines(keepends=True)
+    left: list[str] = []
+    notices: list[str] = []
+    # Where the owner has a privilege that it may not pass on, the server warns and goes on.
+    target.add_notice_handler(lambda said: notices.append(f"{said.message_primary}"))
+    for statement in split("".join(line for line in lines if not line.startswith(("\\restrict", "\\unrestrict")))):
+        # Whoever has granted it there, here it is the copy's owner; SET SESSION AUTHORIZATION would need a superuser.
+        if statement.words[:1] not in (("GRANT",), ("REVOKE",), ("ALTER",)):
+            continue
+        notices.clear()
+        try:
+            target.execute(statement.text.encode())
+            left += [f"{statement.shortened(120)}: {each}" for each in notices]
+        except psycopg.Error as error:
+            if not error.sqlstate or error.sqlstate.startswith(("08", "57")):
+                raise DatabaseCommandFailed(
+                    f"the privileges cannot be copied: {' '.join(str(error).split())}", sqlstate=error.sqlstate or ""
+                ) from None
+            left.append(f"{statement.shortened(120)}: {error.diag.message_primary}")
+    return left
+
+
+def _said_by(program: str, *arguments: str, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run([tool(program), *arguments], env=env, capture_output=True, check=False)
+    if done.returncode:
+        raise failure(program, done.stderr.decode(errors="replace"))
+    return done.stdout.decode()
 
 
 def run_script(target: str, said: IO[bytes]) -> subprocess.Popen[bytes]:

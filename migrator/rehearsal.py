@@ -32,7 +32,8 @@ from migrator.sessions import Log, connect, conninfo, unhindered
 from migrator.settings import Settings
 from migrator.witness import Look, described, summary
 
-_BEFORE, _SERVER = "before.json", "server.json"
+_BEFORE, _SERVER, _NOTICE = "before.json", "server.json", "notice"
+_SHOWN = 3
 _POLL = 0.1
 
 
@@ -132,9 +133,17 @@ def prepare(
         mode = "schema"
     dumps = [[]] if mode == "copy" else [["--schema-only"], *([["--data-only", *rows]] if rows else [])]
     dump.copy(where.real, where.scratch, dumps, folder)
-    with contextlib.closing(connect(where.scratch, settings, log, name="rehearsal")) as connection:
+    with contextlib.closing(unhindered(connect(where.scratch, settings, log, name="rehearsal"))) as connection:
+        lacking = dump.copy_privileges(where.real, connection, folder)
+        for line in lacking:
+            log(f"not copied: {line}")
         (folder / _BEFORE).write_text(Look.take(connection).to_json())
         (folder / _SERVER).write_text(shared.Server.take(connection, where.name).to_json())
+    if lacking:
+        more = f"; and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+        lacks = f"the scratch database lacks what this role may not copy: {'; '.join(lacking[:_SHOWN])}{more}"
+        notice = "; ".join(filter(None, [notice, lacks]))
+    (folder / _NOTICE).write_text(notice)
     log(f"{where.target.name} has the {'schema' if mode == 'schema' else 'schema and rows'} of the real database")
     return {"outcome": "prepared", "mode": mode, "message": notice}
 
@@ -189,10 +198,11 @@ def judge(
         raise refused
     if left:
         raise Refused(f"{_LASTING['why']}: {'; '.join(left)}", _LASTING["instead"], words)
+    notices = [str(words.get("message", "")), (folder / _NOTICE).read_text()]
     if touched.made:
-        said = f"made role {', '.join(touched.made.values())} on the server, which has no copy; dropped again"
-        words["message"] = "; ".join(filter(None, [words.get("message", ""), f"the rehearsed migration {said}"]))
-    return {"outcome": "passed", **words}
+        names = ", ".join(touched.made.values())
+        notices.append(f"the rehearsed migration made role {names} on the server, which has no copy; dropped again")
+    return {"outcome": "passed", **words, "message": "; ".join(filter(None, notices))}
 
 
 def _compare(

@@ -14,10 +14,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import migrator
-from migrator import database, rehearsal
+from migrator import database, fingerprint, rehearsal
 from migrator.database import Target
 from migrator.errors import StatementFailed
 from migrator.rehearsal import Refused
@@ -195,3 +195,60 @@ def test_a_migration_that_fails_half_way_in_its_rehearsal_leaves_no_role_either(
     process.communicate(timeout=30)
     assert roles(real, made) == 0
     assert not real.value("SELECT count(*) FROM pg_database WHERE datname = %s", scratch(real))
+
+
+def test_what_is_granted_in_the_real_database_is_granted_in_the_scratch_one(
+    made: str, real: Database, tmp_path: Path
+) -> None:
+    real.execute(f"""
+        CREATE ROLE {made};
+        CREATE SCHEMA "a ""b"; GRANT USAGE ON SCHEMA "a ""b" TO {made};
+        GRANT SELECT (a), UPDATE (a) ON t TO {made}; GRANT INSERT ON t TO PUBLIC; REVOKE DELETE ON t FROM CURRENT_USER;
+        CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'; REVOKE EXECUTE ON FUNCTION f FROM PUBLIC;
+        CREATE SEQUENCE s; GRANT USAGE ON SEQUENCE s TO {made} WITH GRANT OPTION;
+        CREATE TYPE mood AS ENUM ('good'); REVOKE USAGE ON TYPE mood FROM PUBLIC;
+        REVOKE USAGE ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO {made};
+        ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {made}
+    """)
+    prepare(real, tmp_path)
+    seen = []
+    for name in (real.name, scratch(real)):
+        with psycopg.connect(make_conninfo(real.uri, dbname=name), autocommit=True) as connection:
+            found = fingerprint.take(connection).objects
+            seen.append([each for each in found if each.kind != "database"])
+    assert seen[0] == seen[1]
+    assert any("grants" in each.attributes for each in seen[0])
+    assert judge(real, tmp_path)["message"] == NOT_STARTED
+
+
+NOT_STARTED = "1.0.0 was not started on the new schema, which is judged by itself"
+
+
+def test_a_migration_that_revokes_what_is_granted_is_refused(made: str, real: Database, tmp_path: Path) -> None:
+    real.execute(f"CREATE ROLE {made}; GRANT SELECT ON t TO {made}")
+    with pytest.raises(Refused, match="grants - SELECT to") as caught:
+        rehearse(real, tmp_path, f"REVOKE SELECT ON t FROM {made}")
+    assert [each["rule"] for each in caught.value.more["findings"]] == ["privilege-revoked"]  # type: ignore[attr-defined]
+
+
+def test_a_privilege_that_the_role_may_not_copy_is_told(
+    made: str, real: Database, server: str, superuser: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(make_conninfo(superuser, dbname=real.name), autocommit=True) as connection:
+        if connection.info.parameter_status("is_superuser") != "on" or superuser == server:
+            pytest.skip("needs a superuser beside the server's role")
+        user = conninfo_to_dict(server)["user"]
+        connection.execute(
+            f"""
+            CREATE ROLE {made};
+            CREATE TABLE theirs (a int); GRANT SELECT ON theirs TO {user};
+            ALTER DEFAULT PRIVILEGES FOR ROLE postgres GRANT SELECT ON TABLES TO {made};
+            GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text) TO {made}
+        """.encode()
+        )
+    prepare(real, tmp_path)
+    message = judge(real, tmp_path)["message"]
+    assert message.startswith(f"{NOT_STARTED}; the scratch database lacks what this role may not copy: ")
+    assert "ALTER DEFAULT PRIVILEGES FOR ROLE postgres" in message
+    assert "pg_ls_dir" in message
+    assert "theirs" not in message, "the copy's owner may grant in the other's stead"
