@@ -25,7 +25,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator import database, dump, records, shared
+from migrator import database, dump, records, shared, traits
 from migrator.compatibility import classify
 from migrator.errors import InvalidMigration, MigratorError
 from migrator.sessions import Log, connect, conninfo, unhindered
@@ -134,7 +134,7 @@ def prepare(
     dumps = [[]] if mode == "copy" else [["--schema-only"], *([["--data-only", *rows]] if rows else [])]
     dump.copy(where.real, where.scratch, dumps, folder)
     with contextlib.closing(unhindered(connect(where.scratch, settings, log, name="rehearsal"))) as connection:
-        lacking = dump.copy_privileges(where.real, connection, folder)
+        lacking = _settings_copied(where, settings, log) + dump.copy_privileges(where.real, connection, folder)
         for line in lacking:
             log(f"not copied: {line}")
         (folder / _BEFORE).write_text(Look.take(connection).to_json())
@@ -146,6 +146,12 @@ def prepare(
     (folder / _NOTICE).write_text(notice)
     log(f"{where.target.name} has the {'schema' if mode == 'schema' else 'schema and rows'} of the real database")
     return {"outcome": "prepared", "mode": mode, "message": notice}
+
+
+def _settings_copied(where: Databases, settings: Settings, log: Log) -> list[str]:
+    """Lets the migration find what it would find in the real database, such as a search_path; gives what could not be copied."""
+    with contextlib.closing(unhindered(connect(where.target.conninfo, settings, log))) as connection:
+        return traits.copy_settings(connection, where.name, where.target.name)
 
 
 def judge(

@@ -17,7 +17,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import migrator
-from migrator import database, fingerprint, rehearsal
+from migrator import database, fingerprint, rehearsal, traits
 from migrator.database import Target
 from migrator.errors import StatementFailed
 from migrator.rehearsal import Refused
@@ -252,3 +252,33 @@ def test_a_privilege_that_the_role_may_not_copy_is_told(
     assert "ALTER DEFAULT PRIVILEGES FOR ROLE postgres" in message
     assert "pg_ls_dir" in message
     assert "theirs" not in message, "the copy's owner may grant in the other's stead"
+
+
+def test_a_migration_is_rehearsed_with_the_settings_of_the_real_database_and_of_roles_in_it(
+    made: str, real: Database, tmp_path: Path
+) -> None:
+    real.execute(f"""
+        CREATE SCHEMA books;
+        ALTER DATABASE "{real.name}" SET search_path = books, "$user", public;
+        CREATE ROLE {made};
+        ALTER ROLE {made} IN DATABASE "{real.name}" SET statement_timeout = 1000
+    """)
+    words = rehearse(real, tmp_path, "CREATE TABLE t (a int)")
+    assert "added table books.t" in words["changes"], "public.t is there already"
+    assert words["findings"] == []
+    prepare(real, tmp_path)
+    with psycopg.connect(real.uri) as connection:
+        assert traits.settings(connection, scratch(real)) == traits.settings(connection, real.name)
+
+
+def test_a_setting_that_lets_nobody_write_hinders_a_migration_but_not_what_is_around_it(
+    real: Database, tmp_path: Path
+) -> None:
+    real.execute(f'ALTER DATABASE "{real.name}" SET default_transaction_read_only = on')
+    prepare(real, tmp_path)
+    with (
+        psycopg.connect(make_conninfo(real.uri, dbname=scratch(real)), autocommit=True) as connection,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+    ):
+        connection.execute("CREATE TABLE u (a int)")
+    assert judge(real, tmp_path)["outcome"] == "passed"
