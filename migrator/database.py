@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import psycopg
 from psycopg import sql
@@ -17,6 +18,7 @@ from migrator.settings import Settings
 
 MAINTENANCE_DATABASE = "postgres"
 _NEVER_DROPPED = {"postgres", "template0", "template1"}
+_OF_THE_TARGET = {"host", "port", "user", "password", "dbname"}
 # 42P04 is the answer to the later of two; 23505 the same when both were past the first check.
 _EXISTS = {"42P04", "23505"}
 _TEMPLATE_IN_USE = "55006"
@@ -50,11 +52,10 @@ def target(environment: Mapping[str, str]) -> Target:
         names = {"HOST": "host", "PORT": "port", "USERNAME": "user", "PASSWORD": "password"}
         names |= {"SSLMODE": "sslmode", "SSLROOTCERT": "sslrootcert"}
         variables = {word: environment.get(f"POSTGRES_{name}", "") for name, word in names.items()}
-        given = {word: value for word, value in variables.items() if value}
-        if uri and "sslmode" not in given:
-            # The URI may say more, TLS above all, than the variables beside it.
-            more = conninfo_to_dict(conninfo(uri))
-            given = {each: str(more[each]) for each in ("sslmode", "sslrootcert") if more.get(each)} | given
+        # The URI says more than the variables beside it: certificates, options of the session.
+        given = _parameters(environment.get("POSTGRES_URI") or uri) | {
+            w: value for w, value in variables.items() if value
+        }
         try:
             server = make_conninfo("", **given)
         except psycopg.Error:
@@ -73,6 +74,20 @@ def target(environment: Mapping[str, str]) -> Target:
     if len(name.encode()) > 63:
         raise InvalidMigration(f"database name {name!r} is longer than 63 bytes", hint="PostgreSQL would cut it.")
     return Target(name, conninfo(server, dbname=MAINTENANCE_DATABASE))
+
+
+def _parameters(uri: str) -> dict[str, str]:
+    """What a connection string says beside where and who, so far as libpq knows it: drivers of other languages have more.
+
+    Of a URI only its query is looked at: a password that is not encoded would make the rest unreadable.
+    """
+    known = {each.keyword.decode() for each in psycopg.pq.Conninfo.get_defaults()} - _OF_THE_TARGET
+    if "://" in uri:
+        pairs = (each.partition("=") for each in uri.rpartition("?")[2].split("&") if "?" in uri)
+        found = {unquote(name): unquote(value) for name, _, value in pairs}
+    else:
+        found = {name: str(value) for name, value in conninfo_to_dict(conninfo(uri)).items()}
+    return {name: value for name, value in found.items() if name in known and value}
 
 
 def create(wanted: Target, settings: Settings, log: Log) -> bool:

@@ -72,7 +72,8 @@ class PostgresServer:
     @property
     def query(self) -> str:
         """The parameters as a query string, without the question mark."""
-        return urlencode(self.parameters)
+        # A space as %20: libpq takes the + of forms for itself.
+        return urlencode(self.parameters, quote_via=quote)
 
     def uri(self, database: str) -> str:
         """The whole connection URI, password included.

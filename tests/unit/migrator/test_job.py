@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.conninfo import conninfo_to_dict
 
 from migrator import database
 from migrator.cli import main
@@ -89,6 +90,31 @@ def test_the_uri_fills_in_what_the_variables_leave_open() -> None:
         assert found.name == "dev-ledger"
         assert "dbname=postgres" in found.conninfo
         assert "sslmode=verify-full" in found.conninfo
+
+
+@pytest.mark.parametrize("password", ["p", "p/ss?w@rd"])
+def test_whatever_else_the_uri_says_of_a_connection_holds_beside_the_variables(password: str) -> None:
+    query = (
+        "sslmode=verify-full&sslrootcert=/ca.crt&sslcert=%2Ftls.crt&sslkey=/tls.key&target_session_attrs=read-write"
+        "&options=-c%20role%3Dx&pool_max_conns=5&host=elsewhere"
+    )
+    uri = f"postgresql://me:{password}@db:5433/dev-ledger?{query}"
+    names = {"POSTGRES_DATABASE": "dev-ledger", "POSTGRES_SSLMODE": "verify-full"}
+    without = "postgresql://me:p@db:5433"
+    found = database.target({**SERVER, **names, "POSTGRES_URI": uri, "POSTGRES_NO_DATABASE_URI": without})
+    assert conninfo_to_dict(found.conninfo) == {
+        "host": "db",
+        "port": "5433",
+        "user": "me",
+        "password": "p",
+        "dbname": "postgres",
+        "sslmode": "verify-full",
+        "sslrootcert": "/ca.crt",
+        "sslcert": "/tls.crt",
+        "sslkey": "/tls.key",
+        "target_session_attrs": "read-write",
+        "options": "-c role=x",
+    }
 
 
 def test_a_target_without_name_or_server_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Database servers from URIs."""
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from settings import PostgresServer
 
@@ -9,6 +10,12 @@ def test_credentials_are_unquoted_and_quoted_again() -> None:
     server = PostgresServer.parse("postgresql://ad%40min:p%2Fss@db.example:6432?sslmode=verify-full")
     assert (server.username, server.password, server.port) == ("ad@min", "p/ss", 6432)
     assert server.uri("dev-ledger") == "postgresql://ad%40min:p%2Fss@db.example:6432/dev-ledger?sslmode=verify-full"
+
+
+def test_parameters_are_written_so_that_libpq_reads_them_as_they_are() -> None:
+    server = PostgresServer.parse("postgresql://u:p@h?options=-c%20role%3Dx&sslrootcert=/ca.crt")
+    found = conninfo_to_dict(server.uri("x"))
+    assert (found["options"], found["sslrootcert"]) == ("-c role=x", "/ca.crt")
 
 
 def test_a_secret_reference_has_no_credentials_here() -> None:
