@@ -198,12 +198,12 @@ def judge(
         with contextlib.suppress(MigratorError):
             database.drop(where.target, settings, log)
     left = _take_back(where, touched, settings, log)
-    words["findings"] += [_ALTERED | {"what": line} for line in touched.altered]
+    words["findings"] += [_ON_THE_SERVER | {"what": line} for line in touched.others]
     if refused:
-        words["findings"] += [_LASTING | {"what": line} for line in left]
+        words["findings"] += [_ON_THE_SERVER | {"what": line} for line in left]
         raise refused
     if left:
-        raise Refused(f"{_LASTING['why']}: {'; '.join(left)}", _LASTING["instead"], words)
+        raise Refused(f"{_LEFT}: {'; '.join(left)}", _AGAIN, words)
     notices = [str(words.get("message", "")), (folder / _NOTICE).read_text()]
     if touched.made:
         names = ", ".join(touched.made.values())
@@ -243,28 +243,24 @@ def _ask_previous(
         log(str(words["message"]))
 
 
-_ALTERED = {
-    "level": "risky",
-    "rule": "server-altered",
-    "why": "It belongs to the server, of which there is no copy: it was done in earnest when it was rehearsed, and is in force.",
-    "instead": "Let it be done by whoever runs the server, before the update.",
-}
-_LASTING = {
+_ON_THE_SERVER = {
     "level": "risky",
     "rule": "server-changed",
     "why": (
-        "what belongs to the server has no copy: it was changed in earnest when the migration was rehearsed, "
-        "which might now fail for that reason alone"
+        "It belongs to the server, of which a rehearsal has no copy. If the migration has done it and not another meanwhile, "
+        "it is in force already, and what cannot be done twice, such as CREATE ROLE, fails when it runs in earnest."
     ),
-    "instead": (
-        "Undo it, if it was the migration's. Where the migration can run twice, as with DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles "
-        "WHERE rolname = '...') THEN CREATE ROLE ...; END IF; END $$, run the update again; else migrate with rehearse: off."
-    ),
+    "instead": "Let whoever runs the server do it before the update; or let the migration do it only where it is not done.",
 }
+_LEFT = "the rehearsal has left on the server, of which it has no copy, what the migration cannot make a second time"
+_AGAIN = (
+    "DROP ROLE, and migrate with rehearse: off. Or let the migration make it only where it is not there (DO $$ BEGIN IF NOT EXISTS "
+    "(SELECT FROM pg_roles WHERE rolname = '...') THEN CREATE ROLE ...; END IF; END $$): then just run the update again."
+)
 
 
 def _take_back(where: Databases, touched: shared.Changes, settings: Settings, log: Log) -> list[str]:
-    """Drops the roles that the rehearsal has made; gives what is not as it was and would hinder a second run."""
+    """Drops the roles that the rehearsal has made; gives those that are left."""
     left = {}
     if touched.made:
         try:
@@ -274,9 +270,7 @@ def _take_back(where: Databases, touched: shared.Changes, settings: Settings, lo
             left = dict.fromkeys(touched.made.values(), error.message)
     for name in touched.made.values():
         log(f"role {name}, made by the rehearsal, {'is still there: ' + left[name] if name in left else 'dropped'}")
-    lines = [f"role {name} made, and it cannot be dropped ({why})" for name, why in left.items()]
-    lines += [f"role {name} made, by the migration or by another meanwhile" for name in touched.unclear]
-    return lines + list(touched.lasting)
+    return [f"role {name} made, and it cannot be dropped ({why})" for name, why in left.items()] + list(touched.own)
 
 
 def hold(environment: Mapping[str, str], log: Log) -> dict[str, Any]:

@@ -224,8 +224,8 @@ def _same(backup: str, found: list[str]) -> None:
     error = BackupUnusable(
         f"backup {backup} does not restore to what was backed up: {'; '.join(found[:3])}",
         hint=(
-            "Roles or extensions may have gone since. The database's settings and grants are those of the one that is there. "
-            "Where the differences do no harm, accept them."
+            "Roles or extensions may have gone since. The database's settings and grants are those of the one that is there: "
+            "set them as they were, and restore again. Where the differences do no harm, accept them."
         ),
     )
     error.more = {"changes": found[:_SHOWN]}

@@ -33,13 +33,13 @@ _USES = """
 SELECT u.refobjid::text, bool_or(d.datname = %s) FROM pg_catalog.pg_shdepend u
 JOIN pg_catalog.pg_database d ON d.oid = u.dbid WHERE u.refclassid = 'pg_authid'::regclass GROUP BY 1
 """
-# Whether the role, or one that it may become, can make, drop and rename roles. From 16 on who makes one administers it.
+# Whether the role, or one that it may become, can make, drop and rename roles; and which it has made: from 16 on who makes a
+# role administers it, unless it is a superuser.
 _MAY = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE (rolsuper OR rolcreaterole) AND pg_has_role(oid, 'MEMBER')),
-    ARRAY(SELECT r.oid::text FROM pg_catalog.pg_roles r WHERE current_setting('server_version_num')::int < 160000
-        OR (SELECT bool_or(rolsuper) FROM pg_catalog.pg_roles WHERE pg_has_role(oid, 'MEMBER'))
-        OR EXISTS (SELECT FROM pg_catalog.pg_auth_members m
-            WHERE m.roleid = r.oid AND m.admin_option AND pg_has_role(m.member, 'MEMBER')))
+    ARRAY(SELECT m.roleid::text FROM pg_catalog.pg_auth_members m WHERE m.admin_option AND pg_has_role(m.member, 'MEMBER')
+        AND current_setting('server_version_num')::int >= 160000
+        AND NOT (SELECT bool_or(rolsuper) FROM pg_catalog.pg_roles WHERE pg_has_role(oid, 'MEMBER')))
 """
 
 
@@ -80,16 +80,14 @@ class Changes:
     """What has become of a server meanwhile.
 
     Attributes:
-        made: roles by OID, new and in use in the scratch database, hence made by who worked there.
-        unclear: new roles that the role may have made, but nothing tells whether it has.
-        lasting: what cannot be done a second time, a line each.
-        altered: what can, a line each.
+        made: new roles that something in the scratch database is of or for, hence made by who worked there; names by OID.
+        own: other new roles that were made by the role that worked there, though perhaps elsewhere.
+        others: what else is different, a line each: by whom, nothing tells.
     """
 
     made: Mapping[str, str] = field(default_factory=dict)
-    unclear: tuple[str, ...] = ()
-    lasting: tuple[str, ...] = ()
-    altered: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def changes(before: Server, connection: psycopg.Connection, real: str, scratch: str) -> Changes:
@@ -104,21 +102,23 @@ def changes(before: Server, connection: psycopg.Connection, real: str, scratch: 
     after = Server.take(connection, real)
     used = {str(role): bool(here) for role, here in connection.execute(_USES, (scratch,)).fetchall()}
     may, by_it = connection.execute(_MAY).fetchone() or (False, [])
-    new = {oid: name for oid, name in after.roles.items() if oid not in before.roles}
-    lasting = []
-    if may:  # else it was another
-        lasting += [f"role {name} dropped" for oid, name in before.roles.items() if oid not in after.roles]
-        renamed = {oid: name for oid, name in before.roles.items() if after.roles.get(oid, name) != name}
-        lasting += [f"role {name} renamed to {after.roles[oid]}" for oid, name in renamed.items()]
-    lasting += [f"tablespace {n} made" for o, n in after.tablespaces.items() if o not in before.tablespaces]
-    lasting += [f"tablespace {n} dropped" for o, n in before.tablespaces.items() if o not in after.tablespaces]
-    return Changes(
-        {oid: name for oid, name in new.items() if used.get(oid)},
-        # What is used in other databases alone is another's.
-        tuple(name for oid, name in new.items() if may and oid in by_it and oid not in used),
-        tuple(lasting),
-        tuple(_altered(before, after)),
-    )
+    made: dict[str, str] = {}
+    own: list[str] = []
+    others: list[str] = []
+    if may:  # else all of this was done by another
+        for oid in sorted({*before.roles, *after.roles}, key=int):
+            old, new = before.roles.get(oid), after.roles.get(oid)
+            if old and not new:
+                others.append(f"role {old} dropped")
+            elif old and new != old:
+                others.append(f"role {old} renamed to {new}")
+            elif new and not old and used.get(oid):
+                made[oid] = new
+            elif new and not old and oid not in used:  # what is used in other databases alone is another's
+                (own if oid in by_it else others).append(f"role {new} made")
+    others += [f"tablespace {n} made" for o, n in after.tablespaces.items() if o not in before.tablespaces]
+    others += [f"tablespace {n} dropped" for o, n in before.tablespaces.items() if o not in after.tablespaces]
+    return Changes(made, tuple(own), (*others, *_altered(before, after)))
 
 
 def _altered(before: Server, after: Server) -> list[str]:

@@ -237,14 +237,14 @@ def test_owner_and_connection_limit_come_back(role: str, books: Database, folder
     assert books.value(facts, books.name) == before
 
 
-def test_a_limit_of_no_connections_comes_back_too(role: str, books: Database, folder: Path, server: str) -> None:
+def test_a_limit_of_no_connections_comes_back_too(books: Database, folder: Path, server: str) -> None:
     take(books, folder)
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT 0").format(sql.Identifier(books.name)))
         back(books, folder)
-        with pytest.raises(psycopg.OperationalError, match="too many connections"):
-            psycopg.connect(books.uri)
+        row = connection.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (books.name,)).fetchone()
         connection.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT -1").format(sql.Identifier(books.name)))
+    assert row == (0,)
     assert books.value("SELECT count(*) FROM accounts") == 5000
 
 
@@ -253,6 +253,8 @@ def test_a_database_of_another_owner_is_refused_before_anything_is_restored(
 ) -> None:
     take(books, folder)
     with psycopg.connect(server, autocommit=True) as connection:
+        if connection.info.parameter_status("is_superuser") == "on":
+            pytest.skip("a superuser may rename whatever there is")
         connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (books.name, role))))
         connection.execute(f"REVOKE {role} FROM CURRENT_USER".encode())
         with pytest.raises(DatabaseCommandFailed, match=f"belongs to {role}, and .* may not rename it") as caught:
