@@ -98,6 +98,7 @@ def parse(name: str, content: bytes) -> Migration:
         )
     try:
         sql = content.decode("utf-8-sig").replace("\r\n", "\n")
+        _refuse_nul(sql)
         statements = tuple(split(sql))
         transactional = _is_transactional(sql, statements)
         if not statements:
@@ -110,6 +111,13 @@ def parse(name: str, content: bytes) -> Migration:
             f"{name}: {error.message}", file=name, line=error.line, statement=error.statement, hint=error.hint
         ) from None
     return Migration(int(match.group(1)), name, hashlib.sha256(sql.encode()).hexdigest(), statements, transactional)
+
+
+def _refuse_nul(sql: str) -> None:
+    # To the server it ends the statement: a DELETE would go without its WHERE.
+    if (position := sql.find("\0")) >= 0:
+        line = sql.count("\n", 0, position) + 1
+        raise InvalidMigration(f"line {line}: a NUL byte", line=line, hint="Remove it; it is no part of SQL.")
 
 
 def _is_transactional(sql: str, statements: tuple[Statement, ...]) -> bool:

@@ -17,7 +17,7 @@ from migrator import files, record
 from migrator.errors import Blocked, Blocker, DatabaseUnavailable, MigratorError, StatementFailed, Terminated
 from migrator.files import Migration
 from migrator.lock import RunnerLock, holders, lock_transaction, name_all
-from migrator.sessions import Log, Watcher, connect, is_transient, pause
+from migrator.sessions import Log, Watcher, connect, execute_one, is_transient, pause
 from migrator.settings import Settings
 from migrator.statements import Statement
 
@@ -26,6 +26,9 @@ _CONCURRENT_INDEX = re.compile(
     re.IGNORECASE,
 )
 _NOT_IN_A_TRANSACTION = "25001"
+_NO_SUCH_SAVEPOINT = "3B001"
+_PROTOCOL_VIOLATION = "08P01"
+_SYNTAX_ERROR = "42601"
 _LOOK = 0.05
 
 
@@ -220,9 +223,13 @@ class _Run:
             for migration in batch:
                 began = time.monotonic()
                 self._limits(connection, local=True)
+                # Ends with the file, and those that the file made with it: no later one can roll back to them, past
+                # the record of this one.
+                connection.execute("SAVEPOINT migrator_file")
                 for index in range(len(migration.statements)):
                     self._wait_less(connection)
                     self._execute(connection, lock, pid, migration, index)
+                connection.execute("RELEASE SAVEPOINT migrator_file")
                 who = (self._settings.module_version, self._settings.runner)
                 record.write(connection, migration, len(migration.statements), time.monotonic() - began, who)
             self._log("commit")
@@ -266,10 +273,11 @@ class _Run:
             with contextlib.ExitStack() as stack:
                 if pid:
                     stack.enter_context(watcher)
-                connection.execute(statement.text.encode())
+                execute_one(connection, statement.text)
         except psycopg.Error as error:
             self._blockers = watcher.seen or self._blockers
-            if is_transient(error):
+            # A parameter that nobody fills in is a protocol violation, of class 08 like a connection that breaks.
+            if is_transient(error) and (error.sqlstate != _PROTOCOL_VIOLATION or connection.closed):
                 raise _Passing(error, migration, statement) from None
             raise _failed(error, migration, statement) from None
         self._waited += watcher.waited
@@ -372,6 +380,12 @@ def _failed(error: psycopg.Error, migration: Migration, statement: Statement) ->
     hint = diagnosis.message_hint or ""
     if error.sqlstate == _NOT_IN_A_TRANSACTION and migration.transactional:
         hint = "Put it into a file of its own that starts with `-- migrate: non-transactional`."
+    elif error.sqlstate == _NO_SUCH_SAVEPOINT:
+        hint = "A file can only go back to a savepoint that it has made itself."
+    elif error.sqlstate == _SYNTAX_ERROR and not diagnosis.statement_position:
+        hint = "The server sees several statements here, and the runner one: their ends must be plain to see for both."
+    elif error.sqlstate == _PROTOCOL_VIOLATION:
+        hint = "A parameter such as $1 has no value in a file; write the value."
     elif error.sqlstate == "57014":
         hint = (
             "statement_timeout ended it: MIGRATE_STATEMENT_TIMEOUT sets how many seconds it may take, 0 for no limit."

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -155,6 +156,27 @@ def unhindered(connection: psycopg.Connection) -> psycopg.Connection:
     inside = connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
     connection.execute(UNHINDERED.format("true" if inside else "false").encode())
     return connection
+
+
+class _OneStatement(psycopg.Cursor[Any]):
+    """Sends by the extended protocol, parameters or none, as psycopg itself does for what it streams."""
+
+    def _execute_send(self, *arguments: Any, **options: Any) -> None:
+        super()._execute_send(*arguments, **{**options, "force_extended": True})
+
+
+def execute_one(connection: psycopg.Connection, statement: str) -> None:
+    """Runs one statement, and refuses (42601) what the server takes for several.
+
+    The simple protocol, which psycopg uses for a query without parameters, runs several, a COMMIT among them. Nothing is
+    left prepared and nothing is filled in: `%` and `$1` reach the server as they are.
+
+    Args:
+        connection: on which to run it.
+        statement: its text.
+    """
+    with _OneStatement(connection) as cursor:
+        cursor.execute(statement.encode())
 
 
 def without_password(text: str, connection: str) -> str:

@@ -1,9 +1,10 @@
 """Splits a SQL file into its statements, each with the line it starts on.
 
-The server accepts a whole file as one query, but then a failure names neither the statement nor the line. Splitting
-must agree with the server about what ends a statement, so this follows PostgreSQL's lexical rules (manual, section
-4.1): nested block comments, quoted strings and identifiers, dollar quotes, and the two places in which a semicolon
-does not end a statement: inside parentheses (CREATE RULE) and inside the BEGIN ATOMIC body of a SQL routine.
+The server accepts a whole file as one query, but then a failure names neither the statement nor the line, and a COMMIT
+in its midst goes unseen. Splitting must agree with the server about what ends a statement, so this follows PostgreSQL's
+lexical rules (manual, section 4.1): nested block comments, quoted strings and identifiers, dollar quotes, and the two
+places in which a semicolon does not end a statement: inside parentheses (CREATE RULE) and inside the BEGIN ATOMIC body
+of a SQL routine. Where it should err all the same, the server refuses what the runner sends: see `sessions.execute_one`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from migrator.errors import InvalidMigration
 _IDENTIFIER = r"[A-Za-z_\u0080-\U0010ffff][\w$\u0080-\U0010ffff]*"
 _TOKEN = re.compile(
     rf"""
-      (?P<space>\s+)
-    | (?P<line_comment>--[^\n]*)
+      (?P<space>[ \t\n\r\f\v]+)
+    | (?P<line_comment>--[^\n\r]*)
     | (?P<block_comment>/\*)
     | (?P<escape_string>[eE]'(?:[^'\\]|\\.|'')*(?P<escape_end>'?))
     | (?P<string>'(?:[^']|'')*(?P<string_end>'?))
@@ -82,6 +83,7 @@ def _statements(sql: str) -> Iterator[Statement]:
     start = end = -1  # of the current statement's tokens; comments and blanks around it do not count
     words: list[str] = []
     parentheses = bodies = 0
+    begun = False  # whether the token before is a BEGIN that may open a body
     for kind, begin, stop in _tokens(sql):
         text = sql[begin:stop]
         if kind == "other" and text == ";" and parentheses == 0 and bodies == 0:
@@ -92,6 +94,7 @@ def _statements(sql: str) -> Iterator[Statement]:
         if start < 0:
             start = begin
         end = stop
+        after_begin, begun = begun, False
         if kind == "other":
             if text == "(":
                 parentheses += 1
@@ -100,7 +103,8 @@ def _statements(sql: str) -> Iterator[Statement]:
         elif kind == "word":
             word = text.upper()
             if parentheses == 0 and _is_routine(words):
-                if word == "BEGIN" or (word == "CASE" and bodies):
+                begun = word == "BEGIN"  # alone it may be a name, the routine's own for one
+                if (word == "ATOMIC" and after_begin) or (word == "CASE" and bodies):
                     bodies += 1
                 elif word == "END" and bodies:
                     bodies -= 1
@@ -115,7 +119,7 @@ def _statement(sql: str, start: int, end: int, words: list[str]) -> Statement:
 
 
 def _is_routine(words: list[str]) -> bool:
-    """Whether the statement creates a function or procedure: only there does BEGIN open a body."""
+    """Whether the statement creates a function or procedure: only there does BEGIN ATOMIC open a body."""
     rest = words[3:4] if words[1:3] == ["OR", "REPLACE"] else words[1:2]
     return words[:1] == ["CREATE"] and rest in (["FUNCTION"], ["PROCEDURE"])
 

@@ -65,6 +65,58 @@ def test_an_error_inside_of_a_long_statement_is_told_with_its_own_line(base: Dat
     assert caught.value.line == 3
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE a (); SET LOCAL standard_conforming_strings = off; SELECT 'a\\', '; COMMIT; SELECT ' ' --'",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1 AS case; END; COMMIT; CREATE TABLE a ()",
+    ],
+)
+def test_what_the_server_takes_for_several_statements_commits_nothing(sql: str, base: Database) -> None:
+    base.write(_0001_a=sql)
+    untouched = catalogue(base.uri)
+    with pytest.raises(StatementFailed) as caught:
+        migrator.run(base.uri, base.directory, QUIET)
+    assert caught.value.sqlstate == "42601"
+    assert "several statements" in caught.value.hint
+    assert catalogue(base.uri) == untouched
+
+
+def test_statements_reach_the_server_as_they_are_written(base: Database) -> None:
+    base.write(_0001_a="CREATE TABLE a AS SELECT '%s %% %'::text AS t, 7 % 4 AS n; SELECT relacl FROM pg_class; SELECT")
+    migrator.run(base.uri, base.directory, QUIET)
+    assert base.value("SELECT t || n FROM a") == "%s %% %3"
+
+
+def test_a_parameter_that_nothing_fills_in_is_told_at_once(base: Database) -> None:
+    base.write(_0001_a="SELECT $1::int")
+    with pytest.raises(StatementFailed) as caught:
+        migrator.run(base.uri, base.directory, migrator.Settings(retry_budget=0))
+    assert "$1" in caught.value.hint
+
+
+def test_a_file_cannot_go_back_to_a_savepoint_of_an_earlier_one(base: Database) -> None:
+    base.write(
+        _0001_a="SAVEPOINT a; CREATE TABLE a (); SAVEPOINT b; CREATE TABLE b (); ROLLBACK TO SAVEPOINT b",
+        _0002_b="ROLLBACK TO SAVEPOINT a; CREATE TABLE c ()",
+    )
+    untouched = catalogue(base.uri)
+    with pytest.raises(StatementFailed) as caught:
+        migrator.run(base.uri, base.directory, QUIET)
+    assert (caught.value.file, caught.value.sqlstate) == ("0002_b.sql", "3B001")
+    assert catalogue(base.uri) == untouched
+
+
+def test_a_file_may_go_back_to_a_savepoint_of_its_own(base: Database) -> None:
+    base.write(
+        _0001_a="CREATE TABLE a (); SAVEPOINT a; CREATE TABLE b (); ROLLBACK TO SAVEPOINT a",
+        _0002_b="CREATE TABLE c ()",
+    )
+    migrator.run(base.uri, base.directory, QUIET)
+    assert base.value("SELECT to_regclass('a') IS NOT NULL AND to_regclass('b') IS NULL")
+    assert base.value("SELECT count(*) FROM migrator.migrations") == 2
+
+
 def test_a_constraint_checked_at_commit_takes_everything_back(base: Database) -> None:
     base.write(
         _0001_a="CREATE TABLE a (id int PRIMARY KEY, up int REFERENCES a DEFERRABLE INITIALLY DEFERRED);"

@@ -38,6 +38,7 @@ def test_the_marker_makes_a_file_non_transactional() -> None:
         ("0001_A.sql", b"SELECT 1", "not named"),
         ("0001_a.sql", b"-- nothing\n", "no statement"),
         ("0001_a.sql", b"SELECT '\xff'", "UTF-8"),
+        ("0001_a.sql", b"SELECT 1;\nDELETE FROM t\0 WHERE id = 1", "line 2: a NUL"),
         ("0001_a.sql", b"-- migrate: whatever\nSELECT 1", "unknown marker"),
         ("0001_a.sql", b"SELECT 1;\n-- migrate: non-transactional\nSELECT 1", "after the first statement"),
         ("0001_a.sql", b"SELECT 1;\nCOMMIT;", "line 2: COMMIT"),

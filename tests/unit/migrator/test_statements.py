@@ -31,6 +31,8 @@ def texts(sql: str) -> list[str]:
         "CREATE RULE r AS ON INSERT TO t DO ALSO (INSERT INTO u VALUES (1); INSERT INTO v VALUES (2))",
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END",
         "CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END",
+        "CREATE FUNCTION begin() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION begin() RETURNS int LANGUAGE sql BEGIN /* ; */ ATOMIC SELECT 1; END",
         "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END; $$",
         "SELECT U&'d\\0061t;a', B'1', X'ff'",
         "SELECT 1 AS ünï$ö",
@@ -40,6 +42,15 @@ def texts(sql: str) -> list[str]:
 )
 def test_semicolons_inside_of_a_statement_do_not_end_it(statement: str) -> None:
     assert texts(f"{statement};\n{statement};SELECT 2") == [statement, statement, "SELECT 2"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_comment_ends_with_its_line_however_lines_end(end: str) -> None:
+    assert texts(f"SELECT 1;{end}-- second{end}SELECT 2;{end}") == ["SELECT 1", "SELECT 2"]
+
+
+def test_what_is_a_space_in_unicode_only_is_part_of_a_name() -> None:
+    assert texts("SELECT \u00a0$$; SELECT $$;$$") == ["SELECT \u00a0$$", "SELECT $$;$$"]
 
 
 def test_comments_and_empty_statements_are_left_out() -> None:
