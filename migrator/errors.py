@@ -13,7 +13,7 @@
     ├── BrokerUnavailable       the message broker does not answer
     └── BrokerCommandFailed     it refused to make a stream or a consumer
 
-    Terminated                  (a KeyboardInterrupt) SIGTERM or SIGINT arrived; rolled back
+    Terminated                  (a KeyboardInterrupt) SIGTERM or SIGINT arrived; rolled back unless it is committed, which the log tells
 
 Each carries what happened and, in `hint`, what to do next.
 """

@@ -30,6 +30,7 @@ _NO_SUCH_SAVEPOINT = "3B001"
 _PROTOCOL_VIOLATION = "08P01"
 _SYNTAX_ERROR = "42601"
 _LOOK = 0.05
+_LOOK_BACK = 3.0  # seconds for a last look at how a COMMIT ended; a pod that is told to go has half a minute in all
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Result:
 
     Attributes:
         outcome: `migrated`, or `unchanged` when nothing was pending.
-        applied: names of the files applied by this run.
+        applied: names of the files applied by this run, whether or not the answer to its COMMIT has arrived.
         before: highest migration number in the database before.
         after: the same afterwards.
         ahead: applied files unknown to this image: a newer version was here, which is no error.
@@ -102,7 +103,7 @@ def run(
         DatabaseUnavailable: no connection.
         StatementFailed: the server refused a statement; the transaction was rolled back.
         Blocked: a lock was not to be had within the budget; rolled back.
-        Terminated: a signal came (only if the caller's handler raises it); rolled back.
+        Terminated: a signal came (only if the caller's handler raises it); the log tells what is committed.
     """
     settings = settings or Settings()
     started = time.monotonic()
@@ -130,6 +131,22 @@ def _unchanged(todo: record.Plan, started: float, log: Log) -> Result:
     return Result("unchanged", (), todo.before, todo.before, todo.ahead, time.monotonic() - started)
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """A COMMIT to which the server's answer has not come.
+
+    Attributes:
+        files: names of the files that are applied if it has happened.
+        transaction: its number.
+    """
+
+    files: tuple[str, ...]
+    transaction: str
+
+    def __str__(self) -> str:
+        return ", ".join(self.files)
+
+
 class _Run:
     """One call of `run` that found something pending."""
 
@@ -146,12 +163,15 @@ class _Run:
         self._blockers: tuple[Blocker, ...] = ()
         self._waited = 0.0  # for locks, in the transaction that is open
         self._rolled_back = "nothing had begun; the database is as it was"
+        self._sent: _Sent | None = None
 
     def go(self) -> Result:
         attempt = 0
+        wait = 0.0
         trouble_since: float | None = None
         while True:
             try:
+                time.sleep(wait)
                 with (
                     RunnerLock(self._conninfo, self._settings, self._log) as lock,
                     contextlib.closing(connect(self._conninfo, self._settings, self._log)) as connection,
@@ -169,21 +189,62 @@ class _Run:
                 if now + wait - trouble_since > self._settings.retry_budget:
                     raise self._give_up(error, attempt, now - trouble_since) from None
                 by = f"; blocked by {name_all(self._blockers)}" if self._blockers else ""
-                self._log(f"rolled back: {error}{by}; trying again in {wait:.1f} s (attempt {attempt})")
-                time.sleep(wait)
+                self._log(f"{self._so_far()}: {error}{by}; trying again in {wait:.1f} s (attempt {attempt})")
             except StatementFailed:
                 self._log(self._rolled_back)
                 raise
-            except Terminated as signal:
-                self._log(f"{signal.signal_name}: {self._rolled_back}")
+            except MigratorError as error:
+                if self._sent:
+                    error.message = f"{error.message}; {self._so_far()}"
                 raise
+            except Terminated as signal:
+                self._log(f"{signal.signal_name}: {self._ended()}")
+                raise
+
+    def _so_far(self) -> str:
+        return f"whether {self._sent} is committed is not known" if self._sent else "rolled back"
+
+    def _ended(self) -> str:
+        """Says what a run that is ended now leaves; what the server was asked to commit it looks up for that."""
+        if self._sent is None:
+            return self._rolled_back
+        patience = replace(self._settings, connect_budget=_LOOK_BACK, connect_timeout=2)
+        status = ""
+        with (
+            contextlib.suppress(MigratorError, psycopg.Error),
+            contextlib.closing(connect(self._conninfo, patience, self._log)) as connection,
+        ):
+            end = time.monotonic() + _LOOK_BACK
+            while (status := _status(connection, self._sent.transaction)) == _OPEN and time.monotonic() < end:
+                time.sleep(_LOOK)
+        if status == _COMMITTED:
+            return f"nothing to roll back; {', '.join([*self._applied, *self._sent.files])} is committed"
+        if status == _ABORTED:
+            return self._rolled_back
+        return f"{self._so_far()}; the next run finds it in the record"
+
+    def _answered(self, connection: psycopg.Connection) -> tuple[str, ...]:
+        """Gives the files that this run has applied without an answer, provided that the record has them too."""
+        if self._sent is None:
+            return ()
+        status = _status(connection, self._sent.transaction)
+        if status == _OPEN:
+            self._blockers = holders(connection)
+            raise _Passing(None, None, None, text="the transaction of the connection that was lost is still open")
+        found = self._sent.files if status == _COMMITTED else ()
+        self._sent = None
+        return found
 
     def _locked(self, connection: psycopg.Connection, lock: RunnerLock, attempt: int) -> Result:
         if lock.pooled:
             self._log("a connection pooler is in between: the runners' lock is held by a transaction")
         while True:
+            answered = self._answered(connection)
             # Under the lock the record may say more than before it: another runner was first.
             todo = record.plan(self._migrations, _read_again(connection))
+            if answered and not {each.name for each in todo.pending} & set(answered):
+                self._log(f"the answer was lost, but {', '.join(answered)} is committed")
+                self._applied += answered
             if self._before is None:
                 self._before = todo.before
             if not todo.pending:
@@ -205,43 +266,63 @@ class _Run:
         """Runs files in one transaction, their record with them."""
         if rest:
             self._log(f"{len(batch)} files in one transaction; {rest} more follow outside of it")
-        self._rolled_back = f"rolled back {', '.join(each.name for each in batch)}; the database is as it was"
-        with self._around(None), connection.transaction():
-            self._limits(connection, local=True)
-            if not lock_transaction(connection):
-                # A runner that lost its lock's connection is still in its transaction; wait for its end.
-                self._blockers = holders(connection)
-                raise _Passing(None, None, None, text="another runner's transaction is still open")
-            # Not connection.info.backend_pid: a pooler makes that one up.
-            row = connection.execute("SELECT pg_backend_pid()").fetchone()
-            pid = int(row[0]) if row else 0
-            self._waited = 0.0
-            record.create(connection)
-            done = {each.number for each in record.read(connection)}
-            if done & {each.number for each in batch}:
-                raise _Passing(None, None, None, text="another runner was first")
-            for migration in batch:
-                began = time.monotonic()
-                self._limits(connection, local=True)
-                # Ends with the file, and those that the file made with it: no later one can roll back to them, past
-                # the record of this one.
-                connection.execute("SAVEPOINT migrator_file")
-                for index in range(len(migration.statements)):
-                    self._wait_less(connection)
-                    self._execute(connection, lock, pid, migration, index)
-                connection.execute("RELEASE SAVEPOINT migrator_file")
-                who = (self._settings.module_version, self._settings.runner)
-                record.write(connection, migration, len(migration.statements), time.monotonic() - began, who)
-            self._log("commit")
-        self._applied += [each.name for each in batch]
+        names = tuple(each.name for each in batch)
+        self._rolled_back = f"rolled back {', '.join(names)}; the database is as it was"
+        with self._around(None), self._committed(connection, names, "commit"):
+            self._batch(connection, lock, batch)
         self._rolled_back = f"nothing to roll back; {', '.join(self._applied)} is committed"
+
+    @contextlib.contextmanager
+    def _committed(self, connection: psycopg.Connection, files: tuple[str, ...], line: str) -> Iterator[None]:
+        """Opens a transaction by which files become applied, and remembers it while its COMMIT is without an answer."""
+        try:
+            with connection.transaction():
+                yield
+                row = connection.execute("SELECT pg_current_xact_id()::text").fetchone()
+                assert row is not None
+                self._log(line)
+                self._sent = _Sent(files, str(row[0]))
+        except Exception:
+            if not connection.closed:  # the server has answered, and it did not commit
+                self._sent = None
+            raise
+        self._applied += files
+        self._sent = None
+
+    def _batch(self, connection: psycopg.Connection, lock: RunnerLock, batch: list[Migration]) -> None:
+        """Runs files and writes their record, in the transaction that is open."""
+        self._limits(connection, local=True)
+        if not lock_transaction(connection):
+            # A runner that lost its lock's connection is still in its transaction; wait for its end.
+            self._blockers = holders(connection)
+            raise _Passing(None, None, None, text="another runner's transaction is still open")
+        # Not connection.info.backend_pid: a pooler makes that one up.
+        row = connection.execute("SELECT pg_backend_pid()").fetchone()
+        pid = int(row[0]) if row else 0
+        self._waited = 0.0
+        record.create(connection)
+        done = {each.number for each in record.read(connection)}
+        if done & {each.number for each in batch}:
+            raise _Passing(None, None, None, text="another runner was first")
+        for migration in batch:
+            began = time.monotonic()
+            self._limits(connection, local=True)
+            # Ends with the file, and those that the file made with it: no later one can roll back to them, past
+            # the record of this one.
+            connection.execute("SAVEPOINT migrator_file")
+            for index in range(len(migration.statements)):
+                self._wait_less(connection)
+                self._execute(connection, lock, pid, migration, index)
+            connection.execute("RELEASE SAVEPOINT migrator_file")
+            who = (self._settings.module_version, self._settings.runner)
+            record.write(connection, migration, len(migration.statements), time.monotonic() - began, who)
 
     def _alone(self, connection: psycopg.Connection, lock: RunnerLock, migration: Migration, done: int) -> None:
         """Runs a file's statements one by one, each committed by itself, noting how far it came."""
         total = len(migration.statements)
         how = f"resuming after statement {done}/{total}" if done else "a failure keeps the statements before it"
         self._log(f"{migration.name} is non-transactional: each statement is committed by itself; {how}")
-        self._rolled_back = f"the running statement of {migration.name} was cancelled; those before it are committed"
+        self._rolled_back = f"the statement of {migration.name} that ran was cancelled unless it had ended; those before it are committed"
         who = (self._settings.module_version, self._settings.runner)
         # A look from the connection that holds the lock by a transaction is one more thing to wait for.
         pid = 0 if lock.pooled else connection.info.backend_pid
@@ -257,8 +338,12 @@ class _Run:
                 began = time.monotonic()
                 self._drop_invalid_index(connection, migration.statements[index])
                 self._execute(connection, lock, pid, migration, index)
-                record.write(connection, migration, index + 1, time.monotonic() - began, who)
-        self._applied.append(migration.name)
+                seconds = time.monotonic() - began
+                if index + 1 < total:
+                    record.write(connection, migration, index + 1, seconds, who)
+                    continue
+                with self._committed(connection, (migration.name,), f"{migration.name} is done"):
+                    record.write(connection, migration, total, seconds, who)
 
     def _execute(
         self, connection: psycopg.Connection, lock: RunnerLock, pid: int, migration: Migration, index: int
@@ -336,7 +421,7 @@ class _Run:
         place = {"file": trouble.file, "line": trouble.line, "statement": trouble.statement}
         if trouble.sqlstate == "55P03" or (not trouble.sqlstate and self._blockers):
             return Blocked(
-                f"blocked for {seconds:.0f} s, {attempts} attempts, rolled back: {name_all(self._blockers)}",
+                f"blocked for {seconds:.0f} s, {attempts} attempts, {self._so_far()}: {name_all(self._blockers)}",
                 hint="Wait for that session, or end it with pg_terminate_backend(pid); then run the migration again.",
                 sqlstate=trouble.sqlstate,
                 blockers=self._blockers,
@@ -344,7 +429,7 @@ class _Run:
             )
         kind = DatabaseUnavailable if trouble.lost else StatementFailed
         return kind(
-            f"{trouble} (for {seconds:.0f} s, {attempts} attempts), rolled back",
+            f"{trouble} (for {seconds:.0f} s, {attempts} attempts), {self._so_far()}",
             hint="This kind of trouble passes by itself as a rule; run the migration again.",
             sqlstate=trouble.sqlstate,
             **place,  # type: ignore[arg-type]
@@ -370,6 +455,18 @@ class _Passing(Exception):
 def _read_again(connection: psycopg.Connection) -> list[record.Applied]:
     # Errors go to the caller as they are: a lost connection here is to be tried again.
     return record.read(connection)
+
+
+_COMMITTED, _ABORTED, _OPEN = "committed", "aborted", "in progress"
+
+
+def _status(connection: psycopg.Connection, transaction: str) -> str:
+    """Says how a transaction ended; empty where this server never had it, having taken the place of the one that did."""
+    try:
+        row = connection.execute("SELECT pg_xact_status(%s::xid8)", (transaction,)).fetchone()
+    except psycopg.errors.InvalidParameterValue:
+        return ""
+    return str(row[0]) if row and row[0] else ""
 
 
 def _failed(error: psycopg.Error, migration: Migration, statement: Statement) -> StatementFailed:
