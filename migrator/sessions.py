@@ -107,6 +107,8 @@ def connect(text: str, settings: Settings, log: Log, *, name: str = "migrator") 
         text,
         application_name=f"{name} {settings.runner}"[:63],
         connect_timeout=str(max(settings.connect_timeout, 2)),  # libpq takes 1 for 2
+        # Files are sent as they are, in UTF-8. Left to itself the server takes them for what its database is encoded in.
+        client_encoding="UTF8",
         keepalives_idle="10",
         keepalives_interval="5",
         keepalives_count="3",

@@ -184,12 +184,17 @@ def role(server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def make_database(server: str, tmp_path: Path) -> Iterator[Callable[[], Database]]:
+def make_database(server: str, tmp_path: Path) -> Iterator[Callable[..., Database]]:
     made: list[Database] = []
 
-    def make() -> Database:
+    def make(encoding: str = "") -> Database:
         name = f"migrator-test-{secrets.token_hex(4)}"
-        database.create(Target(name, server), QUIET, print)
+        if encoding:
+            with psycopg.connect(server, autocommit=True) as connection:
+                how = f"TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"
+                connection.execute(f'CREATE DATABASE "{name}" {how}'.encode())
+        else:
+            database.create(Target(name, server), QUIET, print)
         directory = tmp_path / name / "sql"
         directory.mkdir(parents=True)
         made.append(Database(make_conninfo(server, dbname=name), name, directory))
@@ -205,5 +210,5 @@ def make_database(server: str, tmp_path: Path) -> Iterator[Callable[[], Database
 
 
 @pytest.fixture
-def base(make_database: Callable[[], Database]) -> Database:
+def base(make_database: Callable[..., Database]) -> Database:
     return make_database()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -86,6 +87,26 @@ def test_statements_reach_the_server_as_they_are_written(base: Database) -> None
     base.write(_0001_a="CREATE TABLE a AS SELECT '%s %% %'::text AS t, 7 % 4 AS n; SELECT relacl FROM pg_class; SELECT")
     migrator.run(base.uri, base.directory, QUIET)
     assert base.value("SELECT t || n FROM a") == "%s %% %3"
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "LATIN1", "SQL_ASCII"])
+def test_files_are_utf_8_whatever_the_database_is_encoded_in(
+    encoding: str, make_database: Callable[..., Database]
+) -> None:
+    base = make_database(encoding)
+    base.write(_0001_a="CREATE TABLE \"é\" AS SELECT 'é'::text AS a")
+    assert migrator.run(base.uri, base.directory, QUIET).outcome == "migrated"
+    assert migrator.run(base.uri, base.directory, QUIET).outcome == "unchanged"
+    with psycopg.connect(base.uri, client_encoding="UTF8") as connection:
+        assert connection.execute('SELECT a FROM "é"'.encode()).fetchone() == ("é",)
+
+
+def test_a_character_that_the_database_cannot_hold_is_told(make_database: Callable[..., Database]) -> None:
+    base = make_database("LATIN1")
+    base.write(_0001_a="SELECT 1;\nSELECT '€'")
+    with pytest.raises(StatementFailed, match="LATIN1") as caught:
+        migrator.run(base.uri, base.directory, QUIET)
+    assert (caught.value.line, caught.value.sqlstate) == (2, "22P05")
 
 
 def test_a_parameter_that_nothing_fills_in_is_told_at_once(base: Database) -> None:
