@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,17 +13,21 @@ from pathlib import Path
 import psycopg
 
 from migrator import files, record
-from migrator.errors import Blocked, Blocker, DatabaseUnavailable, MigratorError, StatementFailed, Terminated
+from migrator.errors import (
+    Blocked,
+    Blocker,
+    DatabaseUnavailable,
+    InvalidMigration,
+    MigratorError,
+    StatementFailed,
+    Terminated,
+)
 from migrator.files import Migration
 from migrator.lock import RunnerLock, holders, lock_transaction, name_all
 from migrator.sessions import Log, Watcher, connect, execute_one, is_transient, pause
 from migrator.settings import Settings
 from migrator.statements import Statement
 
-_CONCURRENT_INDEX = re.compile(
-    r"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<name>(?:\"[^\"]+\"|[\w$.])+)\s+ON\s",
-    re.IGNORECASE,
-)
 _NOT_IN_A_TRANSACTION = "25001"
 _NO_SUCH_SAVEPOINT = "3B001"
 _PROTOCOL_VIOLATION = "08P01"
@@ -112,6 +115,7 @@ def run(
         todo = record.plan(migrations, _read(connection))
         if not todo.pending:
             return _unchanged(todo, started, log)
+        _refuse_nameless_indexes(todo)
         log(f"{len(todo.pending)} pending: {', '.join(each.name for each in todo.pending)}")
     return _Run(conninfo, migrations, settings, log, started).go()
 
@@ -121,6 +125,20 @@ def _read(connection: psycopg.Connection) -> list[record.Applied]:
         return record.read(connection)
     except psycopg.Error as error:
         raise _refused(error, "reading the record", hint="The role needs to read migrator.migrations.") from None
+
+
+def _refuse_nameless_indexes(todo: record.Plan) -> None:
+    for migration in todo.pending:
+        for statement in migration.statements[todo.resumed.get(migration.number, 0) :]:
+            index = statement.concurrent_index()
+            if index is not None and not index.name:
+                raise InvalidMigration(
+                    f"{migration.name}: line {statement.line}: an index that is built CONCURRENTLY needs a name",
+                    hint="Name it: if the build fails, it leaves an invalid index, which the next run finds by its name.",
+                    file=migration.name,
+                    line=statement.line,
+                    statement=statement.shortened(),
+                )
 
 
 def _unchanged(todo: record.Plan, started: float, log: Log) -> Result:
@@ -322,16 +340,28 @@ class _Run:
         total = len(migration.statements)
         how = f"resuming after statement {done}/{total}" if done else "a failure keeps the statements before it"
         self._log(f"{migration.name} is non-transactional: each statement is committed by itself; {how}")
-        self._rolled_back = f"the statement of {migration.name} that ran was cancelled unless it had ended; those before it are committed"
+        self._rolled_back = (
+            f"the running statement of {migration.name} was cancelled or had ended; those before it are committed"
+        )
         who = (self._settings.module_version, self._settings.runner)
         # A look from the connection that holds the lock by a transaction is one more thing to wait for.
         pid = 0 if lock.pooled else connection.info.backend_pid
         with self._around(migration):
             if lock.pooled:
+                _refuse_settings(migration)
                 self._log("limits are not set: behind a pooler they would stay with somebody else's session")
             else:
                 self._limits(connection, local=False)
             record.create(connection)
+            if done == total:
+                self._log(f"{migration.name}: what was left of it is gone from the file")
+                with self._committed(connection, (migration.name,), f"{migration.name} is done"):
+                    record.write(connection, migration, total, 0, who)
+                return
+            for index in range(done):
+                # Set in another session than this one; the statements that are left were written to run under it.
+                if migration.statements[index].sets_the_session():
+                    self._execute(connection, lock, pid, migration, index)
             for index in range(done, total):
                 if lock.lost:
                     raise _Passing(None, migration, None, text="the connection that holds the lock is lost")
@@ -404,14 +434,18 @@ class _Run:
             connection.execute(f"SET LOCAL lock_timeout = {round(left * 1000)}".encode())
 
     def _drop_invalid_index(self, connection: psycopg.Connection, statement: Statement) -> None:
-        """Removes what an interrupted CREATE INDEX CONCURRENTLY has left, or IF NOT EXISTS would be content with it."""
-        match = _CONCURRENT_INDEX.match(statement.text)
-        if match is None:
+        """Removes what an interrupted CREATE INDEX CONCURRENTLY has left, or IF NOT EXISTS would be content with it.
+
+        An index is in its table's schema, which need not be in the search path.
+        """
+        index = statement.concurrent_index()
+        if index is None:
             return
         row = connection.execute(
-            "SELECT i.indexrelid::regclass::text FROM pg_index i WHERE NOT i.indisvalid "
-            "AND i.indexrelid = to_regclass(%s)",
-            (match.group("name"),),
+            "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_catalog.pg_index i "
+            "JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE NOT i.indisvalid AND i.indrelid = to_regclass(%s) AND c.relname = (parse_ident(%s))[1]::name",
+            (index.table, index.name),
         ).fetchone()
         if row:
             self._log(f"dropping the invalid index {row[0]} of an interrupted attempt")
@@ -450,6 +484,19 @@ class _Passing(Exception):
         self.statement = statement.shortened() if statement else ""
         place = f"{self.file} line {self.line}: " if statement else ""
         super().__init__(f"{place}{what}" + (f" (SQLSTATE {self.sqlstate})" if self.sqlstate else ""))
+
+
+def _refuse_settings(migration: Migration) -> None:
+    for statement in migration.statements:
+        if statement.sets_the_session():
+            raise InvalidMigration(
+                f"{migration.name}: line {statement.line}: behind a pooler each statement may run in another session, "
+                "and what is set stays with somebody else's",
+                hint="Connect to the server itself, or write names with their schema and do without the setting.",
+                file=migration.name,
+                line=statement.line,
+                statement=statement.shortened(),
+            )
 
 
 def _read_again(connection: psycopg.Connection) -> list[record.Applied]:

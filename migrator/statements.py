@@ -37,6 +37,19 @@ _KEPT_WORDS = 8
 
 
 @dataclass(frozen=True)
+class ConcurrentIndex:
+    """What a CREATE INDEX CONCURRENTLY names, as it is written.
+
+    Attributes:
+        name: of the index; empty where the server is to choose one.
+        table: on which it is, with the schema if that is written.
+    """
+
+    name: str
+    table: str
+
+
+@dataclass(frozen=True)
 class Statement:
     """One statement of a file.
 
@@ -57,6 +70,34 @@ class Statement:
             position: character of the statement, counted from 1, as PostgreSQL reports it.
         """
         return self.line + self.text.count("\n", 0, max(position - 1, 0))
+
+    def sets_the_session(self) -> bool:
+        """Whether it changes settings for those after it, as `SET search_path` does and `SET LOCAL` does not."""
+        first, second = (*self.words, "", "")[:2]
+        return first in ("RESET", "DISCARD") or (
+            first == "SET" and second not in ("LOCAL", "TRANSACTION", "CONSTRAINTS")
+        )
+
+    def concurrent_index(self) -> ConcurrentIndex | None:
+        """Gives what a CREATE INDEX CONCURRENTLY names; None for any other statement."""
+        kinds = [("CREATE", *unique, "INDEX", "CONCURRENTLY") for unique in ((), ("UNIQUE",))]
+        if not any(self.words[: len(kind)] == kind for kind in kinds):
+            return None
+        tokens = [self.text[begin:stop] for _, begin, stop in _tokens(self.text)]
+        upper = [each.upper() for each in tokens]
+        at = upper.index("CONCURRENTLY") + 1
+        if upper[at : at + 3] == ["IF", "NOT", "EXISTS"]:
+            at += 3
+        name = ""
+        if upper[at : at + 1] != ["ON"]:
+            name = "".join(tokens[at : at + 1])
+            at += 1
+        at += 2 if upper[at : at + 2] == ["ON", "ONLY"] else 1
+        end = at + 1
+        while tokens[end : end + 1] == ["."]:
+            end += 2
+        table = "".join(tokens[at:end])
+        return ConcurrentIndex(name, table) if table else None  # else the server tells what is wrong with it
 
     def shortened(self, characters: int = 300) -> str:
         """Gives the statement on one line, cut to a length fit for a log."""

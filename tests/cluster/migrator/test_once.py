@@ -15,7 +15,7 @@ import pytest
 
 import migrator
 from migrator.cli import main
-from migrator.errors import Blocked, StatementFailed
+from migrator.errors import Blocked, InvalidMigration, StatementFailed
 from tests.cluster.loaded import PROCESSES
 from tests.cluster.migrator.conftest import QUIET, Database
 
@@ -151,8 +151,63 @@ def test_an_interrupted_non_transactional_file_goes_on_where_it_stopped(table: D
     said.clear()
     assert migrator.run(table.uri, table.directory, QUIET, said.append).applied == ("0001_index.sql",)
     assert any("resuming after statement 1/3" in line for line in said)
-    assert any("dropping the invalid index t_b" in line for line in said)
+    assert any("dropping the invalid index public.t_b" in line for line in said)
     assert table.value("SELECT count(*) FROM pg_index WHERE indrelid = 't'::regclass AND indisvalid") == 3
+
+
+def test_an_interrupted_file_goes_on_with_the_settings_it_had_made(table: Database) -> None:
+    table.execute("CREATE SCHEMA s; CREATE TABLE s.t (a int); INSERT INTO s.t VALUES (1), (1)")
+    table.write(
+        _0001_index="-- migrate: non-transactional\nSET search_path TO s;\nCREATE UNIQUE INDEX CONCURRENTLY t_a ON t (a)"
+    )
+    with pytest.raises(StatementFailed):
+        migrator.run(table.uri, table.directory, QUIET)
+    table.execute("DELETE FROM s.t")
+    migrator.run(table.uri, table.directory, QUIET)
+    assert table.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 's.t_a'::regclass")
+    assert table.value("SELECT to_regclass('public.t_a') IS NULL")
+
+
+@pytest.mark.parametrize("name", ["t_a", '"T a"', "T_A"])
+def test_what_a_failed_index_leaves_in_its_table_s_schema_is_built_again(name: str, table: Database) -> None:
+    table.execute('CREATE SCHEMA "S"; CREATE TABLE "S".t (a int); INSERT INTO "S".t VALUES (1), (1)')
+    table.write(
+        _0001_index=f'-- migrate: non-transactional\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS {name} ON "S".t (a)'
+    )
+    with pytest.raises(StatementFailed):
+        migrator.run(table.uri, table.directory, QUIET)
+    table.execute('DELETE FROM "S".t')
+    migrator.run(table.uri, table.directory, QUIET)
+    assert table.value("SELECT array_agg(indisvalid) FROM pg_index WHERE indrelid = '\"S\".t'::regclass") == [True]
+
+
+def test_an_invalid_index_of_the_same_name_on_another_table_is_left_alone(table: Database) -> None:
+    table.execute("CREATE SCHEMA s; CREATE TABLE s.t (a int); INSERT INTO t VALUES (1)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        table.execute("CREATE UNIQUE INDEX CONCURRENTLY t_a ON t (a)")
+    table.write(_0001_index="-- migrate: non-transactional\nCREATE INDEX CONCURRENTLY t_a ON s.t (a)")
+    migrator.run(table.uri, table.directory, QUIET)
+    assert table.value("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = 'public.t_a'::regclass")
+
+
+def test_an_index_without_a_name_is_refused_before_anything_runs(table: Database) -> None:
+    table.write(
+        _0001_a="CREATE TABLE u (a int)",
+        _0002_index="-- migrate: non-transactional\nCREATE INDEX CONCURRENTLY ON u (a)",
+    )
+    with pytest.raises(InvalidMigration, match="needs a name") as caught:
+        migrator.run(table.uri, table.directory, QUIET)
+    assert (caught.value.file, caught.value.line) == ("0002_index.sql", 2)
+    assert table.value("SELECT to_regclass('u') IS NULL")
+
+
+def test_an_interrupted_file_is_done_when_the_statement_that_failed_is_removed(table: Database) -> None:
+    table.write(_0001_a="-- migrate: non-transactional\nCREATE TABLE u ();\nSELECT 1/0")
+    with pytest.raises(StatementFailed):
+        migrator.run(table.uri, table.directory, QUIET)
+    table.write(_0001_a="-- migrate: non-transactional\nCREATE TABLE u ();")
+    assert migrator.run(table.uri, table.directory, QUIET).applied == ("0001_a.sql",)
+    assert migrator.run(table.uri, table.directory, QUIET).outcome == "unchanged"
 
 
 def test_files_around_a_non_transactional_one_keep_their_order(table: Database) -> None:

@@ -14,7 +14,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.cluster.migrator.conftest import Database
+import migrator
+from migrator.errors import InvalidMigration
+from tests.cluster.migrator.conftest import QUIET, Database
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
@@ -75,3 +77,11 @@ def test_runners_behind_a_pooler_commit_once_and_leave_no_settings_and_no_lock(b
         for _ in range(10):
             row = connection.execute("SHOW lock_timeout").fetchone()
             assert row == ("0",)
+
+
+def test_a_setting_that_would_stay_with_somebody_else_s_session_is_refused(base: Database, pooled: str) -> None:
+    base.write(_0001_a="-- migrate: non-transactional\nSELECT 1;\nSET search_path TO s;\nSELECT 2")
+    with pytest.raises(InvalidMigration, match="line 3: behind a pooler") as caught:
+        migrator.run(pooled, base.directory, QUIET)
+    assert caught.value.file == "0001_a.sql"
+    assert base.value("SELECT to_regclass('migrator.migrations') IS NULL")

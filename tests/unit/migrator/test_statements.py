@@ -89,6 +89,37 @@ def test_words_tell_the_kind_of_a_statement_whatever_stands_around_it() -> None:
     assert statement.words[:4] == ("CREATE", "UNIQUE", "INDEX", "CONCURRENTLY")
 
 
+@pytest.mark.parametrize(
+    ("sql", "name", "table"),
+    [
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", "i", "t"),
+        ("create unique index concurrently if not exists /* x */ i\non only s.t using btree (a)", "i", "s.t"),
+        ('CREATE INDEX CONCURRENTLY "a.B" ON "S" . "t""x"(a)', '"a.B"', '"S"."t""x"'),
+        ("CREATE INDEX CONCURRENTLY ON t (a)", "", "t"),
+        ("CREATE INDEX CONCURRENTLY if ON t (a)", "if", "t"),
+    ],
+)
+def test_a_concurrent_index_and_its_table_are_known(sql: str, name: str, table: str) -> None:
+    (statement,) = split(sql)
+    index = statement.concurrent_index()
+    assert index is not None
+    assert (index.name, index.table) == (name, table)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE INDEX concurrently_i ON t (a)",
+        "DROP INDEX CONCURRENTLY i",
+        "CREATE INDEX CONCURRENTLY",
+        "CREATE INDEX CONCURRENTLY i ON",
+    ],
+)
+def test_nothing_else_is_a_concurrent_index(sql: str) -> None:
+    (statement,) = split(sql)
+    assert statement.concurrent_index() is None
+
+
 _word = st.text("abcxyz_", min_size=1, max_size=6).filter(lambda text: text.upper() not in ("E", "U"))
 _piece = st.one_of(
     _word,
