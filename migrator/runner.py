@@ -32,6 +32,7 @@ _NOT_IN_A_TRANSACTION = "25001"
 _NO_SUCH_SAVEPOINT = "3B001"
 _PROTOCOL_VIOLATION = "08P01"
 _SYNTAX_ERROR = "42601"
+_OURSELVES = 'SET TRANSACTION READ WRITE; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL "role" TO DEFAULT'
 _LOOK = 0.05
 _LOOK_BACK = 3.0  # seconds for a last look at how a COMMIT ended; a pod that is told to go has half a minute in all
 
@@ -309,7 +310,7 @@ class _Run:
 
     def _batch(self, connection: psycopg.Connection, lock: RunnerLock, batch: list[Migration]) -> None:
         """Runs files and writes their record, in the transaction that is open."""
-        self._limits(connection, local=True)
+        self._reset(connection, local=True)
         if not lock_transaction(connection):
             # A runner that lost its lock's connection is still in its transaction; wait for its end.
             self._blockers = holders(connection)
@@ -324,7 +325,6 @@ class _Run:
             raise _Passing(None, None, None, text="another runner was first")
         for migration in batch:
             began = time.monotonic()
-            self._limits(connection, local=True)
             # Ends with the file, and those that the file made with it: no later one can roll back to them, past
             # the record of this one.
             connection.execute("SAVEPOINT migrator_file")
@@ -332,6 +332,7 @@ class _Run:
                 self._wait_less(connection)
                 self._execute(connection, lock, pid, migration, index)
             connection.execute("RELEASE SAVEPOINT migrator_file")
+            self._reset(connection, local=True)
             who = (self._settings.module_version, self._settings.runner)
             record.write(connection, migration, len(migration.statements), time.monotonic() - began, who)
 
@@ -351,7 +352,7 @@ class _Run:
                 _refuse_settings(migration)
                 self._log("limits are not set: behind a pooler they would stay with somebody else's session")
             else:
-                self._limits(connection, local=False)
+                self._reset(connection, local=False)
             record.create(connection)
             if done == total:
                 self._log(f"{migration.name}: what was left of it is gone from the file")
@@ -369,11 +370,17 @@ class _Run:
                 self._drop_invalid_index(connection, migration.statements[index])
                 self._execute(connection, lock, pid, migration, index)
                 seconds = time.monotonic() - began
-                if index + 1 < total:
+                last = index + 1 == total
+                with (
+                    self._committed(connection, (migration.name,), f"{migration.name} is done")
+                    if last
+                    else connection.transaction()
+                ):
+                    # What the file has set is for its next statement, and not for the record.
+                    connection.execute(_OURSELVES)
                     record.write(connection, migration, index + 1, seconds, who)
-                    continue
-                with self._committed(connection, (migration.name,), f"{migration.name} is done"):
-                    record.write(connection, migration, total, seconds, who)
+            if not lock.pooled:
+                self._reset(connection, local=False)
 
     def _execute(
         self, connection: psycopg.Connection, lock: RunnerLock, pid: int, migration: Migration, index: int
@@ -411,8 +418,11 @@ class _Run:
             name = migration.name if migration else ""
             raise _refused(error, f"COMMIT or the record of {name or 'the migrations'}", file=name) from None
 
-    def _limits(self, connection: psycopg.Connection, *, local: bool) -> None:
-        """Sets the limits again before every file: one may have changed them, or the search path, for itself."""
+    def _reset(self, connection: psycopg.Connection, *, local: bool) -> None:
+        """Makes the session ours again, and sets the limits: a file may have set anything for itself, a role above all.
+
+        Behind a pooler that takes what a file has set out of the session that somebody else is to have next.
+        """
         scope = "LOCAL" if local else "SESSION"
         milliseconds = {
             "lock_timeout": self._settings.lock_timeout,
@@ -421,8 +431,10 @@ class _Run:
             # A runner killed in mid-statement would otherwise leave its backend working, locks held, to the end.
             "client_connection_check_interval": 1.0,
         }
-        commands = [f"SET {scope} {name} = {round(seconds * 1000)}" for name, seconds in milliseconds.items()]
-        connection.execute("; ".join([*commands, f"SET {scope} search_path TO DEFAULT"]).encode())
+        # RESET ALL leaves these two, and gives a pooler's session the encoding of the client it was opened for.
+        commands = ["RESET SESSION AUTHORIZATION", "RESET ROLE", "RESET ALL", "SET client_encoding = 'UTF8'"]
+        commands += [f"SET {scope} {name} = {round(seconds * 1000)}" for name, seconds in milliseconds.items()]
+        connection.execute("; ".join(commands).encode())
 
     def _wait_less(self, connection: psycopg.Connection) -> None:
         """Lets the waits of one transaction together last no longer than `lock_timeout`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -59,7 +60,7 @@ def pooled(base: Database, tmp_path: Path) -> Iterator[str]:
 
 def test_runners_behind_a_pooler_commit_once_and_leave_no_settings_and_no_lock(base: Database, pooled: str) -> None:
     base.write(
-        _0001_a="CREATE TABLE counted (a int); INSERT INTO counted VALUES (1); SELECT pg_sleep(0.3)",
+        _0001_a="SET test.own = 'x'; CREATE TABLE counted (a int); INSERT INTO counted VALUES (1); SELECT pg_sleep(0.3)",
         _0002_b="-- migrate: non-transactional\nCREATE INDEX CONCURRENTLY counted_a ON counted (a)",
         _0003_c="INSERT INTO counted VALUES (2)",
     )
@@ -73,10 +74,13 @@ def test_runners_behind_a_pooler_commit_once_and_leave_no_settings_and_no_lock(b
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
     assert base.value(held) == 0
-    with psycopg.connect(pooled, autocommit=True) as connection:
-        for _ in range(10):
-            row = connection.execute("SHOW lock_timeout").fetchone()
-            assert row == ("0",)
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):  # at once, and so in every session that the pooler has
+            connection = stack.enter_context(psycopg.connect(pooled))
+            row = connection.execute(
+                "SELECT current_setting('lock_timeout'), coalesce(current_setting('test.own', true), '')"
+            ).fetchone()
+            assert row == ("0", "")
 
 
 def test_a_setting_that_would_stay_with_somebody_else_s_session_is_refused(base: Database, pooled: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -277,6 +278,46 @@ def test_what_one_file_sets_for_itself_does_not_reach_the_next(base: Database) -
     migrator.run(base.uri, base.directory, QUIET)
     assert base.value("SELECT to_regclass('s.a') IS NOT NULL AND to_regclass('public.b') IS NOT NULL")
     assert base.value("SELECT lock_timeout FROM b") == "500ms"
+
+
+def test_nothing_that_one_file_sets_reaches_the_next(base: Database) -> None:
+    base.write(
+        _0001_a="SET test.own = 'x'; SET DateStyle = 'German'; SET SESSION client_encoding = 'LATIN1'",
+        _0002_b="CREATE TABLE b AS SELECT 'é'::text AS e, coalesce(current_setting('test.own', true), '') AS own,"
+        " current_setting('DateStyle') AS style",
+        _0003_c="-- migrate: non-transactional\nSET test.own = 'x';\nSET default_transaction_read_only = on",
+        _0004_d="-- migrate: non-transactional\nCREATE TABLE d AS SELECT current_setting('test.own', true) AS own",
+    )
+    migrator.run(base.uri, base.directory, QUIET)
+    assert base.value("SELECT e || own FROM b") == "é"
+    assert base.value("SELECT style = current_setting('DateStyle') FROM b")
+    assert not base.value("SELECT own FROM d")
+
+
+@pytest.fixture
+def role(server: str) -> Iterator[str]:
+    name = f"migrator_test_{secrets.token_hex(4)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        try:
+            connection.execute(f"CREATE ROLE {name}; GRANT {name} TO CURRENT_USER".encode())
+        except psycopg.errors.InsufficientPrivilege:
+            pytest.skip("this server's role may not create the role to test with")
+        yield name
+        connection.execute(f"DROP ROLE {name}".encode())
+
+
+@pytest.mark.parametrize("marker", ["", "-- migrate: non-transactional\n"])
+def test_a_file_s_role_owns_what_it_makes_and_neither_the_record_nor_the_next_file(
+    role: str, marker: str, base: Database
+) -> None:
+    base.execute(f"GRANT CREATE ON SCHEMA public TO {role}")
+    base.write(
+        _0001_a=f"{marker}SET ROLE {role};\nCREATE TABLE a ();\nCREATE TABLE b ()", _0002_c=f"{marker}CREATE TABLE c ()"
+    )
+    migrator.run(base.uri, base.directory, QUIET)
+    owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = %s::regclass"
+    assert [base.value(owner, table) for table in ("a", "b")] == [role, role]
+    assert base.value(owner, "c") == base.value("SELECT current_user")
 
 
 def test_a_changed_file_is_refused_and_nothing_is_run(base: Database) -> None:
