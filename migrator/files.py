@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from migrator.errors import InvalidMigration, MigratorError
@@ -41,7 +42,15 @@ class Migration:
         Args:
             count: how many statements.
         """
-        return hashlib.sha256("\0".join(each.text for each in self.statements[:count]).encode()).hexdigest()
+        return self._prefixes[min(count, len(self.statements))]
+
+    @cached_property
+    def _prefixes(self) -> tuple[str, ...]:
+        found, so_far = [hashlib.sha256().hexdigest()], hashlib.sha256()
+        for index, statement in enumerate(self.statements):
+            so_far.update((("\0" if index else "") + statement.text).encode())
+            found.append(so_far.hexdigest())
+        return tuple(found)
 
 
 def read(directories: Path | str | Sequence[Path | str]) -> list[Migration]:

@@ -16,14 +16,16 @@ from dataclasses import dataclass
 from migrator.errors import InvalidMigration
 
 _IDENTIFIER = r"[A-Za-z_\u0080-\U0010ffff][\w$\u0080-\U0010ffff]*"
+# What is quoted is matched possessively (++, *+): a way back would be kept for each of its characters, hundreds of bytes
+# for one.
 _TOKEN = re.compile(
     rf"""
       (?P<space>[ \t\n\r\f\v]+)
     | (?P<line_comment>--[^\n\r]*)
     | (?P<block_comment>/\*)
-    | (?P<escape_string>[eE]'(?:[^'\\]|\\.|'')*(?P<escape_end>'?))
-    | (?P<string>'(?:[^']|'')*(?P<string_end>'?))
-    | (?P<quoted>"(?:[^"]|"")*(?P<quoted_end>"?))
+    | (?P<escape_string>[eE]'(?:[^'\\]++|\\.|'')*+(?P<escape_end>'?))
+    | (?P<string>'(?:[^']++|'')*+(?P<string_end>'?))
+    | (?P<quoted>"(?:[^"]++|"")*+(?P<quoted_end>"?))
     | (?P<dollar>\$(?:[A-Za-z_\u0080-\U0010ffff][\w\u0080-\U0010ffff]*)?\$)
     | (?P<word>{_IDENTIFIER})
     | (?P<number>\d[\w.]*)
@@ -101,8 +103,10 @@ class Statement:
 
     def shortened(self, characters: int = 300) -> str:
         """Gives the statement on one line, cut to a length fit for a log."""
-        flat = " ".join(self.text.split())
-        return flat if len(flat) <= characters else flat[: characters - 1] + "…"
+        begin = self.text[: 20 * characters]  # enough of a long one
+        flat = " ".join(begin.split())
+        whole = len(flat) <= characters and len(begin) == len(self.text)
+        return flat if whole else flat[: characters - 1] + "…"
 
 
 def split(sql: str) -> list[Statement]:
@@ -123,17 +127,19 @@ def split(sql: str) -> list[Statement]:
 def _statements(sql: str) -> Iterator[Statement]:
     start = end = -1  # of the current statement's tokens; comments and blanks around it do not count
     words: list[str] = []
+    line, counted = 1, 0  # the line of the character at `counted`
     parentheses = bodies = 0
     begun = False  # whether the token before is a BEGIN that may open a body
     for kind, begin, stop in _tokens(sql):
         text = sql[begin:stop]
         if kind == "other" and text == ";" and parentheses == 0 and bodies == 0:
             if start >= 0:
-                yield _statement(sql, start, end, words)
+                yield Statement(sql[start:end], line, tuple(words))
             start, words = -1, []
             continue
         if start < 0:
             start = begin
+            line, counted = line + sql.count("\n", counted, start), start
         end = stop
         after_begin, begun = begun, False
         if kind == "other":
@@ -152,11 +158,7 @@ def _statements(sql: str) -> Iterator[Statement]:
             if len(words) < _KEPT_WORDS:
                 words.append(word)
     if start >= 0:
-        yield _statement(sql, start, end, words)
-
-
-def _statement(sql: str, start: int, end: int, words: list[str]) -> Statement:
-    return Statement(sql[start:end], sql.count("\n", 0, start) + 1, tuple(words))
+        yield Statement(sql[start:end], line, tuple(words))
 
 
 def _is_routine(words: list[str]) -> bool:

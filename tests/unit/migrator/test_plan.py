@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -73,6 +74,17 @@ def test_an_interrupted_file_is_resumed_where_it_stopped() -> None:
 def test_what_has_not_run_yet_may_be_repaired_in_an_interrupted_file() -> None:
     repaired = migration(4, "-- migrate: non-transactional\nSELECT 1; SELECT 2; SELECT 4")
     assert plan([repaired], [applied(ALONE, done=2)]).resumed == {4: 2}
+
+
+def test_what_has_run_is_recorded_by_the_checksum_of_its_text() -> None:
+    # As earlier versions have recorded it; or nothing that they left interrupted could be resumed.
+    assert ALONE.prefix_checksum(0) == hashlib.sha256(b"").hexdigest()
+    assert ALONE.prefix_checksum(2) == hashlib.sha256(b"SELECT 1\0SELECT 2").hexdigest()
+
+
+def test_what_is_left_of_an_interrupted_file_may_be_fewer_statements_than_have_run() -> None:
+    with pytest.raises(HistoryMismatch, match="stopped after statement 2 of 3"):
+        plan([migration(4, "-- migrate: non-transactional\nSELECT 1")], [applied(ALONE, done=2)])
 
 
 def test_what_has_run_may_not_be_changed_in_an_interrupted_file() -> None:

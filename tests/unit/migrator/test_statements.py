@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from typing import SupportsIndex
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,6 +90,39 @@ def test_what_is_never_closed_is_named_with_its_line(sql: str, what: str, line: 
 def test_words_tell_the_kind_of_a_statement_whatever_stands_around_it() -> None:
     (statement,) = split("/* x */ create -- y\n unique /* z */ index concurrently i on t (a)")
     assert statement.words[:4] == ("CREATE", "UNIQUE", "INDEX", "CONCURRENTLY")
+
+
+@pytest.mark.parametrize("quoted", ["'{}'", "E'{}'", '"{}"', "$${}$$"])
+def test_a_long_literal_takes_the_memory_of_its_text(quoted: str) -> None:
+    sql = "INSERT INTO t VALUES (" + quoted.format("it is long, and so on; " * 10_000) + ")"
+    tracemalloc.start()
+    try:
+        (statement,) = split(sql)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert statement.text == sql
+    assert peak < 4 * len(sql)
+
+
+def test_lines_are_counted_once_however_many_statements_there_are() -> None:
+    class Counted(str):
+        counted = 0
+
+        def count(self, sub: str, start: SupportsIndex | None = 0, end: SupportsIndex | None = None) -> int:
+            Counted.counted += (len(self) if end is None else int(end)) - int(start or 0)
+            return super().count(sub, start, end)
+
+    sql = Counted("SELECT 1;\n" * 100)
+    assert [each.line for each in split(sql)] == list(range(1, 101))
+    assert Counted.counted <= len(sql)
+
+
+def test_a_long_statement_is_shortened_for_the_log() -> None:
+    (short, long) = split("SELECT\n  1; SELECT " + " 1," * 100_000 + "1")
+    assert short.shortened(20) == "SELECT 1"
+    assert long.shortened(20) == "SELECT 1, 1, 1, 1, …"
+    assert len(split("SELECT" + "\n" * 100_000 + "1")[0].shortened(20)) <= 20
 
 
 @pytest.mark.parametrize(
