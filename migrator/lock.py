@@ -9,8 +9,10 @@ released. There the lock is held by an open transaction instead, which has neith
 only statements without parameters, since the extended protocol's portal keeps its snapshot until the next statement,
 and a CREATE INDEX CONCURRENTLY would wait for that.
 
-The lock saves work; it is not what makes a migration run once. That is the record, read again under a second,
-transaction-level lock inside the migrations' own transaction, which holds even when this connection breaks midway.
+The lock saves work; it is not what makes a migration run once. That is the record, read again under a second lock, which
+is held where the work is done and so holds even when this connection breaks midway: by the migrations' own transaction,
+or, for a file without one, by the session that runs its statements. Behind PgBouncer in transaction mode such a file has
+no session; there this connection is asked before each statement whether it still holds.
 """
 
 from __future__ import annotations
@@ -64,10 +66,13 @@ class RunnerLock:
                 self.connection.execute(f"SELECT pg_advisory_unlock({_CLASS}, {_SESSION})".encode())
         self.connection.close()
 
-    @property
-    def lost(self) -> bool:
-        """Whether the connection, and with it the lock, is known to be gone."""
-        return bool(self.connection.closed or self.connection.broken)
+    def check(self) -> None:
+        """Asks the connection whether it, and with it the lock, is still there.
+
+        Raises:
+            psycopg.OperationalError: it is not.
+        """
+        self.connection.execute("SELECT")
 
     def _acquire(self) -> None:
         started = time.monotonic()
@@ -89,7 +94,8 @@ class RunnerLock:
     def _try(self) -> bool:
         if not self.pooled:
             return _true(self.connection, f"SELECT pg_try_advisory_lock({_CLASS}, {_SESSION})")
-        self.connection.execute("BEGIN")
+        # While a long statement runs elsewhere, nothing happens in this transaction.
+        self.connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
         if _true(self.connection, f"SELECT pg_try_advisory_xact_lock({_CLASS}, {_SESSION})"):
             return True
         self.connection.execute("ROLLBACK")
@@ -99,6 +105,16 @@ class RunnerLock:
 def lock_transaction(connection: psycopg.Connection) -> bool:
     """Tries to take the lock that the migrations' own transaction holds until it ends."""
     return _true(connection, f"SELECT pg_try_advisory_xact_lock({_CLASS}, {_TRANSACTION})")
+
+
+def lock_session(connection: psycopg.Connection) -> bool:
+    """Tries to take the same lock for a session, until `unlock_session` or its end."""
+    return _true(connection, f"SELECT pg_try_advisory_lock({_CLASS}, {_TRANSACTION})")
+
+
+def unlock_session(connection: psycopg.Connection) -> None:
+    """Gives it back."""
+    connection.execute(f"SELECT pg_advisory_unlock({_CLASS}, {_TRANSACTION})".encode())
 
 
 def holders(connection: psycopg.Connection) -> tuple[Blocker, ...]:

@@ -23,7 +23,7 @@ from migrator.errors import (
     Terminated,
 )
 from migrator.files import Migration
-from migrator.lock import RunnerLock, holders, lock_transaction, name_all
+from migrator.lock import RunnerLock, holders, lock_session, lock_transaction, name_all, unlock_session
 from migrator.sessions import Log, Watcher, connect, execute_one, is_transient, pause
 from migrator.settings import Settings
 from migrator.statements import Statement
@@ -353,19 +353,24 @@ class _Run:
                 self._log("limits are not set: behind a pooler they would stay with somebody else's session")
             else:
                 self._reset(connection, local=False)
+                if not lock_session(connection):
+                    # A runner that lost its lock's connection is still at its statement; wait for its end.
+                    self._blockers = holders(connection)
+                    raise _Passing(None, migration, None, text="another runner's statement still runs")
+                rows = {each.number: each.done for each in record.read(connection)}
+                if rows.get(migration.number, 0) != done:
+                    raise _Passing(None, migration, None, text="another runner has gone on with it")
             record.create(connection)
             if done == total:
                 self._log(f"{migration.name}: what was left of it is gone from the file")
                 with self._committed(connection, (migration.name,), f"{migration.name} is done"):
                     record.write(connection, migration, total, 0, who)
-                return
-            for index in range(done):
+            for index in range(done if done < total else 0):
                 # Set in another session than this one; the statements that are left were written to run under it.
                 if migration.statements[index].sets_the_session():
                     self._execute(connection, lock, pid, migration, index)
             for index in range(done, total):
-                if lock.lost:
-                    raise _Passing(None, migration, None, text="the connection that holds the lock is lost")
+                lock.check()
                 began = time.monotonic()
                 self._drop_invalid_index(connection, migration.statements[index])
                 self._execute(connection, lock, pid, migration, index)
@@ -381,6 +386,7 @@ class _Run:
                     record.write(connection, migration, index + 1, seconds, who)
             if not lock.pooled:
                 self._reset(connection, local=False)
+                unlock_session(connection)
 
     def _execute(
         self, connection: psycopg.Connection, lock: RunnerLock, pid: int, migration: Migration, index: int

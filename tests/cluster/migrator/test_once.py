@@ -86,12 +86,33 @@ def test_a_runner_whose_lock_is_lost_still_commits_once(base: Database) -> None:
         first.wait_for("statement 3/3")
         base.value(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrator-lock%%'"
+            " AND datname = current_database()"
         )
         second = base.start()
         second.wait_for("another runner's transaction is still open")
     assert first.end() == 0, first.log
     assert second.end() == 0, second.log
     assert_once(base)
+
+
+def test_a_non_transactional_file_is_never_run_by_two_though_the_first_has_lost_its_lock(base: Database) -> None:
+    base.execute("CREATE TABLE counted (file int)")
+    count = "DO $$BEGIN INSERT INTO counted VALUES ({}); PERFORM pg_advisory_xact_lock(82); END$$"
+    base.write(_0001_a=f"-- migrate: non-transactional\n{count.format(1)};\n{count.format(2)}")
+    with psycopg.connect(base.uri) as holds_the_first:
+        holds_the_first.execute("SELECT pg_advisory_xact_lock(82)")
+        first = base.start(MIGRATE_LOCK_TIMEOUT="60", MIGRATE_RUNNER="first")
+        first.wait_for("statement 1/2")
+        base.value(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'migrator-lock%%'"
+            " AND datname = current_database()"
+        )
+        second = base.start(MIGRATE_LOCK_TIMEOUT="60")
+        second.wait_for("another runner's statement still runs")
+    assert first.end() == 0, first.log
+    assert second.end() == 0, second.log
+    assert base.value("SELECT array_agg(file ORDER BY file) FROM counted") == [1, 2]
+    assert base.value("SELECT done FROM migrator.migrations WHERE applied_at IS NOT NULL") == 2
 
 
 def test_a_connection_lost_at_the_commit_does_not_apply_twice(base: Database) -> None:
