@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 
 from migrator.errors import InvalidMigration, MigratorError
-from migrator.statements import Statement, split
+from migrator.statements import Statement, line_comments, split
 
 _FILE_NAME = re.compile(r"(\d{4,})_[a-z0-9][a-z0-9_-]*\.sql")
-_MARKER = re.compile(r"^--\s*migrate:\s*(.*?)\s*$", re.MULTILINE)
+_MARKER = re.compile(r"--\s*migrate:\s*(.*?)\s*")
 _NON_TRANSACTIONAL = "non-transactional"
 _ENDS_A_TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"}
 
@@ -70,9 +71,19 @@ def read(directories: Path | str | Sequence[Path | str]) -> list[Migration]:
     found: dict[int, Migration] = {}
     for directory in map(Path, given):
         if not directory.is_dir():
-            raise InvalidMigration(f"{directory} is not a directory", hint="Give the directory of the SQL files.")
+            raise InvalidMigration(
+                f"{_shown(directory)} is not a directory", hint="Give the directory of the SQL files."
+            )
         for path in sorted(directory.glob("*.sql")):
-            migration = parse(path.name, path.read_bytes())
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise InvalidMigration(
+                    f"{_shown(path)} cannot be read: {error.strerror}",
+                    file=_shown(path.name),
+                    hint="What is named *.sql here has to be a file that can be read.",
+                ) from None
+            migration = parse(path.name, content)
             if other := found.get(migration.number):
                 raise InvalidMigration(
                     f"{migration.name} and {other.name} have the same number",
@@ -82,10 +93,15 @@ def read(directories: Path | str | Sequence[Path | str]) -> list[Migration]:
             found[migration.number] = migration
     if not found:
         raise InvalidMigration(
-            f"no migrations in {', '.join(str(each) for each in given)}",
+            f"no migrations in {', '.join(map(_shown, given))}",
             hint="Migrations are files named like 0001_accounts.sql.",
         )
     return [found[number] for number in sorted(found)]
+
+
+def _shown(name: Path | str) -> str:
+    """Gives a name as it can be printed: a file's may hold bytes that are no text."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def parse(name: str, content: bytes) -> Migration:
@@ -101,15 +117,15 @@ def parse(name: str, content: bytes) -> Migration:
     match = _FILE_NAME.fullmatch(name)
     if match is None:
         raise InvalidMigration(
-            f"{name} is not named NNNN_name.sql (four or more digits, then small letters, digits, _ or -)",
-            file=name,
+            f"{_shown(name)} is not named NNNN_name.sql (four or more digits, then small letters, digits, _ or -)",
+            file=_shown(name),
             hint="Rename it, or give files that are no migrations another ending.",
         )
     try:
         sql = content.decode("utf-8-sig").replace("\r\n", "\n")
         _refuse_nul(sql)
         statements = tuple(split(sql))
-        transactional = _is_transactional(sql, statements)
+        transactional = _is_transactional(sql)
         if not statements:
             raise InvalidMigration("it holds no statement")
         _refuse_what_cannot_run(statements, transactional)
@@ -129,23 +145,28 @@ def _refuse_nul(sql: str) -> None:
         raise InvalidMigration(f"line {line}: a NUL byte", line=line, hint="Remove it; it is no part of SQL.")
 
 
-def _is_transactional(sql: str, statements: tuple[Statement, ...]) -> bool:
-    markers = list(_MARKER.finditer(sql))
-    for marker in markers:
-        line = sql.count("\n", 0, marker.start()) + 1
-        if marker.group(1) != _NON_TRANSACTIONAL:
+def _is_transactional(sql: str) -> bool:
+    marked = False
+    # Most files need no second look: this finds what may be a marker, or only looks like one, in a function's body say.
+    for position, comment, first in line_comments(sql) if "migrate:" in sql else ():
+        match = _MARKER.fullmatch(comment)
+        if match is None or sql[max(position - 1, 0) : position] not in ("", "\n", "\r"):
+            continue
+        line = sql.count("\n", 0, position) + 1
+        if first and match.group(1) != _NON_TRANSACTIONAL:
             raise InvalidMigration(
-                f"line {line}: unknown marker {marker.group(1)!r}",
+                f"line {line}: unknown marker {match.group(1)!r}",
                 line=line,
                 hint=f"The only marker is `-- migrate: {_NON_TRANSACTIONAL}`.",
             )
-        if statements and line > statements[0].line:
+        if not first and match.group(1) == _NON_TRANSACTIONAL:
             raise InvalidMigration(
                 f"line {line}: the marker stands after the first statement",
                 line=line,
                 hint="Put it at the top of the file, where a reader sees it.",
             )
-    return not markers
+        marked = marked or first
+    return not marked
 
 
 def _refuse_what_cannot_run(statements: tuple[Statement, ...], transactional: bool) -> None:

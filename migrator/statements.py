@@ -124,6 +124,23 @@ def split(sql: str) -> list[Statement]:
     return list(_statements(sql))
 
 
+def line_comments(sql: str) -> Iterator[tuple[int, str, bool]]:
+    """Gives the `--` comments of a SQL file, not what looks like one inside of a string or another comment.
+
+    Args:
+        sql: the file's text.
+
+    Returns:
+        Of each its place in the text, its own text, and whether it stands before every statement.
+    """
+    first = True
+    for kind, begin, stop in _lexemes(sql):
+        if kind == "line_comment":
+            yield begin, sql[begin:stop], first
+        elif sql[begin:stop] != ";":
+            first = False
+
+
 def _statements(sql: str) -> Iterator[Statement]:
     start = end = -1  # of the current statement's tokens; comments and blanks around it do not count
     words: list[str] = []
@@ -169,6 +186,11 @@ def _is_routine(words: list[str]) -> bool:
 
 def _tokens(sql: str) -> Iterator[tuple[str, int, int]]:
     """Gives kind, start and end of every token that is neither blank nor comment."""
+    return (each for each in _lexemes(sql) if each[0] != "line_comment")
+
+
+def _lexemes(sql: str) -> Iterator[tuple[str, int, int]]:
+    """Gives the tokens, and the line comments between them."""
     position = 0
     while position < len(sql):
         match = _TOKEN.match(sql, position)
@@ -180,7 +202,7 @@ def _tokens(sql: str) -> Iterator[tuple[str, int, int]]:
         if match.group("block_comment"):
             position = _after_comment(sql, position)
             continue
-        if match.group("space") or match.group("line_comment"):
+        if match.group("space"):
             position = stop
             continue
         if match.group("backslash"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,19 @@ def test_the_marker_makes_a_file_non_transactional() -> None:
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        b"/* such as\n-- migrate: non-transactional\n*/\nSELECT 1",
+        b"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$\n-- migrate: old rows first\nBEGIN END $$",
+        b"SELECT '\n-- migrate: non-transactional\n'",
+        b"CREATE TABLE t (\n-- migrate: to bigint one day\nid int)",
+    ],
+)
+def test_only_a_comment_before_the_first_statement_is_a_marker(content: bytes) -> None:
+    assert files.parse("0001_a.sql", content).transactional
+
+
+@pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
         ("1_a.sql", b"SELECT 1", "not named"),
@@ -41,6 +55,7 @@ def test_the_marker_makes_a_file_non_transactional() -> None:
         ("0001_a.sql", b"SELECT 1;\nDELETE FROM t\0 WHERE id = 1", "line 2: a NUL"),
         ("0001_a.sql", b"-- migrate: whatever\nSELECT 1", "unknown marker"),
         ("0001_a.sql", b"SELECT 1;\n-- migrate: non-transactional\nSELECT 1", "after the first statement"),
+        ("0001_a.sql", b"SELECT 1,\n-- migrate: non-transactional\n2", "after the first statement"),
         ("0001_a.sql", b"SELECT 1;\nCOMMIT;", "line 2: COMMIT"),
         ("0001_a.sql", b"begin;", "BEGIN"),
         ("0001_a.sql", b"START TRANSACTION", "START"),
@@ -72,3 +87,22 @@ def test_a_directory_without_migrations_is_refused(tmp_path: Path) -> None:
         files.read(tmp_path)
     with pytest.raises(InvalidMigration, match="not a directory"):
         files.read(tmp_path / "missing")
+
+
+def test_what_is_named_like_a_migration_and_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "0001_a.sql").write_text("SELECT 1")
+    (tmp_path / "0002_b.sql").mkdir()
+    with pytest.raises(InvalidMigration, match=r"0002_b\.sql cannot be read: Is a directory") as caught:
+        files.read(tmp_path)
+    assert caught.value.file == "0002_b.sql"
+
+
+def test_a_name_that_is_no_text_is_shown_by_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"0002_\xff.sql")).write_text("SELECT 1")
+    with pytest.raises(InvalidMigration, match="is not named") as caught:
+        files.read(tmp_path)
+    assert caught.value.file == r"0002_\xff.sql"
+    assert caught.value.message.encode()
+    with pytest.raises(InvalidMigration, match="not a directory") as caught:
+        files.read(tmp_path / os.fsdecode(b"\xff"))
+    assert caught.value.message.encode()
