@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from migrator.compatibility.renames import Rename, find, same
@@ -16,13 +17,14 @@ _SAME_IN_OTHER_WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("column", "generated"): ("default",),
 }
 _CONTAINERS = ("schema", *RELATIONS)
+_NAME = re.compile(r'(?:"(?:[^"]|"")+"|[^". ]+)\.(?:"(?:[^"]|"")+"|[^". ]+)')
 
 
 def cases(before: Snapshot, after: Snapshot) -> list[Case]:
     """Gives what rules are to judge.
 
     Left out is what follows from another change: the parts of a dropped or created table, a dropped column's indexes, a
-    constraint's own index, the definitions in which a renamed object appears, what partitions inherit.
+    constraint's own index, the definitions in which a renamed object appears, what a child has changed with its parent.
     """
     changes = difference(before, after)
     return list(_Cases(before, after, changes).all())
@@ -66,9 +68,11 @@ class _Cases:
         """The attributes that say something of their own."""
         others = {each for name in change.after for each in _SAME_IN_OTHER_WORDS.get((change.object, name), ())}
         for name, now in change.after.items():
-            if name == "inherited" and not self._inherits_still(change.parent):
+            if name == "inherited" and (now is not None or not self._inherits_still(change.parent)):
                 continue
             if name in others or (change.parent in self._replaced and name != "type"):
+                continue
+            if self._comes_from_parent(change, name):
                 continue
             if not same(change.before.get(name), now, self._renames, change.parent):
                 yield name
@@ -91,9 +95,11 @@ class _Cases:
             or _table_of(self._owner(either)) in self._gone
         ):
             return True
-        if change.object == "column" and "nullable" in change.after and change.after["nullable"] is False:
-            return list(change.after) == ["nullable"] and self._gets_primary_key(either)
-        return self._inherited(either)
+        if change.object == "column" and list(change.after) == ["nullable"] and change.after["nullable"] is False:
+            return self._gets_primary_key(either)
+        if either.kind == "index":
+            return "partition of" in either.attributes
+        return change.kind != "changed" and self._inherited(either)
 
     def _reaches_out(self, new: Object) -> bool:
         """Whether a part of something new bears on something that was there before."""
@@ -119,23 +125,72 @@ class _Cases:
         )
 
     def _inherited(self, each: Object) -> bool:
-        """Whether a table of its own kind has it from its parent, where it is judged."""
-        if each.kind == "index":
-            return "partition of" in each.attributes
-        return (
-            each.kind in ("column", "constraint")
-            and "inherited" in each.attributes
-            and self._inherits_still(each.parent)
+        """Whether a table got it, or lost it, with its parent, where it is judged."""
+        if "inherited" not in each.attributes or not self._inherits_still(each.parent):
+            return False
+        if each.kind == "column":
+            of_parents = [self._after.by_key.get(("column", f"{parent}.{each.short}")) for parent in self._parents(each)]
+            return any(one is None or _inheritable(one) == _inheritable(each) for one in of_parents)
+        # Nobody can add or drop an inherited constraint on a child alone, nor one that stands for a partition referred to.
+        return each.kind == "constraint"
+
+    def _comes_from_parent(self, change: Change, attribute: str) -> bool:
+        """Whether the same became of the same attribute where it is inherited from, so that it is judged there."""
+        new = self._after.by_key.get((change.object, change.name))
+        if new is None or "inherited" not in new.attributes or attribute == "grants":  # GRANT is for one table alone
+            return False
+        if new.kind == "constraint":
+            if attribute not in ("enforced", "validated"):
+                return self._inherits_still(new.parent)  # as with adding, it cannot be done on a child alone
+            # Names differ, and one that stands for a partition referred to is on the same table.
+            tables = {*self._parents(new), new.parent}
+            like = [each for each in self._changes if each.object == "constraint" and each.parent in tables]
+        else:
+            names = {f"{parent}.{new.short}" for parent in self._parents(new)}
+            like = [each for each in self._changes if each.object == new.kind and each.name in names]
+        turned = change.before.get(attribute), change.after[attribute]
+        return any(
+            attribute in each.after and (each.before.get(attribute), each.after[attribute]) == turned
+            for each in like
+            if each.name != change.name
         )
 
+    def _parents(self, each: Object) -> set[str]:
+        """The tables that its table inherits from, before and after."""
+        both = [
+            {
+                parent
+                for kind in RELATIONS
+                if (table := schema.by_key.get((kind, each.parent)))
+                for parent in _parents_of(table)
+            }
+            for schema in (self._before, self._after)
+        ]
+        return both[0] & both[1]
+
     def _inherits_still(self, table_name: str) -> bool:
-        tables = [each.by_key.get(("table", table_name)) for each in (self._before, self._after)]
-        links = [(table.attributes.get("partition of"), table.attributes.get("inherits")) for table in tables if table]
+        links = [
+            (table.attributes.get("partition of"), table.attributes.get("inherits"))
+            for schema in (self._before, self._after)
+            for kind in RELATIONS
+            if (table := schema.by_key.get((kind, table_name)))
+        ]
         return len(links) == 2 and links[0] == links[1]
 
 
 def _is_index_of_constraint(each: Object | None) -> bool:
     return each is not None and each.kind == "index" and "constraint" in each.attributes
+
+
+def _parents_of(table: Object) -> list[str]:
+    inherits, bounds = table.attributes.get("inherits"), str(table.attributes.get("partition of") or "")
+    name = _NAME.match(bounds)
+    return [*(inherits if isinstance(inherits, list) else []), *([name.group()] if name else [])]
+
+
+def _inheritable(column: Object) -> dict[str, Value]:
+    """What ADD COLUMN gives to the children too."""
+    return {key: value for key, value in column.attributes.items() if key not in ("inherited", "grants")}
 
 
 def _table_of(column: Value) -> str:
