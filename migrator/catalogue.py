@@ -88,8 +88,10 @@ _DATABASE = _select(
         "encoding": "pg_encoding_to_char(d.encoding)",
         "collation": "d.datcollate",
         "character type": "d.datctype",
-        "settings": f"""(SELECT jsonb_agg(CASE WHEN setrole = 0 THEN '' ELSE {_role("setrole")} || ': ' END || one ORDER BY
-            setrole, one COLLATE "C") FROM pg_db_role_setting, unnest(setconfig) one WHERE setdatabase = d.oid)""",
+        "connection limit": "CASE WHEN d.datconnlimit >= 0 THEN d.datconnlimit END",
+        "settings": f"""(SELECT jsonb_agg(g ORDER BY g COLLATE "C") FROM (SELECT CASE WHEN setrole = 0 THEN '' ELSE
+            {_role("setrole")} || ': ' END || one FROM pg_db_role_setting, unnest(setconfig) one
+            WHERE setdatabase = d.oid) given (g))""",
         "grants": _grants("d.datacl", "d", "d.datdba", """'["CONNECT to PUBLIC", "TEMPORARY to PUBLIC"]'"""),
     },
     "FROM pg_database d WHERE d.datname = current_database()",
@@ -138,6 +140,8 @@ _RELATIONS = _select(
         "tablespace": "(SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = c.reltablespace)",
         "server": "(SELECT quote_ident(srvname) FROM pg_foreign_table f JOIN pg_foreign_server s ON s.oid = f.ftserver "
         "WHERE f.ftrelid = c.oid)",
+        "foreign options": '(SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM pg_foreign_table f, unnest(f.ftoptions) o '
+        "WHERE f.ftrelid = c.oid)",
         "definition": "CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END",
         "populated": "CASE WHEN c.relkind = 'm' THEN c.relispopulated END",
         "grants": _grants("c.relacl", "r", "c.relowner"),
@@ -168,7 +172,8 @@ _COLUMNS = _select(
         "compression": "CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END",
         # -1 means the server's default up to PostgreSQL 16, null from 17 on.
         "statistics": "CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END",
-        "options": '(SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM unnest(a.attoptions || a.attfdwoptions) o)',
+        "options": '(SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM unnest(a.attoptions) o)',
+        "foreign options": '(SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM unnest(a.attfdwoptions) o)',
         "inherited": "CASE WHEN a.attinhcount > 0 THEN CASE WHEN a.attislocal THEN 'and declared' ELSE 'only' END END",
         "grants": _grants("a.attacl", "c", "c.relowner"),
     },
@@ -270,6 +275,13 @@ _TYPES = _select(
             format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = t.typrelid
             AND a.attnum > 0 AND NOT a.attisdropped) END""",
         "range of": "(SELECT format_type(g.rngsubtype, NULL) FROM pg_range g WHERE g.rngtypid = t.oid)",
+        "ordered by": f"""(SELECT {_name("k.nspname", "l.opcname")} FROM pg_range g JOIN pg_opclass l ON l.oid = g.rngsubopc
+            JOIN pg_namespace k ON k.oid = l.opcnamespace WHERE g.rngtypid = t.oid)""",
+        "collation": f"""(SELECT {_name("k.nspname", "l.collname")} FROM pg_range g JOIN pg_collation l
+            ON l.oid = g.rngcollation JOIN pg_namespace k ON k.oid = l.collnamespace WHERE g.rngtypid = t.oid)""",
+        "canonical": "(SELECT nullif(g.rngcanonical::text, '-') FROM pg_range g WHERE g.rngtypid = t.oid)",
+        "subtype difference": "(SELECT nullif(g.rngsubdiff::text, '-') FROM pg_range g WHERE g.rngtypid = t.oid)",
+        "multirange": "(SELECT format_type(g.rngmultitypid, NULL) FROM pg_range g WHERE g.rngtypid = t.oid)",
         "input": "CASE WHEN t.typtype = 'b' THEN t.typinput::text END",
         "grants": _grants("t.typacl", "T", "t.typowner", """'["USAGE to PUBLIC"]'"""),
     },
@@ -341,7 +353,8 @@ _POLICIES = _select(
         "command": "CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' "
         "WHEN 'd' THEN 'DELETE' ELSE 'ALL' END",
         "permissive": "p.polpermissive",
-        "roles": f"""(SELECT jsonb_agg(CASE WHEN o = 0 THEN 'PUBLIC' ELSE {_role("o")} END ORDER BY o) FROM unnest(p.polroles) o)""",
+        "roles": f"""(SELECT jsonb_agg(r ORDER BY r COLLATE "C") FROM (SELECT CASE WHEN o = 0 THEN 'PUBLIC' ELSE {_role("o")} END
+            FROM unnest(p.polroles) o) named (r))""",
         "using": "pg_get_expr(p.polqual, p.polrelid)",
         "check": "pg_get_expr(p.polwithcheck, p.polrelid)",
     },
@@ -361,44 +374,115 @@ _DEFAULT_PRIVILEGES = _select(
     f"FROM pg_default_acl a LEFT JOIN pg_namespace n ON n.oid = a.defaclnamespace WHERE n.oid IS NULL OR {_SCHEMAS}",
 )
 
-# What migrations touch once in a lifetime is told as the catalogue has it, without what refers to OIDs.
-_RARE = {
-    "pg_statistic_ext": "extended statistics",
-    "pg_collation": "collation",
-    "pg_operator": "operator",
-    "pg_opclass": "operator class",
-    "pg_opfamily": "operator family",
-    "pg_cast": "cast",
-    "pg_conversion": "conversion",
-    "pg_ts_config": "text search configuration",
-    "pg_ts_dict": "text search dictionary",
-    "pg_ts_parser": "text search parser",
-    "pg_ts_template": "text search template",
-    "pg_language": "language",
-    "pg_am": "access method",
-    "pg_transform": "transform",
-    "pg_foreign_data_wrapper": "foreign-data wrapper",
-    "pg_foreign_server": "foreign server",
-    "pg_event_trigger": "event trigger",
-    "pg_publication": "publication",
+# What migrations touch once in a lifetime is told as the catalogue has it, without what refers to OIDs; where those tell
+# something that the name does not, more is said of it.
+_RARE: dict[str, tuple[str, dict[str, str]]] = {
+    "pg_statistic_ext": ("extended statistics", {"definition": "pg_get_statisticsobjdef(t.oid)"}),
+    "pg_collation": ("collation", {}),
+    "pg_operator": (
+        "operator",
+        {
+            "result": "format_type(t.oprresult, NULL)",
+            "commutator": "CASE WHEN t.oprcom <> 0 THEN t.oprcom::regoperator::text END",
+            "negator": "CASE WHEN t.oprnegate <> 0 THEN t.oprnegate::regoperator::text END",
+        },
+    ),
+    "pg_opclass": (
+        "operator class",
+        {
+            "family": "(pg_identify_object('pg_opfamily'::regclass, t.opcfamily, 0)).identity",
+            "type": "format_type(t.opcintype, NULL)",
+            "stored": "CASE WHEN t.opckeytype <> 0 THEN format_type(t.opckeytype, NULL) END",
+        },
+    ),
+    "pg_opfamily": (
+        "operator family",
+        {
+            # As text: the class that a member came with is not told.
+            "operators": """(SELECT jsonb_agg(m ORDER BY m COLLATE "C") FROM (SELECT o.amopstrategy::text || ' ' ||
+                o.amopopr::regoperator::text || CASE WHEN o.amopsortfamily <> 0 THEN ' for ordering by ' ||
+                (pg_identify_object('pg_opfamily'::regclass, o.amopsortfamily, 0)).identity ELSE '' END
+                FROM pg_amop o WHERE o.amopfamily = t.oid) members (m))""",
+            "functions": """(SELECT jsonb_agg(m ORDER BY m COLLATE "C") FROM (SELECT o.amprocnum::text || ' (' ||
+                format_type(o.amproclefttype, NULL) || ', ' || format_type(o.amprocrighttype, NULL) || ') ' ||
+                o.amproc::regprocedure::text FROM pg_amproc o WHERE o.amprocfamily = t.oid) members (m))""",
+        },
+    ),
+    "pg_cast": ("cast", {"function": "CASE WHEN t.castfunc <> 0 THEN t.castfunc::regprocedure::text END"}),
+    "pg_conversion": ("conversion", {}),
+    "pg_ts_config": (
+        "text search configuration",
+        {
+            "parser": "(pg_identify_object('pg_ts_parser'::regclass, t.cfgparser, 0)).identity",
+            "mappings": """(SELECT jsonb_agg(m ORDER BY m COLLATE "C") FROM (SELECT k.alias || ': ' || string_agg(
+                p.mapdict::regdictionary::text, ', ' ORDER BY p.mapseqno) FROM pg_ts_config_map p
+                JOIN ts_token_type(t.cfgparser) k ON k.tokid = p.maptokentype WHERE p.mapcfg = t.oid
+                GROUP BY k.alias) mapped (m))""",
+        },
+    ),
+    "pg_ts_dict": (
+        "text search dictionary",
+        {"template": "(pg_identify_object('pg_ts_template'::regclass, t.dicttemplate, 0)).identity"},
+    ),
+    "pg_ts_parser": ("text search parser", {}),
+    "pg_ts_template": ("text search template", {}),
+    "pg_language": (
+        "language",
+        {
+            "handler": "CASE WHEN t.lanplcallfoid <> 0 THEN t.lanplcallfoid::regprocedure::text END",
+            "inline handler": "CASE WHEN t.laninline <> 0 THEN t.laninline::regprocedure::text END",
+            "validator": "CASE WHEN t.lanvalidator <> 0 THEN t.lanvalidator::regprocedure::text END",
+        },
+    ),
+    "pg_am": ("access method", {}),
+    "pg_transform": ("transform", {}),
+    "pg_foreign_data_wrapper": (
+        "foreign-data wrapper",
+        {
+            "handler": "CASE WHEN t.fdwhandler <> 0 THEN t.fdwhandler::regprocedure::text END",
+            "validator": "CASE WHEN t.fdwvalidator <> 0 THEN t.fdwvalidator::regprocedure::text END",
+        },
+    ),
+    "pg_foreign_server": (
+        "foreign server",
+        {"wrapper": "(pg_identify_object('pg_foreign_data_wrapper'::regclass, t.srvfdw, 0)).identity"},
+    ),
+    "pg_event_trigger": ("event trigger", {"function": "t.evtfoid::regprocedure::text"}),
+    "pg_publication": ("publication", {}),
 }
 _FIRST_OID_OF_USERS = 16384
 
 
-def _rare(catalogue: str, kind: str) -> str:
+def _rare(catalogue: str, kind: str, more: dict[str, str]) -> str:
+    pairs = ", ".join(f"'{key}', {value}" for key, value in more.items())
     # collversion is that of the C library or ICU on the server's machine.
     return f"""SELECT '{kind}', i.identity, '', (to_jsonb(t) - 'collversion' - ARRAY(SELECT a.attname::text FROM pg_attribute a
         WHERE a.attrelid = '{catalogue}'::regclass AND (a.attnum < 0 OR a.atttypid IN ('oid'::regtype, 'oid[]'::regtype,
-        'oidvector'::regtype, 'int2vector'::regtype, 'pg_node_tree'::regtype))))::text
+        'oidvector'::regtype, 'int2vector'::regtype, 'pg_node_tree'::regtype)))
+        || jsonb_strip_nulls(jsonb_build_object({pairs})))::text
         FROM {catalogue} t, pg_identify_object('{catalogue}'::regclass, t.oid, 0) i WHERE t.oid >= {_FIRST_OID_OF_USERS}
         AND {_own(catalogue, "t.oid")} AND (i.schema IS NULL OR i.schema <> ALL (current_setting('migrator.left_out')::text[]))"""
 
+
+# Without the options' values: a password is among them, and a fingerprint is stored and shown. The server tells options to
+# those only who may use the mapping; pg_dump, too, leaves them out for others.
+_USER_MAPPINGS = _select(
+    "'user mapping'",
+    f"""CASE WHEN m.umuser = 0 THEN 'PUBLIC' ELSE {_role("m.umuser")} END || ' on ' || quote_ident(m.srvname)""",
+    "quote_ident(m.srvname)",
+    {"options": """(SELECT jsonb_agg(split_part(o, '=', 1) ORDER BY o COLLATE "C") FROM unnest(m.umoptions) o)"""},
+    f"FROM pg_user_mappings m WHERE m.srvid >= {_FIRST_OID_OF_USERS}",
+)
 
 _PUBLISHED = f"""SELECT 'published table', quote_ident(p.pubname) || ' ' || {_RELATION}, '', jsonb_strip_nulls(jsonb_build_object(
     'rows', pg_get_expr(r.prqual, r.prrelid), 'columns', (SELECT jsonb_agg(quote_ident(a.attname) ORDER BY k.place)
     FROM unnest(r.prattrs) WITH ORDINALITY k (number, place) JOIN pg_attribute a ON a.attrelid = c.oid
     AND a.attnum = k.number)))::text FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
     {_OF_RELATIONS.format("r.prrelid")} WHERE {_SCHEMAS}"""
+
+_PUBLISHED_SCHEMAS = f"""SELECT 'published schema', quote_ident(p.pubname) || ' ' || quote_ident(n.nspname), '', '{{}}'
+    FROM pg_publication_namespace r JOIN pg_publication p ON p.oid = r.pnpubid JOIN pg_namespace n ON n.oid = r.pnnspid
+    WHERE {_SCHEMAS}"""
 
 QUERIES = (
     _DATABASE,
@@ -415,6 +499,8 @@ QUERIES = (
     _RULES,
     _POLICIES,
     _DEFAULT_PRIVILEGES,
-    " UNION ALL ".join(_rare(catalogue, kind) for catalogue, kind in _RARE.items()),
+    " UNION ALL ".join(_rare(catalogue, kind, more) for catalogue, (kind, more) in _RARE.items()),
+    _USER_MAPPINGS,
     _PUBLISHED,
+    _PUBLISHED_SCHEMAS,
 )

@@ -214,8 +214,13 @@ def _differences(connection: psycopg.Connection, schema: fingerprint.Snapshot, r
     ]
     restored = fingerprint.take(connection)
     if restored.postgres == schema.postgres:  # else the catalogue prints definitions differently
-        lines += [each.text for each in fingerprint.difference(schema, restored)]
+        lines += [each.text for each in fingerprint.difference(schema, restored) if not _only_a_limit(each)]
     return lines
+
+
+def _only_a_limit(change: fingerprint.Change) -> bool:
+    """Whether it is the connection limit, which is taken over as it is now: it may keep clients out until this is done."""
+    return change.object == "database" and set(change.after) == {"connection limit"}
 
 
 def _same(backup: str, found: list[str]) -> None:

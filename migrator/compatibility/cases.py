@@ -129,7 +129,9 @@ class _Cases:
         if "inherited" not in each.attributes or not self._inherits_still(each.parent):
             return False
         if each.kind == "column":
-            of_parents = [self._after.by_key.get(("column", f"{parent}.{each.short}")) for parent in self._parents(each)]
+            of_parents = [
+                self._after.by_key.get(("column", f"{parent}.{each.short}")) for parent in self._parents(each)
+            ]
             return any(one is None or _inheritable(one) == _inheritable(each) for one in of_parents)
         # Nobody can add or drop an inherited constraint on a child alone, nor one that stands for a partition referred to.
         return each.kind == "constraint"

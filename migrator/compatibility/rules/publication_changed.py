@@ -6,7 +6,7 @@ from migrator.compatibility.rule import Case, Rule
 
 
 def _applies(case: Case) -> bool:
-    return case.object in ("publication", "published table")
+    return case.object in ("publication", "published table", "published schema")
 
 
 RULE = Rule(

@@ -18,6 +18,7 @@ def _applies(case: Case) -> bool:
             "tablespace",
             "access method",
             "clustered",
+            "subtype difference",
         )
         and case.object not in VIEWS
     ) or case.object == "extended statistics"

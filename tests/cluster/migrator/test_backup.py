@@ -126,6 +126,7 @@ def test_what_was_backed_up_comes_back_and_what_was_there_is_kept(books: Databas
 def test_every_kind_of_object_comes_back(base: Database, folder: Path, server: str) -> None:
     base.execute(EVERYTHING)
     base.execute(f'ALTER DATABASE "{base.name}" SET search_path = books, "$user", public')
+    base.execute(f'ALTER DATABASE "{base.name}" CONNECTION LIMIT 50')
     base.execute(
         f'REVOKE TEMPORARY ON DATABASE "{base.name}" FROM PUBLIC; GRANT CREATE ON DATABASE "{base.name}" TO pg_monitor'
     )

@@ -32,11 +32,18 @@ def connection(superuser: str) -> Iterator[psycopg.Connection]:
     database.drop(target, QUIET, print)
 
 
+def _needs_superuser(what: dict[str, Any], connection: psycopg.Connection) -> None:
+    if what.get("superuser") and connection.info.parameter_status("is_superuser") != "on":
+        pytest.skip("needs a superuser")
+
+
 @pytest.fixture(scope="module")
 def before(connection: psycopg.Connection, request: pytest.FixtureRequest) -> Iterator[fingerprint.Snapshot]:
     """A group's setup, in a transaction that is rolled back after its last case."""
+    group = GROUPS[request.param]
+    _needs_superuser(group, connection)
     with connection.transaction(force_rollback=True):
-        connection.execute(GROUPS[request.param]["setup"].encode())
+        connection.execute(group["setup"].encode())
         yield fingerprint.take(connection)
 
 
@@ -51,8 +58,7 @@ def test_there_are_at_least_150_and_every_rule_has_one() -> None:
 def test_it_is_classified_as_expected(
     before: fingerprint.Snapshot, case: dict[str, Any], connection: psycopg.Connection
 ) -> None:
-    if case.get("superuser") and connection.info.parameter_status("is_superuser") != "on":
-        pytest.skip("needs a superuser")
+    _needs_superuser(case, connection)
     with connection.transaction(force_rollback=True):
         connection.execute(case["do"].encode())
         findings = compatibility.classify(before, fingerprint.take(connection))

@@ -197,6 +197,18 @@ def test_an_index_left_invalid_is_seen(base: Database) -> None:
     assert (change.kind, change.object, change.name, change.after["valid"]) == ("added", "index", "public.t_a", False)
 
 
+def test_what_a_user_mapping_s_options_are_is_not_in_it(superuser: str, base: Database) -> None:
+    with psycopg.connect(make_conninfo(superuser, dbname=base.name)) as connection:
+        if connection.info.parameter_status("is_superuser") != "on":
+            pytest.skip("needs a superuser")
+        connection.execute("CREATE FOREIGN DATA WRAPPER w; CREATE SERVER far FOREIGN DATA WRAPPER w")
+        connection.execute("CREATE USER MAPPING FOR PUBLIC SERVER far OPTIONS (user 'them', password 'se=cret')")
+        text = fingerprint.take(connection).to_json()
+        connection.rollback()
+    assert '"PUBLIC on far", "far", {"options": ["password", "user"]}' in text
+    assert "cret" not in text
+
+
 def test_a_locked_view_s_table_is_told_instead_of_waited_for(full: Database) -> None:
     with psycopg.connect(full.uri) as holder:
         holder.execute("LOCK books.accounts")
