@@ -75,9 +75,11 @@ def _select(kind: str, name: str, parent: str, attributes: dict[str, str], rest:
 
 _RELATION = _name("n.nspname", "c.relname")
 _OF_RELATIONS = "JOIN pg_class c ON c.oid = {0} JOIN pg_namespace n ON n.oid = c.relnamespace"
+# Every operand of || is a text: where somebody has added an implicit cast to text, `||` fits others in several ways (42725).
 _SEQUENCE = (
-    "format_type(s.seqtypid, NULL) || ' from ' || s.seqstart || ' by ' || s.seqincrement || ' between ' || s.seqmin "
-    "|| ' and ' || s.seqmax || CASE WHEN s.seqcycle THEN ', cycling' ELSE '' END || ', cache ' || s.seqcache"
+    "format_type(s.seqtypid, NULL) || ' from ' || s.seqstart::text || ' by ' || s.seqincrement::text || ' between ' || "
+    "s.seqmin::text || ' and ' || s.seqmax::text || CASE WHEN s.seqcycle THEN ', cycling' ELSE '' END || ', cache ' || "
+    "s.seqcache::text"
 )
 
 _DATABASE = _select(
@@ -227,7 +229,7 @@ _INDEXES = _select(
             JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = x.indexrelid)""",
         "replica identity": "CASE WHEN x.indisreplident THEN true END",
         "clustered": "CASE WHEN x.indisclustered THEN true END",
-        "statistics": """(SELECT jsonb_agg(a.attnum || ': ' || a.attstattarget ORDER BY a.attnum) FROM pg_attribute a
+        "statistics": """(SELECT jsonb_agg(a.attnum::text || ': ' || a.attstattarget::text ORDER BY a.attnum) FROM pg_attribute a
             WHERE a.attrelid = x.indexrelid AND a.attstattarget >= 0)""",
         "tablespace": "(SELECT quote_ident(spcname) FROM pg_tablespace WHERE oid = i.reltablespace)",
     },
@@ -310,7 +312,7 @@ _ROUTINES = _select(
         "security definer": "CASE WHEN p.prosecdef THEN true END",
         "leakproof": "CASE WHEN p.proleakproof THEN true END",
         "window": "CASE WHEN p.prokind = 'w' THEN true END",
-        "cost": "p.procost::text || CASE WHEN p.proretset THEN ', rows ' || p.prorows ELSE '' END",
+        "cost": "p.procost::text || CASE WHEN p.proretset THEN ', rows ' || p.prorows::text ELSE '' END",
         "support": "CASE WHEN p.prosupport::oid <> 0 THEN p.prosupport::text END",
         "settings": '(SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM unnest(p.proconfig) o)',
         "definition": """'sha256 ' || encode(sha256(convert_to(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) ||

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from migrator.compatibility.rule import Rule
 from migrator.compatibility.rules import (
+    cast_added,
     check_added,
     collation_changed,
     column_added,
@@ -225,6 +226,7 @@ RULES: tuple[Rule, ...] = (
     foreign_data_changed.RULE,
     storage_changed.RULE,
     database_setting_changed.RULE,
+    cast_added.RULE,
     object_added.RULE,
     not_classified.RULE,
 )

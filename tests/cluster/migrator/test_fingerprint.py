@@ -197,6 +197,18 @@ def test_an_index_left_invalid_is_seen(base: Database) -> None:
     assert (change.kind, change.object, change.name, change.after["valid"]) == ("added", "index", "public.t_a", False)
 
 
+def test_implicit_casts_to_text_do_not_matter(superuser: str, full: Database) -> None:
+    with psycopg.connect(make_conninfo(superuser, dbname=full.name)) as connection:
+        if connection.info.parameter_status("is_superuser") != "on":
+            pytest.skip("needs a superuser")
+        before = fingerprint.take(connection)
+        for kind in ("smallint", "integer", "bigint", "real", "oid", "regproc"):
+            connection.execute(f"CREATE CAST ({kind} AS text) WITH INOUT AS IMPLICIT".encode())
+        found = fingerprint.difference(before, fingerprint.take(connection))
+        connection.rollback()
+    assert [(each.kind, each.object) for each in found] == [("added", "cast")] * 6
+
+
 def test_what_a_user_mapping_s_options_are_is_not_in_it(superuser: str, base: Database) -> None:
     with psycopg.connect(make_conninfo(superuser, dbname=base.name)) as connection:
         if connection.info.parameter_status("is_superuser") != "on":
