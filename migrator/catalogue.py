@@ -315,10 +315,12 @@ _ROUTINES = _select(
         "cost": "p.procost::text || CASE WHEN p.proretset THEN ', rows ' || p.prorows::text ELSE '' END",
         "support": "CASE WHEN p.prosupport::oid <> 0 THEN p.prosupport::text END",
         "settings": '(SELECT jsonb_agg(o ORDER BY o COLLATE "C") FROM unnest(p.proconfig) o)',
-        "definition": """'sha256 ' || encode(sha256(convert_to(coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) ||
+        # One of SQL's own form is printed by the server; the fingerprint makes its definition of it.
+        "body": "pg_get_function_sqlbody(p.oid)",
+        "definition": """CASE WHEN p.prosqlbody IS NULL THEN 'sha256 ' || encode(sha256(convert_to(p.prosrc ||
             coalesce(p.probin, '') || coalesce((SELECT concat_ws(' ', g.aggkind, g.aggtransfn, g.aggfinalfn, g.aggcombinefn,
             g.aggserialfn, g.aggdeserialfn, g.aggmtransfn, g.aggminvtransfn, g.aggmfinalfn, g.agginitval, g.aggminitval,
-            format_type(g.aggtranstype, NULL)) FROM pg_aggregate g WHERE g.aggfnoid = p.oid), ''), 'UTF8')), 'hex')""",
+            format_type(g.aggtranstype, NULL)) FROM pg_aggregate g WHERE g.aggfnoid = p.oid), ''), 'UTF8')), 'hex') END""",
         "grants": _grants("p.proacl", "f", "p.proowner", """'["EXECUTE to PUBLIC"]'"""),
     },
     f"FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {_SCHEMAS} AND {_own('pg_proc', 'p.oid')} "
@@ -379,7 +381,15 @@ _DEFAULT_PRIVILEGES = _select(
 # What migrations touch once in a lifetime is told as the catalogue has it, without what refers to OIDs; where those tell
 # something that the name does not, more is said of it.
 _RARE: dict[str, tuple[str, dict[str, str]]] = {
-    "pg_statistic_ext": ("extended statistics", {"definition": "pg_get_statisticsobjdef(t.oid)"}),
+    "pg_statistic_ext": (
+        "extended statistics",
+        {
+            "table": "t.stxrelid::regclass::text",
+            "columns": """(SELECT jsonb_agg(quote_ident(a.attname) ORDER BY a.attname COLLATE "C") FROM unnest(t.stxkeys::int2[]) k
+                JOIN pg_attribute a ON a.attrelid = t.stxrelid AND a.attnum = k)""",
+            "expressions": "to_jsonb(pg_get_statisticsobjdef_expressions(t.oid))",
+        },
+    ),
     "pg_collation": ("collation", {}),
     "pg_operator": (
         "operator",

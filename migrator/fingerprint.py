@@ -14,14 +14,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 import psycopg
 from psycopg import sql
 
-from migrator import catalogue
+from migrator import catalogue, printed
 from migrator.errors import Blocked, DatabaseCommandFailed, InvalidMigration
 
 Value = str | int | bool | list[str] | None
@@ -29,6 +29,23 @@ LEFT_OUT = ("migrator",)
 _FORMAT = 1
 _LOCK_NOT_AVAILABLE = "55P03"
 RELATIONS = ("table", "foreign table", "view", "materialized view")
+# Attributes that hold expressions as the server prints them.
+_PRINTED = frozenset(
+    (
+        "arguments",
+        "body",
+        "check",
+        "checks",
+        "default",
+        "definition",
+        "expressions",
+        "generated",
+        "partition of",
+        "partitioned by",
+        "rows",
+        "using",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -117,7 +134,10 @@ class Snapshot:
             ) from None
         if found.digest != digest:
             raise InvalidMigration("the fingerprint's text was changed", hint="Take it again.")
-        return found
+        # One that was written before printed forms were made one still compares.
+        return cls(
+            found.postgres, tuple(replace(each, attributes=_in_one_form(each.attributes)) for each in found.objects)
+        )
 
 
 @dataclass(frozen=True)
@@ -209,10 +229,30 @@ def take(
             sqlstate=error.sqlstate or "",
         ) from None
     objects = sorted(
-        (Object(kind, name, parent, json.loads(text)) for kind, name, parent, text in rows),
+        (Object(kind, name, parent, _attributes(json.loads(text))) for kind, name, parent, text in rows),
         key=lambda each: (each.kind, each.name),
     )
     return Snapshot(connection.info.server_version // 10_000, tuple(objects))
+
+
+def _attributes(given: Mapping[str, Value]) -> Mapping[str, Value]:
+    attributes = dict(_in_one_form(given))
+    body = attributes.pop("body", None)
+    if body is not None:  # one that the server prints, which it does in two forms too
+        attributes["definition"] = f"sha256 {hashlib.sha256(str(body).encode()).hexdigest()}"
+    return attributes
+
+
+def _in_one_form(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
+    if _PRINTED.isdisjoint(attributes):
+        return attributes
+    return {key: _printed(value) if key in _PRINTED else value for key, value in attributes.items()}
+
+
+def _printed(value: Value) -> Value:
+    if isinstance(value, list):
+        return [printed.canonical(each) for each in value]
+    return printed.canonical(value) if isinstance(value, str) else value
 
 
 def difference(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:

@@ -117,6 +117,41 @@ def test_a_dumped_and_restored_schema_is_the_same(full: Database, make_database:
     assert texts(take(full.uri), take(other.uri)) == []
 
 
+def test_a_list_of_values_survives_dump_and_restore(base: Database, make_database: Callable[[], Database]) -> None:
+    base.execute(
+        "CREATE DOMAIN answer AS varchar CHECK (VALUE IN ('yes', 'no'));"
+        "CREATE FUNCTION is_open(x varchar) RETURNS boolean IMMUTABLE LANGUAGE sql RETURN x IN ('open', 'half');"
+        "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        "CREATE TABLE t (status varchar CHECK (status IN ('open', 'it''s, [closed]')), code varchar(10) CHECK (code NOT IN ('a', 'b')),"
+        " side varchar CHECK (side = ANY (ARRAY['debit', 'credit'])), kind varchar CHECK (kind IN (lower('A')::varchar, 'b')),"
+        " known boolean GENERATED ALWAYS AS (status IN ('open', 'closed')) STORED,"
+        " later boolean DEFAULT ('a'::varchar IN ('a', 'b')), answer answer);"
+        "CREATE INDEX codes ON t (code) WHERE status IN ('open', 'closed');"
+        "CREATE VIEW v AS SELECT code NOT IN ('a', 'b') AS other FROM t WHERE status = ANY (ARRAY['open', 'closed']);"
+        "CREATE POLICY own ON t USING (status IN ('open', 'closed')) WITH CHECK (code NOT IN ('a', 'b'));"
+        "CREATE STATISTICS s ON (status IN ('open', 'closed')), code FROM t;"
+        "CREATE TRIGGER noted BEFORE UPDATE ON t FOR EACH ROW WHEN (NEW.side IN ('debit', 'credit')) EXECUTE FUNCTION noted();"
+        "CREATE RULE quiet AS ON DELETE TO t WHERE OLD.side NOT IN ('debit', 'credit') DO INSTEAD NOTHING;"
+        "CREATE TABLE parts (side varchar) PARTITION BY LIST ((side IN ('debit', 'credit')))"
+    )
+    other = make_database()
+    dump = [tool("pg_dump"), "--schema-only", f"--dbname={base.uri}"]
+    script = subprocess.run(dump, capture_output=True, check=True).stdout
+    psql = [tool("psql"), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--dbname={other.uri}"]
+    subprocess.run(psql, input=script, capture_output=True, check=True)
+    printed = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 't_status_check'"
+    assert base.value(printed) != other.value(printed)
+    before = take(base.uri)
+    assert texts(before, take(other.uri)) == []
+    assert before.digest == take(other.uri).digest
+
+    other.execute(
+        "ALTER TABLE t DROP CONSTRAINT t_code_check, ADD CONSTRAINT t_code_check CHECK (code NOT IN ('a', 'c'))"
+    )
+    (change,) = fingerprint.difference(before, take(other.uri))
+    assert change.name == "public.t.t_code_check"
+
+
 def test_the_owner_s_name_does_not_matter(full: Database, server: str) -> None:
     with psycopg.connect(server, autocommit=True) as connection:
         may = connection.execute("SELECT rolcreaterole, rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
