@@ -1,4 +1,4 @@
-"""A column becomes an identity column that takes values, or keeps a default instead."""
+"""A column's numbers come from another sequence: an identity's instead of a default's, or the other way round."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ def _applies(case: Case) -> bool:
 
 RULE = Rule(
     id="column-identity-changed",
-    level="safe",
-    title="A column becomes an identity column that takes values, or keeps a default instead",
-    why="INSERTs with and without the column go on working.",
+    level="risky",
+    title="A column's numbers come from another sequence: an identity's instead of a default's, or the other way round",
+    why=(
+        "A new sequence begins at 1: INSERTs of the previous version get numbers that are taken (23505 where the column is "
+        "unique)."
+    ),
+    instead=(
+        "In the same transaction LOCK the table and set the new sequence behind the largest number: setval, or START WITH. "
+        "What the sequence has reached is no part of a fingerprint; try it in the rehearsal."
+    ),
     source="PostgreSQL manual, CREATE TABLE, GENERATED ... AS IDENTITY",
     applies=_applies,
 )
