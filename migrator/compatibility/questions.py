@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from migrator.compatibility.rule import Case
-from migrator.fingerprint import Object, Snapshot
+from migrator.fingerprint import Object, Snapshot, Value
 
 TABLES = ("table", "foreign table")
 VIEWS = ("view", "materialized view")
@@ -25,13 +26,24 @@ def is_column_of_table(case: Case) -> bool:
 
 def is_required(case: Case) -> bool:
     """Whether an INSERT that does not know the column fails."""
-    values = (case.given("nullable"), case.given("default"), case.given("generated"), case.given("identity"))
-    return values == (False, None, None, None) and not _domain_has_default(case)
+    domains = list(_domains(case.after, case.given("type")))
+    filled = [case.given("default"), case.given("generated"), case.given("identity")]
+    filled += [each.attributes.get("default") for each in domains]
+    return all(each is None for each in filled) and (
+        case.given("nullable") is False or any(map(_takes_no_null, domains))
+    )
 
 
-def _domain_has_default(case: Case) -> bool:
-    domain = case.after.by_key.get(("domain", str(case.given("type"))))
-    return domain is not None and domain.attributes.get("default") is not None
+def _domains(schema: Snapshot, kind: Value) -> Iterator[Object]:
+    """A column's domain, and those that this one is made of."""
+    while domain := schema.by_key.get(("domain", str(kind))):
+        yield domain
+        kind = domain.attributes.get("type")
+
+
+def _takes_no_null(domain: Object) -> bool:
+    checks = domain.attributes.get("checks") or ()
+    return domain.attributes.get("nullable") is False or any("VALUE IS NOT NULL" in str(each) for each in checks)
 
 
 def fills_row_by_row(case: Case) -> bool:

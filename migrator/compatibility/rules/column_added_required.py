@@ -1,4 +1,4 @@
-"""A column is added that is NOT NULL and has no default."""
+"""A column is added that is NOT NULL, or of a domain that is, and has no default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _applies(case: Case) -> bool:
 RULE = Rule(
     id="column-added-required",
     level="breaks",
-    title="A column is added that is NOT NULL and has no default",
+    title="A column is added that is NOT NULL, or of a domain that is, and has no default",
     why="Every INSERT of the previous version, which does not know the column, fails with 23502.",
     instead=(
         "Add it with a default, or nullable; fill old rows in batches; set NOT NULL when every "

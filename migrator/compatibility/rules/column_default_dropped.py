@@ -1,4 +1,4 @@
-"""A NOT NULL column loses its default."""
+"""A column that is NOT NULL, or of a domain that is, loses its default."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _applies(case: Case) -> bool:
 RULE = Rule(
     id="column-default-dropped",
     level="breaks",
-    title="A NOT NULL column loses its default",
+    title="A column that is NOT NULL, or of a domain that is, loses its default",
     why="INSERTs of the previous version that leave the column out fail with 23502.",
     instead="Deploy a version that always writes it; drop the default with the version after that one.",
     source="PostgreSQL manual, ALTER TABLE, DROP DEFAULT",
