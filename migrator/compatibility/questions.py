@@ -17,6 +17,9 @@ _VOLATILE = re.compile(
     r"\b(?:nextval|random|gen_random_uuid|uuidv4|uuidv7|clock_timestamp|timeofday|setval|pg_sleep|txid_current_if_assigned)\("
 )
 
+# How an index is stored, and what it holds beside its key.
+_STORED = re.compile(r"( INCLUDE \([^()]*\))?( NULLS NOT DISTINCT)?( WITH \([^()]*\))?( TABLESPACE \S+)?(?= WHERE |$)")
+
 
 def is_column_of_table(case: Case) -> bool:
     """Whether the column is one of a table, not of a view."""
@@ -42,8 +45,10 @@ def _domains(schema: Snapshot, kind: Value) -> Iterator[Object]:
 
 
 def _takes_no_null(domain: Object) -> bool:
-    checks = domain.attributes.get("checks") or ()
-    return domain.attributes.get("nullable") is False or any("VALUE IS NOT NULL" in str(each) for each in checks)
+    checks = domain.attributes.get("checks")
+    return domain.attributes.get("nullable") is False or (
+        isinstance(checks, list) and any("VALUE IS NOT NULL" in each for each in checks)
+    )
 
 
 def fills_row_by_row(case: Case) -> bool:
@@ -85,22 +90,53 @@ def uniques(schema: Snapshot, table: str) -> list[Object]:
 
 def unique_before(case: Case) -> bool:
     """Whether what a new constraint or index demands followed from one that was there."""
-    wanted = key_columns(case.new)
-    return bool(wanted) and any(key_columns(each) <= wanted for each in uniques(case.before, case.parent))
+    assert case.new is not None, "asked about one that is there now"
+    definition = str(case.new.attributes["definition"])
+    wanted = frozenset(
+        each for each in key_columns(case.new) if case.object != "index" or _compared_as_usual(each, definition)
+    )
+    strict = "NULLS NOT DISTINCT" in definition
+    return bool(wanted) and any(
+        key_columns(each) <= wanted
+        and (
+            not strict
+            or "NULLS NOT DISTINCT" in str(each.attributes["definition"])
+            or _not_null(case, key_columns(each))
+        )
+        for each in uniques(case.before, case.parent)
+    )
+
+
+def _compared_as_usual(column: str, index: str) -> bool:
+    """Whether a column stands in an index without a collation or operators of the index's own, by which others are equal."""
+    keys = index.partition(" USING btree ")[2]
+    return re.search(rf"[(,] ?{re.escape(column)}(?: DESC)?(?: NULLS (?:FIRST|LAST))?[,)]", keys) is not None
+
+
+def unique_as_before(case: Case) -> bool:
+    """Whether a changed index admits the rows that it admitted, and ON CONFLICT finds it as before."""
+    assert case.old is not None, "asked about an index that was changed"
+    assert case.new is not None, "and is still there"
+    old, new = (_STORED.sub(r"\2", str(each.attributes["definition"])) for each in (case.old, case.new))
+    return old == new
 
 
 def unique_still(case: Case) -> bool:
-    """Whether the same columns are unique by another constraint or index."""
+    """Whether the same columns are unique by another constraint or index, or by the changed one itself."""
     return any(
-        key_columns(each) == key_columns(case.old) and each.name != case.name
+        key_columns(each) == key_columns(case.old) and (each.name != case.name or case.kind == "changed")
         for each in uniques(case.after, case.parent)
     )
 
 
 def not_null_before(case: Case) -> bool:
     """Whether all columns of a new key were NOT NULL before."""
-    columns = {each.short: each.attributes["nullable"] for each in case.before.of(case.parent, "column")}
-    return all(columns.get(name) is False for name in key_columns(case.new))
+    return _not_null(case, key_columns(case.new))
+
+
+def _not_null(case: Case, columns: frozenset[str]) -> bool:
+    nullable = {each.short: each.attributes["nullable"] for each in case.before.of(case.parent, "column")}
+    return all(nullable.get(name) is False for name in columns)
 
 
 def row_security(case: Case) -> bool:
