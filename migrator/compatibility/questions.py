@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from migrator.compatibility.rule import Case
 from migrator.fingerprint import Object, Snapshot, Value
@@ -195,6 +195,29 @@ def replaced_in_place(case: Case) -> bool:
 def is_new_foreign_key(case: Case) -> bool:
     """Whether a foreign key was added to columns that nobody writes yet."""
     return is_constraint(case, "added", "foreign key") and not key_columns(case.new) & old_columns(case)
+
+
+def gives_way(case: Case) -> bool:
+    """Whether a new foreign key lets every row that it refers to be deleted or get another key."""
+    columns = {each.short: each.attributes for each in case.after.of(case.parent, "column")}
+    own = [columns[name] for name in key_columns(case.new)]
+    for event in ("DELETE", "UPDATE"):
+        action = re.search(rf" ON {event} (CASCADE|SET NULL)", str(case.given("definition")))
+        if action is None or (action[1] == "SET NULL" and not all(_takes_null(case, each) for each in own)):
+            return False
+    # Rows of the previous version hold the default of a column that it does not know, and need a counterpart for it.
+    return case.relation(after=False) is None or all(_default(case, each) is None for each in own)
+
+
+def _takes_null(case: Case, column: Mapping[str, Value]) -> bool:
+    return column["nullable"] is True and not any(map(_takes_no_null, _domains(case.after, column["type"])))
+
+
+def _default(case: Case, column: Mapping[str, Value]) -> Value:
+    own = column.get("default") or column.get("identity")
+    return own or next(
+        (found for each in _domains(case.after, column["type"]) if (found := each.attributes.get("default"))), None
+    )
 
 
 def old_columns(case: Case) -> frozenset[str]:
