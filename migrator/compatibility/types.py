@@ -7,13 +7,12 @@ from typing import Literal
 
 _MODIFIED = re.compile(r"(?P<base>[a-z][a-z ]*?) ?\((?P<numbers>[\d,]+)\)(?P<rest>.*)")
 # Reads and writes stay what they are, and PostgreSQL rewrites no table: ALTER TABLE skips the rewrite where the old type
-# is binary coercible to the new one, and for these length limits (varchar_support and its like in the server).
+# is binary coercible to the new one, and for these length limits (varchar_support and its like in the server). Not so xml to
+# text, though no table is rewritten either: xpath(text, text) does not exist.
 _COERCIBLE = {
     ("character varying", "text"),
     ("text", "character varying"),
     ("cidr", "inet"),
-    ("xml", "text"),
-    ("xml", "character varying"),
 }
 # Every old value fits, but the table is rewritten, and a program may get a value that its variable does not hold.
 _LARGER = {

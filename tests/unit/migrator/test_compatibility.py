@@ -51,6 +51,9 @@ def test_the_documentation_lists_the_rules_as_they_are() -> None:
         ("integer", "text", "other"),
         ("public.mood", "text", "other"),
         ("cidr", "inet", "widened"),
+        ("xml", "text", "other"),
+        ("xml", "character varying", "other"),
+        ("text", "xml", "other"),
     ],
 )
 def test_a_change_of_type_is_told_by_what_it_does_to_values(old: str, new: str, expected: str) -> None:
