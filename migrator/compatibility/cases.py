@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from migrator.compatibility.questions import ROUTINES, successor
 from migrator.compatibility.renames import Rename, find, same
 from migrator.compatibility.rule import Case
 from migrator.fingerprint import RELATIONS, Change, Object, Snapshot, Value, difference
@@ -24,7 +25,8 @@ def cases(before: Snapshot, after: Snapshot) -> list[Case]:
     """Gives what rules are to judge.
 
     Left out is what follows from another change: the parts of a dropped or created table, a dropped column's indexes, a
-    constraint's own index, the definitions in which a renamed object appears, what a child has changed with its parent.
+    constraint's own index, the definitions in which a renamed object appears, what a child has changed with its parent. A
+    dropped routine whose calls another one takes is a changed one.
     """
     changes = difference(before, after)
     return list(_Cases(before, after, changes).all())
@@ -53,6 +55,17 @@ class _Cases:
                 continue
             if change.kind == "removed" and key in renamed_from and change.name not in self._replaced:
                 yield self._renamed(renamed_from[key])
+            elif (
+                change.kind == "removed"
+                and old is not None
+                and old.kind in ROUTINES
+                and (taker := successor(old, self._after))
+            ):
+                for attribute in sorted({*old.attributes, *taker.attributes}):
+                    if not same(
+                        old.attributes.get(attribute), taker.attributes.get(attribute), self._renames, old.parent
+                    ):
+                        yield Case("changed", old, taker, self._before, self._after, attribute)
             elif change.kind == "added" and key in renamed_to:
                 continue
             elif change.kind == "changed":

@@ -151,13 +151,13 @@ def is_constraint(case: Case, kind: str, *types: str) -> bool:
     return case.is_(kind, "constraint", attribute=attribute) and case.given("type") in types
 
 
-def same_name_routines(case: Case, *, after: bool) -> list[Object]:
+def same_name_routines(routine: Object, schema: Snapshot) -> list[Object]:
     """Gives the other routines of the same name."""
-    schema, name = (case.after if after else case.before), case.name.partition("(")[0]
+    name = routine.name.partition("(")[0]
     return [
         each
         for each in schema.objects
-        if each.kind in ROUTINES and each.name != case.name and each.name.partition("(")[0] == name
+        if each.kind in ROUTINES and each.name != routine.name and each.name.partition("(")[0] == name
     ]
 
 
@@ -167,22 +167,32 @@ def arguments(routine: Object) -> list[str]:
     return re.split(r", (?![^(]*\))", inside) if inside else []
 
 
-def extensions(case: Case) -> list[Object]:
-    """Gives the routines that take a dropped one's calls: its arguments first, the others by default, same result."""
-    assert case.old is not None, "asked about a routine that was dropped"
-    old = arguments(case.old)
-    return [
+def successor(dropped: Object, after: Snapshot) -> Object | None:
+    """Gives the routine that takes a dropped one's calls: its arguments first, the others by default, same result.
+
+    None too if there are several: a call that fits them all is ambiguous.
+    """
+    old = arguments(dropped)
+    found = [
         each
-        for each in same_name_routines(case, after=True)
-        if arguments(each)[: len(old)] == old
+        for each in same_name_routines(dropped, after)
+        if each.kind == dropped.kind
+        and arguments(each)[: len(old)] == old
         and int(str(each.attributes["required arguments"])) <= len(old)
-        and each.attributes.get("returns") == case.old.attributes.get("returns")
+        and each.attributes.get("returns") == dropped.attributes.get("returns")
     ]
+    return found[0] if len(found) == 1 else None
 
 
 def replaces(case: Case) -> bool:
     """Whether a new routine comes in place of one of its name that was dropped, which is judged there."""
-    return any((each.kind, each.name) not in case.after.by_key for each in same_name_routines(case, after=False))
+    assert case.new is not None, "asked about a routine that was added"
+    successors = [
+        successor(each, case.after)
+        for each in same_name_routines(case.new, case.before)
+        if (each.kind, each.name) not in case.after.by_key
+    ]
+    return any(each is None or each.name == case.name for each in successors)
 
 
 def replaced_in_place(case: Case) -> bool:

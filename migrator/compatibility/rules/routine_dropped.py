@@ -14,7 +14,7 @@ RULE = Rule(
     id="routine-dropped",
     level="breaks",
     title="A function or procedure is dropped, or takes other arguments",
-    why="The previous version's calls fail with 42883.",
+    why="The previous version's calls fail with 42883, or with 42725 where several others take them.",
     instead=(
         "Create the new one beside it (functions are told apart by their arguments); drop the old "
         "one when no version calls it."

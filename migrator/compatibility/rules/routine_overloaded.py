@@ -7,7 +7,12 @@ from migrator.compatibility.rule import Case, Rule
 
 
 def _applies(case: Case) -> bool:
-    return case.is_("added", *ROUTINES) and bool(same_name_routines(case, after=False)) and not replaces(case)
+    return (
+        case.is_("added", *ROUTINES)
+        and case.new is not None
+        and bool(same_name_routines(case.new, case.before))
+        and not replaces(case)
+    )
 
 
 RULE = Rule(
