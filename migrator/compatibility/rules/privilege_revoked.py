@@ -10,7 +10,10 @@ def _applies(case: Case) -> bool:
         case.attribute == "grants"
         and case.object != "default privileges"
         and (
-            any(not each.endswith("revoked from its owner") for each in case.gone)
+            any(
+                not each.endswith("revoked from its owner") and f"{each} with grant option" not in case.come
+                for each in case.gone
+            )
             or any(each.endswith("revoked from its owner") for each in case.come)
         )
     )
