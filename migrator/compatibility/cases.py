@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
-from migrator.compatibility.questions import ROUTINES, successor
+from migrator.compatibility.questions import ROUTINES, parents_of, successor
 from migrator.compatibility.renames import Rename, find, same
 from migrator.compatibility.rule import Case
 from migrator.fingerprint import RELATIONS, Change, Object, Snapshot, Value, difference
@@ -18,7 +17,6 @@ _SAME_IN_OTHER_WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("column", "generated"): ("default",),
 }
 _CONTAINERS = ("schema", *RELATIONS)
-_NAME = re.compile(r'(?:"(?:[^"]|"")+"|[^". ]+)\.(?:"(?:[^"]|"")+"|[^". ]+)')
 
 
 def cases(before: Snapshot, after: Snapshot) -> list[Case]:
@@ -118,7 +116,8 @@ class _Cases:
         """Whether a part of something new bears on something that was there before."""
         if new.kind == "constraint":
             references = new.attributes.get("references")
-            return references is not None and references not in self._new
+            # A partition's that its parent has too is the parent's.
+            return references is not None and references not in self._new and "inherited" not in new.attributes
         return new.kind in RELATIONS and "partition of" in new.attributes
 
     def _columns_of(self, each: Object) -> set[str]:
@@ -177,7 +176,7 @@ class _Cases:
                 parent
                 for kind in RELATIONS
                 if (table := schema.by_key.get((kind, each.parent)))
-                for parent in _parents_of(table)
+                for parent in parents_of(table)
             }
             for schema in (self._before, self._after)
         ]
@@ -195,12 +194,6 @@ class _Cases:
 
 def _is_index_of_constraint(each: Object | None) -> bool:
     return each is not None and each.kind == "index" and "constraint" in each.attributes
-
-
-def _parents_of(table: Object) -> list[str]:
-    inherits, bounds = table.attributes.get("inherits"), str(table.attributes.get("partition of") or "")
-    name = _NAME.match(bounds)
-    return [*(inherits if isinstance(inherits, list) else []), *([name.group()] if name else [])]
 
 
 def _inheritable(column: Object) -> dict[str, Value]:

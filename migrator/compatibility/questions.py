@@ -20,6 +20,8 @@ _VOLATILE = re.compile(
 # How an index is stored, and what it holds beside its key.
 _STORED = re.compile(r"( INCLUDE \([^()]*\))?( NULLS NOT DISTINCT)?( WITH \([^()]*\))?( TABLESPACE \S+)?(?= WHERE |$)")
 
+_NAME = re.compile(r'(?:"(?:[^"]|"")+"|[^". ]+)\.(?:"(?:[^"]|"")+"|[^". ]+)')
+
 
 def is_column_of_table(case: Case) -> bool:
     """Whether the column is one of a table, not of a view."""
@@ -65,6 +67,44 @@ def fills_row_by_row(case: Case) -> bool:
         or own
         or _VOLATILE.search(default) is not None
     )
+
+
+def parents_of(table: Object) -> list[str]:
+    """Gives the tables that a table inherits from, or is a partition of."""
+    inherits, bounds = table.attributes.get("inherits"), str(table.attributes.get("partition of") or "")
+    name = _NAME.match(bounds)
+    return [*(inherits if isinstance(inherits, list) else []), *([name.group()] if name else [])]
+
+
+def demands_more_than_default(case: Case) -> bool:
+    """Whether a new partition refuses rows that the default partition has taken in its place."""
+    assert case.new is not None, "asked about a table that was added"
+    (parent,) = parents_of(case.new)
+    default = next(
+        (each for each in case.before.objects if each.attributes.get("partition of") == f"{parent} DEFAULT"),
+        None,
+    )
+    return default is not None and not _demands(case.new, case.after) <= _demands(default, case.before)
+
+
+def _demands(table: Object, schema: Snapshot) -> set[str]:
+    """What a table asks of its rows beside what its parent does; a trigger may ask anything."""
+    key = table.attributes.get("partitioned by")
+    return {
+        *(f"NOT NULL {each.short}" for each in schema.of(table.name, "column") if each.attributes["nullable"] is False),
+        *(
+            str(each.attributes["definition"])
+            for each in schema.of(table.name, "constraint")
+            if "inherited" not in each.attributes
+        ),
+        *(
+            str(each.attributes["definition"]).partition(" USING ")[2]
+            for each in schema.of(table.name, "index")
+            if each.attributes["unique"] is True and not {"partition of", "constraint"} & each.attributes.keys()
+        ),
+        *(f"TRIGGER {each.short}" for each in schema.of(table.name, "trigger")),
+        *([f"PARTITION BY {key}"] if key else []),
+    }
 
 
 def key_columns(each: Object | None) -> frozenset[str]:
