@@ -18,6 +18,23 @@ that serves now go on working on the new schema? [migrations.md](migrations.md) 
 Of each change the first rule that applies tells. "Allowed with contract": once it is declared that no version runs any more
 that used what goes, or does not satisfy what is demanded, the change is safe. A change that no rule knows is risky.
 
+## What it does not see
+
+A fingerprint knows the schema, not the previous version's statements, its role, or its rows. These are told as safe and may yet
+break a statement; the rehearsal, which runs the previous version, finds them.
+
+- A new column has the name of another table's: `SELECT note FROM a JOIN b ...` is ambiguous once both have a `note` (42702), and
+  NATURAL JOIN joins by it. Nearly every new column has a name that some other table has (`id`, `created_at`), so a finding for
+  each would say nothing. Qualify columns in statements that read several tables.
+- A new table, view, type or function hides one of its name in a schema that comes later in the search path, as one in a schema
+  called like the role does (`"$user"`). As whom a version connects, and with which search path, no fingerprint holds. Qualify names,
+  or set the search path to one schema.
+- TRUNCATE without CASCADE fails (0A000) on a table that a new one refers to, whatever its foreign key says.
+- A column, table or sequence that is dropped and created again as it was, last in its table, looks as if nothing was done; its values
+  are gone. Lint, which reads the files, warns (`ban-drop-column`, `ban-drop-table`).
+- Not in a fingerprint at all: settings of roles (ALTER ROLE ... SET), memberships, what sequences have reached, comments, and the
+  values of a user mapping's options, since a password may be among them.
+
 """
 
 
