@@ -14,7 +14,10 @@ RULE = Rule(
     id="column-added-required",
     level="breaks",
     title="A column is added that is NOT NULL, or of a domain that is, and has no default",
-    why="Every INSERT of the previous version, which does not know the column, fails with 23502.",
+    why=(
+        "Every INSERT of the previous version, which does not know the column, fails with 23502, or with 23514 where a "
+        "CHECK of its domain refuses NULL."
+    ),
     instead=(
         "Add it with a default, or nullable; fill old rows in batches; set NOT NULL when every "
         "version that serves writes it."
