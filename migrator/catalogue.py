@@ -279,8 +279,10 @@ _TYPES = _select(
         "range of": "(SELECT format_type(g.rngsubtype, NULL) FROM pg_range g WHERE g.rngtypid = t.oid)",
         "ordered by": f"""(SELECT {_name("k.nspname", "l.opcname")} FROM pg_range g JOIN pg_opclass l ON l.oid = g.rngsubopc
             JOIN pg_namespace k ON k.oid = l.opcnamespace WHERE g.rngtypid = t.oid)""",
-        "collation": f"""(SELECT {_name("k.nspname", "l.collname")} FROM pg_range g JOIN pg_collation l
-            ON l.oid = g.rngcollation JOIN pg_namespace k ON k.oid = l.collnamespace WHERE g.rngtypid = t.oid)""",
+        "collation": f"""(SELECT {_name("k.nspname", "l.collname")} FROM pg_collation l JOIN pg_namespace k
+            ON k.oid = l.collnamespace WHERE l.oid = CASE t.typtype WHEN 'r' THEN (SELECT rngcollation FROM pg_range
+            WHERE rngtypid = t.oid) WHEN 'd' THEN (SELECT nullif(t.typcollation, b.typcollation) FROM pg_type b
+            WHERE b.oid = t.typbasetype) END)""",
         "canonical": "(SELECT nullif(g.rngcanonical::text, '-') FROM pg_range g WHERE g.rngtypid = t.oid)",
         "subtype difference": "(SELECT nullif(g.rngsubdiff::text, '-') FROM pg_range g WHERE g.rngtypid = t.oid)",
         "multirange": "(SELECT format_type(g.rngmultitypid, NULL) FROM pg_range g WHERE g.rngtypid = t.oid)",
