@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 import migrator
-from migrator import database, fingerprint
+from migrator import database, dump, fingerprint
 from migrator.cli import main
 from migrator.database import Target
 from migrator.dump import pour, tool
@@ -110,14 +110,16 @@ def test_physical_positions_and_oids_do_not_matter(full: Database, make_database
 
 def test_a_dumped_and_restored_schema_is_the_same(full: Database, make_database: Callable[[], Database]) -> None:
     other = make_database()
-    dump = subprocess.run([tool("pg_dump"), "--schema-only", f"--dbname={full.uri}"], capture_output=True, check=True)
+    made = subprocess.run([tool("pg_dump"), "--schema-only", f"--dbname={full.uri}"], capture_output=True, check=True)
     script = io.BytesIO()
-    pour(io.BytesIO(dump.stdout), script)
+    pour(io.BytesIO(made.stdout), script)
     other.execute("\n".join(line for line in script.getvalue().decode().splitlines() if not line.startswith("\\")))
     assert texts(take(full.uri), take(other.uri)) == []
 
 
-def test_a_list_of_values_survives_dump_and_restore(base: Database, make_database: Callable[[], Database]) -> None:
+def test_a_list_of_values_survives_dump_and_restore(
+    base: Database, make_database: Callable[[], Database], tmp_path: Path
+) -> None:
     base.execute(
         "CREATE DOMAIN answer AS varchar CHECK (VALUE IN ('yes', 'no'));"
         "CREATE FUNCTION is_open(x varchar) RETURNS boolean IMMUTABLE LANGUAGE sql RETURN x IN ('open', 'half');"
@@ -135,10 +137,7 @@ def test_a_list_of_values_survives_dump_and_restore(base: Database, make_databas
         "CREATE TABLE parts (side varchar) PARTITION BY LIST ((side IN ('debit', 'credit')))"
     )
     other = make_database()
-    dump = [tool("pg_dump"), "--schema-only", f"--dbname={base.uri}"]
-    script = subprocess.run(dump, capture_output=True, check=True).stdout
-    psql = [tool("psql"), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--dbname={other.uri}"]
-    subprocess.run(psql, input=script, capture_output=True, check=True)
+    dump.copy(base.uri, other.uri, [["--schema-only"]], tmp_path)
     printed = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 't_status_check'"
     assert base.value(printed) != other.value(printed)
     before = take(base.uri)
