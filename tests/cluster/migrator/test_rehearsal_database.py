@@ -232,7 +232,8 @@ def test_a_migration_that_revokes_what_is_granted_is_refused(made: str, real: Da
     real.execute(f"CREATE ROLE {made}; GRANT SELECT ON t TO {made}")
     with pytest.raises(Refused, match="grants - SELECT to") as caught:
         rehearse(real, tmp_path, f"REVOKE SELECT ON t FROM {made}")
-    assert [each["rule"] for each in caught.value.more["findings"]] == ["privilege-revoked"]  # type: ignore[attr-defined]
+    findings: Any = caught.value.more["findings"]  # others make roles meanwhile, which is told as risky
+    assert [each["rule"] for each in findings if each["level"] == "breaks"] == ["privilege-revoked"]
 
 
 def test_a_privilege_that_the_role_may_not_copy_is_told(
