@@ -18,6 +18,7 @@ from migrator.errors import Blocked, HistoryMismatch, StatementFailed
 from offline.sample.versions import VERSIONS, Version
 from tests.cluster.migrator.conftest import QUIET, Database, catalogue
 from tests.cluster.migrator.test_fingerprint import take
+from tests.cluster.stacks import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
@@ -227,13 +228,14 @@ def test_a_run_blocked_for_a_while_succeeds_once_the_blocker_is_gone(base: Datab
 
 
 def test_a_connection_lost_in_mid_run_is_tried_again(base: Database) -> None:
-    base.write(_0001_a="CREATE TABLE a (); SELECT pg_sleep(1)")
+    base.write(_0001_a="CREATE TABLE a (); SELECT pg_sleep(5)")
     runner = base.start()
     runner.wait_for("statement 2/2")
-    base.value(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    lost = (  # it is said before it is sent
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
         " WHERE datname = current_database() AND query LIKE 'SELECT pg_sleep%%'"
     )
+    wait_for("the statement", lambda: base.value(lost))
     assert runner.end() == 0
     assert runner.words["attempts"] == 2
     assert base.value("SELECT count(*) FROM migrator.migrations") == 1
