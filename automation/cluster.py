@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import httpx2 as httpx
@@ -16,8 +16,8 @@ from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.types import PatchType
 
 from components import kubeconfig
-from components.cluster import ended, prepare_types
-from components.names import MIGRATED, RECORD
+from components.cluster import ended, or_none, prepare_types
+from components.names import MIGRATED, RECORD, migrated_name
 
 from .errors import ClusterUnreachable
 from .pods import APART, JOB, MODULE, NAME, OWNER, VERSION, PodFacts, observe
@@ -129,7 +129,7 @@ class Cluster:
             ClusterUnreachable: the API does not answer, or not to us.
         """
         with self._reachable():
-            namespace = self._found(lambda: self._client.get(Namespace, self.namespace))
+            namespace = or_none(lambda: self._client.get(Namespace, self.namespace))
             if namespace is None:
                 return ""
             if (namespace.metadata.labels or {}).get(OWNER) != self.owner:
@@ -139,22 +139,13 @@ class Cluster:
                 return f"it has the records of the databases of {', '.join(sorted(records))}"
             if list(self._client.list(PersistentVolumeClaim, labels={OWNER: self.owner})):
                 return "it has the claims with the backups"
-            self._found(lambda: self._client.delete(Namespace, self.namespace))
+            or_none(lambda: self._client.delete(Namespace, self.namespace))
             end = time.monotonic() + seconds
-            while self._found(lambda: self._client.get(Namespace, self.namespace)) is not None:
+            while or_none(lambda: self._client.get(Namespace, self.namespace)) is not None:
                 if time.monotonic() > end:
                     return f"Kubernetes has not removed it in {seconds:.0f} s"
                 time.sleep(0.5)
         return ""
-
-    @staticmethod
-    def _found(ask: Callable[[], Any]) -> Any | None:
-        try:
-            return ask()
-        except ApiError as error:
-            if error.status.code == 404:
-                return None
-            raise
 
     def records(self) -> dict[str, str]:
         """The version each module's database was migrated to last, as it was written down."""
@@ -169,11 +160,7 @@ class Cluster:
         """Writes down the version that a module's database is of; nothing where there is no record of it."""
         change = {"metadata": {"labels": {_JOB_VERSION: version}}}
         with self._reachable():
-            try:
-                self._client.patch(ConfigMap, f"{module}-migrated", change, patch_type=PatchType.MERGE)
-            except ApiError as error:
-                if error.status.code != 404:
-                    raise
+            or_none(lambda: self._client.patch(ConfigMap, migrated_name(module), change, patch_type=PatchType.MERGE))
 
     def _jobs(self) -> tuple[JobState, ...]:
         found = sorted(self._client.list(Job, labels={OWNER: self.owner}), key=lambda j: j.metadata.creationTimestamp)

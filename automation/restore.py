@@ -356,7 +356,7 @@ class Restoring(Rollout):
     ) -> None:
         """Forgets the migrations of a database that is not there any more: the next update runs them on the restored one."""
         from components.errors import ProgramError
-        from components.names import JOB, MODULE, MODULE_VERSION
+        from components.names import JOB, MODULE, MODULE_VERSION, migrated_name
 
         if not chosen.version:
             return
@@ -370,7 +370,7 @@ class Restoring(Rollout):
             self._notice(f"migration Job {job.name} is of the database that was replaced, and is still there: {error}")
         urns = urns_of(state, "Job", {job.name for job in stale})
         if recorded != chosen.version:
-            urns += urns_of(state, "ConfigMap", {f"{module}-migrated"})
+            urns += urns_of(state, "ConfigMap", {migrated_name(module)})
         if problem := session.refresh(urns) if urns else "":
             self._notice(
                 f"Pulumi's state does not know of the restore ({problem}): pulumi refresh, before the next update"

@@ -228,8 +228,8 @@ class Rollout:
         if settings is None or not settings.namespace.create or not any(m.database for m in settings.modules.values()):
             return []
         name = settings.namespace_name
-        backups = any(m.database and m.backup == "pvc" for m in settings.modules.values())
         if cluster is None:
+            backups = any(m.database and m.backup == "pvc" for m in settings.modules.values())
             also = "backups are kept, and " if backups else ""
             return [f"{also}namespace {name} is kept, which has the records of the databases' versions"]
         self._narrator.say(f"removing namespace {name}")

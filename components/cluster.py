@@ -107,6 +107,18 @@ class Cluster(Protocol):
         """The worker of that name; None if there is none."""
 
 
+def or_none(ask: Callable[[], Any]) -> Any | None:
+    """What the API answers about an object; None if there is none of that name."""
+    from lightkube import ApiError
+
+    try:
+        return ask()
+    except ApiError as error:
+        if error.status.code == 404:
+            return None
+        raise
+
+
 def ended(job: Job) -> Literal["", "succeeded", "failed"]:
     """How a Job has come to its end; empty before."""
     conditions = {c.type for c in (job.status and job.status.conditions) or [] if c.status == "True"}
@@ -228,15 +240,8 @@ class LiveCluster:
             raise ClusterUnreachable(self._context, why) from error
 
     def _get(self, get: Callable[[], Any]) -> Any | None:
-        from lightkube import ApiError
-
         with self.reachable():
-            try:
-                return get()
-            except ApiError as error:
-                if error.status.code == 404:
-                    return None
-                raise
+            return or_none(get)
 
     def serving(self) -> dict[str, str]:
         from lightkube.resources.core_v1 import Service

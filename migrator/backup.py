@@ -164,9 +164,8 @@ def _written(connection: psycopg.Connection, uri: str, store: Store, of: tuple[s
     written = Digest()
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        unhindered(
-            connection
-        )  # it is silent while pg_dump works, and counts for longer than others' statements may last
+        # It is silent while pg_dump works, and counts for longer than others' statements may last.
+        unhindered(connection)
         connection.execute("SET LOCAL row_security = off")
         snapshot = str(_value(connection, "SELECT pg_catalog.pg_export_snapshot()"))
         with telling(log, "counting the rows"):

@@ -16,7 +16,7 @@ from typing import IO
 import psycopg
 
 from migrator.errors import DatabaseCommandFailed, InvalidMigration
-from migrator.sessions import UNHINDERED
+from migrator.sessions import UNHINDERED, refusal
 from migrator.statements import split
 
 # What belongs to the server or to roles, and not to the schema a program sees. Privileges follow by themselves, as the server
@@ -107,14 +107,12 @@ def copy_privileges(source: str, target: psycopg.Connection, folder: Path) -> li
             continue
         notices.clear()
         try:
-            target.execute(statement.text.encode())
-            left += [f"{statement.shortened(120)}: {each}" for each in notices]
+            why = refusal(target, statement.text.encode())
         except psycopg.Error as error:
-            if not error.sqlstate or error.sqlstate.startswith(("08", "57")):
-                raise DatabaseCommandFailed(
-                    f"the privileges cannot be copied: {' '.join(str(error).split())}", sqlstate=error.sqlstate or ""
-                ) from None
-            left.append(f"{statement.shortened(120)}: {error.diag.message_primary}")
+            raise DatabaseCommandFailed(
+                f"the privileges cannot be copied: {' '.join(str(error).split())}", sqlstate=error.sqlstate or ""
+            ) from None
+        left += [f"{statement.shortened(120)}: {each}" for each in ([why] if why else notices)]
     return left
 
 

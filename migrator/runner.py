@@ -24,7 +24,7 @@ from migrator.errors import (
 )
 from migrator.files import Migration
 from migrator.lock import RunnerLock, holders, lock_session, lock_transaction, name_all, unlock_session
-from migrator.sessions import Log, Watcher, connect, execute_one, is_transient, pause
+from migrator.sessions import Log, Watcher, connect, execute_one, is_lost, is_transient, pause
 from migrator.settings import Settings
 from migrator.statements import Statement
 
@@ -133,12 +133,11 @@ def _refuse_nameless_indexes(todo: record.Plan) -> None:
         for statement in migration.statements[todo.resumed.get(migration.number, 0) :]:
             index = statement.concurrent_index()
             if index is not None and not index.name:
-                raise InvalidMigration(
-                    f"{migration.name}: line {statement.line}: an index that is built CONCURRENTLY needs a name",
-                    hint="Name it: if the build fails, it leaves an invalid index, which the next run finds by its name.",
-                    file=migration.name,
-                    line=statement.line,
-                    statement=statement.shortened(),
+                raise _invalid(
+                    migration,
+                    statement,
+                    "an index that is built CONCURRENTLY needs a name",
+                    "Name it: if the build fails, it leaves an invalid index, which the next run finds by its name.",
                 )
 
 
@@ -496,7 +495,7 @@ class _Passing(Exception):
     ) -> None:
         what = text or (error and (error.diag.message_primary or " ".join(str(error).split()))) or "unknown"
         self.sqlstate = (error.sqlstate if error else "") or ""
-        self.lost = error is not None and (not self.sqlstate or self.sqlstate[:2] in ("08", "57"))
+        self.lost = error is not None and is_lost(error)
         self.file = migration.name if migration else ""
         self.line = statement.line if statement else None
         self.statement = statement.shortened() if statement else ""
@@ -504,16 +503,24 @@ class _Passing(Exception):
         super().__init__(f"{place}{what}" + (f" (SQLSTATE {self.sqlstate})" if self.sqlstate else ""))
 
 
+def _invalid(migration: Migration, statement: Statement, what: str, hint: str) -> InvalidMigration:
+    return InvalidMigration(
+        f"{migration.name}: line {statement.line}: {what}",
+        hint=hint,
+        file=migration.name,
+        line=statement.line,
+        statement=statement.shortened(),
+    )
+
+
 def _refuse_settings(migration: Migration) -> None:
     for statement in migration.statements:
         if statement.sets_the_session():
-            raise InvalidMigration(
-                f"{migration.name}: line {statement.line}: behind a pooler each statement may run in another session, "
-                "and what is set stays with somebody else's",
-                hint="Connect to the server itself, or write names with their schema and do without the setting.",
-                file=migration.name,
-                line=statement.line,
-                statement=statement.shortened(),
+            raise _invalid(
+                migration,
+                statement,
+                "behind a pooler each statement may run in another session, and what is set stays with somebody else's",
+                "Connect to the server itself, or write names with their schema and do without the setting.",
             )
 
 

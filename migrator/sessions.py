@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migrator.errors import Blocker, DatabaseUnavailable
@@ -52,6 +53,26 @@ def is_transient(error: psycopg.Error) -> bool:
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError)
     return error.sqlstate in _TRANSIENT or error.sqlstate.startswith("08")
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether it is the connection or the server that has gone, and not the statement that was refused."""
+    return not error.sqlstate or error.sqlstate.startswith(("08", "57"))
+
+
+def refusal(connection: psycopg.Connection, statement: bytes | sql.Composed) -> str:
+    """Runs a statement; gives why the server refused it, empty if it did not.
+
+    Raises:
+        psycopg.Error: the connection is lost.
+    """
+    try:
+        connection.execute(statement)
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        return str(error.diag.message_primary)
+    return ""
 
 
 def pause(attempt: int) -> float:

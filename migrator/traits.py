@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from migrator.sessions import refusal
+
 # Whose values PostgreSQL keeps as lists of quoted names; the one string that another list is would be one name here.
 _LISTS = (
     "search_path",
@@ -96,7 +98,7 @@ def copy_settings(connection: psycopg.Connection, source: str, target: str) -> l
         psycopg.Error: the connection broke.
     """
     tried = [(str(each), each.statement(target)) for each in settings(connection, source)]
-    return [line for what, statement in tried if (line := _refused(connection, what, statement))]
+    return [line for what, statement in tried for line in _refused(connection, what, statement)]
 
 
 def copy_limit(connection: psycopg.Connection, source: str, target: str) -> list[str]:
@@ -105,8 +107,7 @@ def copy_limit(connection: psycopg.Connection, source: str, target: str) -> list
     if row is None or row[0] < 0:
         return []
     statement = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(sql.Identifier(target), row[0])
-    line = _refused(connection, f"connection limit {row[0]}", statement)
-    return [line] if line else []
+    return _refused(connection, f"connection limit {row[0]}", statement)
 
 
 def copy_owner(connection: psycopg.Connection, source: str, target: str) -> list[str]:
@@ -119,8 +120,7 @@ def copy_owner(connection: psycopg.Connection, source: str, target: str) -> list
     if row is None or row[1]:
         return []
     names = sql.Identifier(target), sql.Identifier(row[0])
-    line = _refused(connection, f"owner {row[0]}", sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*names))
-    return [line] if line else []
+    return _refused(connection, f"owner {row[0]}", sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*names))
 
 
 def copy_grants(connection: psycopg.Connection, source: str, target: str) -> None:
@@ -146,12 +146,7 @@ def copy_grants(connection: psycopg.Connection, source: str, target: str) -> Non
         connection.execute(statement)
 
 
-def _refused(connection: psycopg.Connection, what: str, statement: sql.Composed) -> str:
-    """Runs a statement; gives what it was for and why the server refused it, empty if it did not."""
-    try:
-        connection.execute(statement)
-    except psycopg.Error as error:
-        if not error.sqlstate or error.sqlstate.startswith(("08", "57")):
-            raise
-        return f"{what}: {error.diag.message_primary}"
-    return ""
+def _refused(connection: psycopg.Connection, what: str, statement: sql.Composed) -> list[str]:
+    """Runs a statement; gives what it was for and why the server refused it, nothing if it did not."""
+    why = refusal(connection, statement)
+    return [f"{what}: {why}"] if why else []

@@ -112,7 +112,7 @@ def _from_args(args: ResourceValidationArgs, props: Any = None) -> Resource:
     )
 
 
-_last: list[tuple[list[Any], Program]] = []
+_last: tuple[list[Any], Program] = ([], Program(()))
 
 
 def _program(resources: Sequence[PolicyResource]) -> Program:
@@ -121,12 +121,12 @@ def _program(resources: Sequence[PolicyResource]) -> Program:
     The host makes new resources for every policy. That they are of one request is known by their properties, which
     unpack.py makes once for each message and which are kept here, so that none can take another's identity.
     """
+    global _last
     props = [r.props for r in resources]
-    for known, program in _last:
-        if len(known) == len(props) and all(map(operator.is_, known, props)):
-            return program
-    program = Program(tuple(_from_stack(r) for r in resources))
-    _last[:] = [(props, program)]
+    known, program = _last
+    if len(known) != len(props) or not all(map(operator.is_, known, props)):
+        program = Program(tuple(_from_stack(r) for r in resources))
+        _last = props, program
     return program
 
 

@@ -12,8 +12,8 @@ A Deployment without a database says so: annotation ``rollout.formance.com/no-da
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 from .images import Image, image_of
@@ -65,27 +65,29 @@ def _says_so(job: Resource) -> bool:
     Raises:
         NotKnown: none does as far as is known, and not everything is.
     """
-    unknown: NotKnown | None = None
-    for container in (*_first(job), *containers(job, init=False)):
-        try:
-            if _says(container):
-                return True
-        except NotKnown as e:
-            unknown = e
-    if unknown:
-        raise unknown
-    return False
+    return _any(partial(_says, container) for container in (*_first(job), *containers(job, init=False)))
 
 
 def _says(container: Container) -> bool:
+    def at(key: str, n: int) -> bool:
+        return _WORD in str(get(container, key, n)).lower()
+
+    return _any(partial(at, key, n) for key in ("command", "args") for n in range(len(get(container, key) or ())))
+
+
+def _any(questions: Iterable[Callable[[], bool]]) -> bool:
+    """Whether the answer to one of them is yes, also where others have none.
+
+    Raises:
+        NotKnown: it is yes to none that has one, and not all have one.
+    """
     unknown: NotKnown | None = None
-    for key in ("command", "args"):
-        for n in range(len(get(container, key) or ())):
-            try:
-                if _WORD in str(get(container, key, n)).lower():
-                    return True
-            except NotKnown as e:
-                unknown = e
+    for ask in questions:
+        try:
+            if ask():
+                return True
+        except NotKnown as e:
+            unknown = e
     if unknown:
         raise unknown
     return False

@@ -171,25 +171,24 @@ class _Cases:
 
     def _parents(self, each: Object) -> set[str]:
         """The tables that its table inherits from, before and after."""
-        both = [
-            {
-                parent
-                for kind in RELATIONS
-                if (table := schema.by_key.get((kind, each.parent)))
-                for parent in parents_of(table)
-            }
-            for schema in (self._before, self._after)
-        ]
-        return both[0] & both[1]
+        both = [set(parents_of(table)) for table in self._relations(each.parent)]
+        return both[0] & both[1] if len(both) == 2 else set()
 
     def _inherits_still(self, table_name: str) -> bool:
         links = [
             (table.attributes.get("partition of"), table.attributes.get("inherits"))
-            for schema in (self._before, self._after)
-            for kind in RELATIONS
-            if (table := schema.by_key.get((kind, table_name)))
+            for table in self._relations(table_name)
         ]
         return len(links) == 2 and links[0] == links[1]
+
+    def _relations(self, name: str) -> list[Object]:
+        """What has this name among the relations: before and after, if it was there and is."""
+        return [
+            found
+            for schema in (self._before, self._after)
+            for kind in RELATIONS
+            if (found := schema.by_key.get((kind, name)))
+        ]
 
 
 def _is_index_of_constraint(each: Object | None) -> bool:

@@ -169,14 +169,19 @@ def superuser(server: str) -> str:
     return make_conninfo("", host=kit.superuser_socket, port=str(kit.port), user=kit.superuser, dbname="postgres")
 
 
+def needs_roles(connection: psycopg.Connection) -> None:
+    """Skips a test where the role of a connection may not make others."""
+    may = connection.execute("SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
+    if not may or not may[0]:
+        pytest.skip("this server's role may not create the role to test with")
+
+
 @pytest.fixture
 def role(server: str) -> Iterator[str]:
     """A role of which the server's own is a member."""
     name = f"migrator_test_{secrets.token_hex(4)}"
     with psycopg.connect(server, autocommit=True) as connection:
-        may = connection.execute("SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
-        if not may or not may[0]:
-            pytest.skip("this server's role may not create the role to test with")
+        needs_roles(connection)
         connection.execute(f"CREATE ROLE {name}; GRANT {name} TO CURRENT_USER".encode())
     yield name
     with psycopg.connect(server, autocommit=True) as connection:

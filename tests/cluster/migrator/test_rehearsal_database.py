@@ -21,7 +21,7 @@ from migrator import database, fingerprint, rehearsal, traits
 from migrator.database import Target
 from migrator.errors import StatementFailed
 from migrator.rehearsal import Refused
-from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database
+from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database, needs_roles
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
@@ -31,9 +31,7 @@ def made(server: str) -> Iterator[str]:
     """The name of a role that a migration is to make."""
     name = f"migrator_test_{secrets.token_hex(4)}"
     with psycopg.connect(server, autocommit=True) as connection:
-        may = connection.execute("SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
-        if not may or not may[0]:
-            pytest.skip("this server's role may not create roles")
+        needs_roles(connection)
         yield name
         connection.execute(f"DROP ROLE IF EXISTS {name}, {name}_other".encode())
 
