@@ -323,6 +323,9 @@ def step_of(metadata: Any, phase: Phase, at: float = 0.0) -> Step:
         version=str(selector.get(_VERSION_LABEL) or labels.get(_VERSION_LABEL) or labels.get(_JOB_VERSION_LABEL) or ""),
         at=at,
         had_init_errors=bool(metadata.old and metadata.old.init_errors),
+        old=(metadata.old and metadata.old.inputs) or {},
+        new=(metadata.new and metadata.new.inputs) or {},
+        differing=tuple(metadata.detailed_diff or metadata.diffs or ()),
     )
 
 
@@ -351,7 +354,9 @@ class Session:
         backend: str,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        env = {"ROLLOUT_PYTHON": sys.executable, **(environment or {})}
+        # PULUMI_PYTHON_CMD: the CLI runs a policy pack by the first python3 of the PATH, which need not have what it imports.
+        python = os.environ.get("PULUMI_PYTHON_CMD", sys.executable)
+        env = {"ROLLOUT_PYTHON": sys.executable, "PULUMI_PYTHON_CMD": python, **(environment or {})}
         self._workspace = LocalWorkspace(
             work_dir=str(project.folder), env_vars=env, pulumi_command=_Command(engine, interrupt)
         )

@@ -16,6 +16,7 @@ from . import backup, locks, sql
 from .engine import Engine, choose
 from .errors import AutomationError, ClusterUnreachable, UsageError
 from .interrupt import Interrupt
+from .plan import planned
 from .program import InlineProgram, Overlay, load
 from .progress import Narrator, OnProgress
 from .pulumi_adapter import PendingConfig, Project, Recorder, Session
@@ -255,7 +256,7 @@ class Rollout:
             outcome = Outcome.REHEARSED
         if self._interrupt.requested:
             outcome = Outcome.CANCELLED
-        return replace(verdict, outcome=outcome, modules=tuple(modules), seconds=self._seconds(), changes={})
+        return replace(verdict, outcome=outcome, modules=tuple(modules), seconds=self._seconds(), changes={}, plan=())
 
     def _program(self, over: threading.Event | None = None, *, drop_databases: bool = False) -> InlineProgram:
         """The stack's program.
@@ -386,6 +387,7 @@ class Rollout:
             tuple(modules),
             run.changes or {},
             notices=clean,
+            plan=planned(run, self._clean),
         )
 
     def _sql(self, program: InlineProgram, run: Run) -> Iterator[sql.SqlFinding]:
@@ -405,9 +407,10 @@ class Rollout:
             for served in [facts.before.serving.get(name)]
         ]
         text = self._clean(refusal or program.refusal or (run.failure.text if run.failure else "the engine refused"))
-        return refused(
+        verdict = refused(
             self._request.stack, self._name(), text, seconds=self._seconds(), modules=modules, notices=self._notices
         )
+        return replace(verdict, plan=planned(run, self._clean))
 
     def _update(self, cluster: Cluster, before: Snapshot) -> Verdict:
         from .watch import Watch

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Phase = Literal["started", "done", "failed"]
 CHANGING = frozenset({"create", "update", "delete", "replace", "create-replacement", "delete-replaced", "import"})
@@ -37,6 +37,9 @@ class Step:
         version: its version label.
         at: seconds since the run began.
         had_init_errors: an earlier update made it but it never became ready.
+        old: its inputs before, as the engine shows them: secrets are masked.
+        new: its inputs after.
+        differing: paths of the properties that the provider found to differ.
     """
 
     urn: str
@@ -50,6 +53,9 @@ class Step:
     version: str = ""
     at: float = 0.0
     had_init_errors: bool = False
+    old: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    new: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    differing: tuple[str, ...] = ()
 
     @property
     def changes(self) -> bool:

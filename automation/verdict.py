@@ -13,6 +13,7 @@ from typing import Any
 from .backup import BackupReport
 from .database import Database
 from .last_words import LastWords
+from .plan import Planned
 from .rehearsal import Rehearsal
 from .steps import Failure, Run, Step
 
@@ -231,6 +232,7 @@ class Verdict:
     error: str = ""
     notices: tuple[str, ...] = ()
     lock: str = ""
+    plan: tuple[Planned, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -249,6 +251,7 @@ class Verdict:
             "error": self.error or None,
             "lock": self.lock or None,
             "notices": list(self.notices),
+            "plan": [asdict(each) for each in self.plan],
         }
 
 

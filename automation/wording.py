@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from . import plan
 from .database import Database, Finding
 from .rehearsal import Rehearsal
 from .verdict import JobReport, ModuleVerdict, Outcome, PodReport, RestoreReport, Serving, Verdict
@@ -45,6 +46,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
             Outcome.RESTORED,
         ):
             yield _quiet(module)
+            yield from _indented("\n".join(plan.lines(p for p in verdict.plan if p.module == module.name)))
             if module.rehearsal:
                 yield from _rehearsed(module.rehearsal)
             if module.restore:
@@ -53,6 +55,9 @@ def _lines(verdict: Verdict) -> Iterator[str]:
                 yield f"  backup {module.backup.text}"
             if module.job and module.job.database:
                 yield from _changes(module.job.database, "  database: ")
+    if of_stack := [p for p in verdict.plan if not p.module]:
+        yield "the stack's own:"
+        yield from _indented("\n".join(plan.lines(of_stack)))
     for notice in verdict.notices:
         yield f"note: {notice}"
     changes = ", ".join(f"{count} {op}" for op, count in sorted(verdict.changes.items()) if op != "same" and count)

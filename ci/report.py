@@ -1,4 +1,4 @@
-"""The verdict of `rollout preview` or `rollout up` as Markdown: ``report.py COMMAND STACK FILE``."""
+"""The verdict of `rollout preview` or `rollout up` as Markdown: ``python -m ci.report COMMAND STACK FILE``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from automation.plan import Change, Planned
+from automation.plan import lines as plan_lines
+
 _SIGNS = {"previewed": "✅", "unchanged": "✅", "deployed": "✅", "refused": "⛔"}
+_FOLDED = 40  # lines of a plan from which on it is opened by a click
 
 
 def report(command: str, stack: str, verdict: dict[str, Any] | None) -> str:
@@ -35,6 +39,7 @@ def report(command: str, stack: str, verdict: dict[str, Any] | None) -> str:
         lines += ["```text", _fenced(verdict["error"]), "```", ""]
     for module in verdict["modules"]:
         lines += _job(module)
+    lines += _plan(verdict.get("plan") or [])
     notices = verdict.get("notices") or []
     if notices:
         lines += ["<details><summary>Advice</summary>", "", *(f"- {_cell(n)}" for n in notices), "", "</details>", ""]
@@ -65,6 +70,21 @@ def _job(m: dict[str, Any]) -> list[str]:
         "```",
         "",
     ]
+
+
+def _plan(plan: list[dict[str, Any]]) -> list[str]:
+    """What would be done to which resource, coloured as a diff is: what changes, as what differs in it, begins with ``!``."""
+    found = [Planned(**{**each, "changes": tuple(Change(**change) for change in each["changes"])}) for each in plan]
+    lines: list[str] = []
+    for module in dict.fromkeys(each.module for each in found):
+        lines.append(f"# {module or 'the stack'}")
+        told = plan_lines(each for each in found if each.module == module)
+        lines += [line if line[0] in "+-" else f"!{line[1:]}" for line in told]
+    if not lines:
+        return []
+    opened = " open" if len(lines) < _FOLDED else ""
+    summary = f"<details{opened}><summary>Plan: {len(found)} resources</summary>"
+    return [summary, "", "```diff", _fenced("\n".join(lines)), "```", "", "</details>", ""]
 
 
 def _cell(value: object) -> str:

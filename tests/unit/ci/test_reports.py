@@ -33,6 +33,23 @@ def test_a_plan_says_what_moves_from_which_version_to_which() -> None:
     assert "&lt;b>\\|latest" in text, "what a change says must not become markup"
 
 
+def test_a_plan_tells_each_resource_and_what_differs_in_it() -> None:
+    change = {"path": "spec.replicas", "old": "1", "new": "```2"}
+    stack = {"module": "", "operation": "create", "kind": "Namespace", "name": "prod", "instead_of": "", "changes": []}
+    plan: list[dict[str, Any]] = [
+        {"module": "ledger", "operation": "create", "kind": "Job", "name": "j", "instead_of": "", "changes": []},
+        {"module": "ledger", "operation": "update", "kind": "Service", "name": "s", "instead_of": "", "changes": [change]},
+        {"module": "ledger", "operation": "delete", "kind": "Job", "name": "i", "instead_of": "", "changes": []},
+        stack,
+    ]  # fmt: skip
+    text = report("preview", "prod", {**PREVIEWED, "plan": plan})
+    said = "# ledger\n+ Job j\n! Service s\n!   spec.replicas: 1 -> '''2\n- Job i\n# the stack\n+ Namespace prod"
+    assert f"```diff\n{said}\n```" in text, "what a change says must not end the fence"
+    assert "<details open><summary>Plan: 4 resources</summary>" in text
+    long = report("preview", "prod", {**PREVIEWED, "plan": [{**plan[1], "name": f"s{n}"} for n in range(30)]})
+    assert "<details><summary>Plan: 30 resources</summary>" in long, "a long plan is folded"
+
+
 def test_a_refusal_leads_with_its_reason() -> None:
     text = report("preview", "prod", {**PREVIEWED, "outcome": "refused", "error": "1 mandatory policy is not kept"})
     assert text.startswith("### ⛔ `prod`: refused")
