@@ -9,14 +9,15 @@ _NAME = re.compile(
     r"(^|[_.-])(PASSWORD|PASSWD|PGPASSWORD|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|SECRET_?KEY|PRIVATE_?KEY|CREDENTIALS?)$",
     re.IGNORECASE,
 )
+# Each begins where nothing before it can, so that a value is read once: a ConfigMap may have a megabyte of anything.
 _VALUES = (
-    (re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s:@]*:(?!\$[({])[^/?#\s@]+@", re.IGNORECASE), "a URI with a password"),
+    (re.compile(r"(?<=[\w+.-])://[^/?#\s:@]*:(?!\$[({])[^/?#\s@]+@"), "a URI with a password"),
     (re.compile(r"\bpassword\s*=\s*(?!\$[({])[^\s;'\"]+", re.IGNORECASE), "a connection string with a password"),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"), "a private key"),
     (re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"), "an AWS access key"),
     (re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}\b|\bgithub_pat_[A-Za-z0-9_]{40,}"), "a GitHub token"),
     (re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"), "a Slack token"),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"), "a JSON Web Token"),
+    (re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"), "a JSON Web Token"),
 )
 _SHORT = {"", "true", "false", "none", "null", "0", "1"}
 

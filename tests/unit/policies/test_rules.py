@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -193,6 +194,15 @@ def test_defaults_fill_in_what_is_missing_and_change_nothing_that_is_written() -
 )
 def test_credentials_are_told_by_name_and_value(name: str, value: str, secret: bool) -> None:
     assert (looks_like(name, value) is not None) == secret
+
+
+@pytest.mark.measures
+@pytest.mark.parametrize("part", ["ab12", "a.b-", "a:b", "://a:", "eyJ-", "eyJhbGciOiJI.", "password ", "password=", "$(a", "-----BEGIN "])
+def test_a_value_of_any_length_is_read_once(part: str) -> None:
+    """In CPU seconds of this thread; read again from every offset, this takes minutes."""
+    begun = time.thread_time()
+    looks_like("data", part * (400_000 // len(part)))
+    assert time.thread_time() - begun < 2
 
 
 def test_messages_do_not_repeat_the_credential() -> None:
