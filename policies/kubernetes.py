@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -145,11 +146,24 @@ def matches(select: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 
 def await_seconds(resource: Resource, phase: str) -> float:
-    """How long Pulumi waits for the object: its annotation, else the resource's custom timeout, else the provider's own."""
-    given = annotation(resource, TIMEOUT)
-    if given is not None:
-        try:
-            return float(given)
-        except ValueError:
-            pass
-    return resource.timeouts.get(phase) or AWAIT_SECONDS
+    """How long Pulumi waits for the object: its custom timeout, else its annotation if that is an integer, else the provider's own.
+
+    https://github.com/pulumi/pulumi-kubernetes/blob/master/provider/pkg/metadata/overrides.go : TimeoutDuration, of
+    which only the object's own annotations count, not those of its pods.
+    """
+    if resource.timeouts.get(phase):
+        return float(resource.timeouts[phase])
+    given = get(resource.props, "metadata", "annotations", TIMEOUT)
+    return float(given) if re.fullmatch(r"[+-]?[0-9]+", str(given)) else AWAIT_SECONDS
+
+
+def shortest_await(resource: Resource, *phases: str) -> tuple[float, str]:
+    """The least of those seconds, and its phase."""
+    return min((await_seconds(resource, phase), phase) for phase in phases)
+
+
+def wait_for(resource: Resource, phase: str, seconds: float) -> str:
+    """What to write so that Pulumi waits so long: the annotation does nothing beside a custom timeout."""
+    if resource.timeouts.get(phase):
+        return f"Set {phase} of its CustomTimeouts to '{seconds:.0f}s', or leave it out and annotate {TIMEOUT}"
+    return f"Annotate {TIMEOUT}: '{seconds:.0f}'"

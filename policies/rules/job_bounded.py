@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..kubernetes import TIMEOUT, annotation, await_seconds, label
+from ..kubernetes import annotation, label, shortest_await, wait_for
 from ..migration import JOB, is_gate
 from ..rule import Examples, Finding, Options, ResourceRule
 from ..values import Resource
@@ -38,11 +38,13 @@ def _bounded(job: Resource, options: Options) -> Iterator[Finding]:
             f"its activeDeadlineSeconds is {deadline:.0f}, above {most:.0f}",
             f"Set at most {most:.0f}, or raise maxDeadlineSeconds of this rule",
         )
-    elif await_seconds(job, "create") <= deadline:
-        yield Finding(
-            f"Pulumi waits {await_seconds(job, 'create'):.0f} s for it, no longer than its deadline of {deadline:.0f} s, and would not hear how it ended",
-            f"Annotate {TIMEOUT}: '{deadline + 60:.0f}'",
-        )
+    else:
+        wait, phase = shortest_await(job, "create", "update")
+        if wait <= deadline:
+            yield Finding(
+                f"Pulumi waits {wait:.0f} s for it, no longer than its deadline of {deadline:.0f} s, and would not hear how it ended",
+                wait_for(job, phase, deadline + 60),
+            )
     retries = job.get("spec", "backoffLimit")
     if retries is None or retries > options["maxBackoffLimit"]:
         given = "missing, which means 6" if retries is None else f"{retries:.0f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..kubernetes import TIMEOUT, annotation, await_seconds, containers, kind, named, pod
+from ..kubernetes import AWAIT_SECONDS, annotation, containers, kind, named, pod, shortest_await, wait_for
 from ..migration import DRAINS, SINGLETON
 from ..rule import Examples, Finding, Options, ResourceRule
 from ..values import Resource, get
@@ -115,17 +115,18 @@ def _times(resource: Resource, options: Options) -> Iterator[Finding]:
                 f"{named(container)} drains for {drain:.0f} s, the whole grace period of {grace:.0f} s",
                 f"Set terminationGracePeriodSeconds above {drain:.0f}, with time for the process to end",
             )
-    if await_seconds(resource, "delete") <= grace:
+    wait, phase = shortest_await(resource, "delete")
+    if wait <= grace:
         yield Finding(
-            f"Pulumi waits {await_seconds(resource, 'delete'):.0f} s for its deletion, and its pods may take {grace:.0f} s to end: the update would fail after the new version serves",
-            f"Annotate {TIMEOUT}: '{grace + 30:.0f}' or more",
+            f"Pulumi waits {wait:.0f} s for its deletion, and its pods may take {grace:.0f} s to end: the update would fail after the new version serves",
+            wait_for(resource, phase, grace + 30),
         )
     progress = float(resource.get("spec", "progressDeadlineSeconds") or PROGRESS_SECONDS)
-    wait = await_seconds(resource, "create")
-    if progress > wait or (progress == wait and annotation(resource, TIMEOUT) is not None):
+    wait, phase = shortest_await(resource, "create", "update")
+    if wait < progress or (wait == progress and wait != AWAIT_SECONDS):
         yield Finding(
             f"its progressDeadlineSeconds is {progress:.0f}, and Pulumi waits {wait:.0f} s: the cluster's verdict would come too late",
-            f"Set spec.progressDeadlineSeconds below {wait:.0f}",
+            f"Set spec.progressDeadlineSeconds below {wait:.0f}, or: {wait_for(resource, phase, progress + 60)}",
         )
 
 

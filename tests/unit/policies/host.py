@@ -83,7 +83,8 @@ def _wire(value: Any) -> Any:
 def _common(r: Resource) -> dict[str, Any]:
     properties = struct_pb2.Struct()
     properties.update(_wire(r.props))
-    options = wire.AnalyzerResourceOptions(protect=r.protect, parent=r.parent)
+    timeouts = wire.AnalyzerResourceOptions.CustomTimeouts(**r.timeouts)
+    options = wire.AnalyzerResourceOptions(protect=r.protect, parent=r.parent, customTimeouts=timeouts)
     return {"type": r.type, "urn": r.urn, "name": r.name, "properties": properties, "options": options}
 
 

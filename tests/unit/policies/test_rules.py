@@ -82,6 +82,49 @@ def test_an_unbounded_job_is_refused(old: str, new: str, words: str) -> None:
     assert words in message
 
 
+@pytest.mark.parametrize(
+    ("timeouts", "annotation", "words"),
+    [
+        ("{create: 30}", "660", "create of its CustomTimeouts to '660s'"),
+        ("{update: 30}", "660", "update of its CustomTimeouts"),
+        ("{create: 1200, update: 1200}", "60", None),
+        ("{create: 0}", "660", None),
+        ("{}", "+660", None),
+        ("{}", "660.5", "waits 600 s"),
+        ("{}", "11m", "waits 600 s"),
+    ],
+)
+def test_pulumi_waits_for_a_job_as_its_provider_reads_the_timeouts(
+    timeouts: str, annotation: str, words: str | None
+) -> None:
+    text = job_bounded.PASSES.replace('"660"', f'"{annotation}"')
+    found = messages(job_bounded.RULE, text.replace("spec:", f"pulumi: {{timeouts: {timeouts}}}\nspec:", 1))
+    assert [words in m for m in found if words] == ([True] if words else [])
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "words"),
+    [
+        ("{delete: 5}", "Pulumi waits 5 s for its deletion"),
+        ("{update: 5}", "Pulumi waits 5 s: the cluster's verdict"),
+        ("{create: 700, update: 700, delete: 700}", None),
+    ],
+)
+def test_a_custom_timeout_of_a_deployment_counts_before_its_annotation(timeouts: str, words: str | None) -> None:
+    text = zero_downtime.PASSES.replace(
+        "{name: ledger}\n", '{name: ledger, annotations: {pulumi.com/timeoutSeconds: "660"}}\n', 1
+    )
+    found = messages(zero_downtime.RULE, text.replace("spec:", f"pulumi: {{timeouts: {timeouts}}}\nspec:", 1))
+    assert [words in m for m in found if words] == ([True] if words else [])
+
+
+def test_an_annotation_of_the_pods_is_none_of_the_job() -> None:
+    text = job_bounded.PASSES.replace(', annotations: {pulumi.com/timeoutSeconds: "660"}', "")
+    text = text.replace("    spec:\n", '    metadata: {annotations: {pulumi.com/timeoutSeconds: "660"}}\n    spec:\n')
+    (message,) = messages(job_bounded.RULE, text)
+    assert "waits 600 s" in message
+
+
 def test_a_job_that_is_no_gate_may_be_as_it_likes() -> None:
     assert messages(job_bounded.RULE, job_bounded.FAILS.replace("[migrate]", "[report]")) == []
 
@@ -197,7 +240,9 @@ def test_credentials_are_told_by_name_and_value(name: str, value: str, secret: b
 
 
 @pytest.mark.measures
-@pytest.mark.parametrize("part", ["ab12", "a.b-", "a:b", "://a:", "eyJ-", "eyJhbGciOiJI.", "password ", "password=", "$(a", "-----BEGIN "])
+@pytest.mark.parametrize(
+    "part", ["ab12", "a.b-", "a:b", "://a:", "eyJ-", "eyJhbGciOiJI.", "password ", "password=", "$(a", "-----BEGIN "]
+)
 def test_a_value_of_any_length_is_read_once(part: str) -> None:
     """In CPU seconds of this thread; read again from every offset, this takes minutes."""
     begun = time.thread_time()
