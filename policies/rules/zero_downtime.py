@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..kubernetes import AWAIT_SECONDS, annotation, containers, kind, named, pod, shortest_await, wait_for
-from ..migration import DRAINS, SINGLETON
+from ..kubernetes import AWAIT_SECONDS, annotation, containers, kind, named, object_name, pod, shortest_await, wait_for
+from ..migration import DRAINS, SINGLETON, serving
 from ..rule import Examples, Finding, Options, ResourceRule
 from ..values import Resource, get
 
@@ -14,6 +14,8 @@ GRACE_SECONDS = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-l
 PROGRESS_SECONDS = (
     600.0  # https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#progress-deadline-seconds
 )
+
+_PROBED_BY = ("httpGet", "tcpSocket", "grpc", "exec")
 
 PASSES = """
 apiVersion: apps/v1
@@ -70,6 +72,11 @@ def _strategy(resource: Resource, options: Options) -> Iterator[Finding]:
         yield Finding(f"its maxUnavailable is {given}", "Set spec.strategy.rollingUpdate.maxUnavailable: 0")
 
 
+def _rolled_out(resource: Resource, options: Options) -> Iterator[Finding]:
+    if kind(resource) == "Deployment" and resource.get("spec", "paused") is True:
+        yield Finding("it is paused, so the new version is never rolled out", "Remove spec.paused")
+
+
 def _awaited(resource: Resource, options: Options) -> Iterator[Finding]:
     if kind(resource) != "Deployment":
         return
@@ -81,9 +88,10 @@ def _awaited(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _serving_containers(resource: Resource) -> list[Mapping[str, Any]]:
-    """The containers that have ports, or the first where none says so; a sidecar without a port serves nobody."""
+    """The containers that have ports, and the one that serves by its annotation or its name; other sidecars serve nobody."""
+    main, name = serving(resource), str(object_name(resource) or resource.name)
     every = containers(resource, init=False)
-    return [c for c in every if get(c, "ports")] or every[:1]
+    return [c for c in every if get(c, "ports") or c is main or f"{name}-".startswith(f"{get(c, 'name') or '?'}-")]
 
 
 def _probes(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -93,10 +101,11 @@ def _probes(resource: Resource, options: Options) -> Iterator[Finding]:
         if _is_singleton(resource) and not get(container, "ports"):
             continue  # a worker that nobody can ask: it runs or it has ended
         for probe in ("readinessProbe", "livenessProbe"):
-            if get(container, probe) is None:
+            if not any(get(container, probe, how) for how in _PROBED_BY):
                 yield Finding(f"{named(container)} has no {probe}", f"Add {probe}, such as httpGet of /_healthcheck")
         drains = _is_singleton(resource) or annotation(resource, DRAINS) == "itself"
-        if get(container, "lifecycle", "preStop") is None and not drains:
+        hook = get(container, "lifecycle", "preStop")
+        if not drains and (not hook or _sleep(hook) == 0):
             yield Finding(
                 f"{named(container)} has no preStop, so it stops while kube-proxies still send it requests",
                 f"Add lifecycle.preStop.sleep.seconds: 3; for a server that goes on when told to stop, annotate {DRAINS}: itself",
@@ -107,7 +116,14 @@ def _times(resource: Resource, options: Options) -> Iterator[Finding]:
     """Drain < grace period < await of the deletion; progress deadline below the await of the rollout."""
     if kind(resource) != "Deployment":
         return
-    grace = float(get(pod(resource), "terminationGracePeriodSeconds") or GRACE_SECONDS)
+    given = get(pod(resource), "terminationGracePeriodSeconds")
+    grace = GRACE_SECONDS if given is None else float(given)
+    if grace == 0:
+        yield Finding(
+            "its terminationGracePeriodSeconds is 0, so its pods are killed at once, without their preStop",
+            f"Set terminationGracePeriodSeconds above its drain, or remove it, which means {GRACE_SECONDS:.0f}",
+        )
+        return
     for container in _serving_containers(resource):
         drain = _sleep(get(container, "lifecycle", "preStop"))
         if drain is not None and drain >= grace:
@@ -147,5 +163,5 @@ RULE = ResourceRule(
     "runs; a pod ends before every kube-proxy has heard of it, so it must drain; an await shorter than the grace period fails a good update.",
     severity="high",
     examples=Examples(PASSES, FAILS),
-    checks=(_strategy, _awaited, _probes, _times),
+    checks=(_strategy, _rolled_out, _awaited, _probes, _times),
 )

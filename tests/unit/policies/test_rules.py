@@ -136,6 +136,13 @@ def test_a_job_that_is_no_gate_may_be_as_it_likes() -> None:
         ("          livenessProbe: {httpGet: {path: /_healthcheck, port: 8080}}\n", "", "no livenessProbe"),
         ("seconds: 3", "seconds: 30", "whole grace period"),
         ('preStop: {sleep: {seconds: 3}}', 'preStop: {exec: {command: [sh, -c, "sleep 45"]}}', "drains for 45 s"),
+        ("seconds: 3", "seconds: 0", "no preStop"),
+        ("preStop: {sleep: {seconds: 3}}", "preStop: {}", "no preStop"),
+        ("readinessProbe: {httpGet: {path: /_healthcheck, port: 8080}}", "readinessProbe: {}", "no readinessProbe"),
+        ("livenessProbe: {httpGet: {path: /_healthcheck, port: 8080}}", "livenessProbe: {periodSeconds: 9}", "no livenessProbe"),
+        ("livenessProbe: {httpGet: {path: /_healthcheck, port: 8080}}", "livenessProbe: {grpc: {port: 8080}}", None),
+        ("GracePeriodSeconds: 30", "GracePeriodSeconds: 0", "killed at once"),
+        ("  strategy:", "  paused: true\n  strategy:", "never rolled out"),
         ("type: RollingUpdate", "type: Recreate", "strategy is Recreate"),
         (", maxSurge: 1", "", None),
         ("{maxUnavailable: 0, maxSurge: 1}", "{}", "means 25%"),
@@ -146,6 +153,19 @@ def test_a_job_that_is_no_gate_may_be_as_it_likes() -> None:
 def test_what_loses_requests_or_time_is_refused(old: str, new: str, words: str | None) -> None:
     found = messages(zero_downtime.RULE, zero_downtime.PASSES.replace(old, new))
     assert [words in m for m in found if words] == ([True] if words else [])
+
+
+EXPORTER = zero_downtime.PASSES[zero_downtime.PASSES.index("        - name") :].replace("ledger", "exporter")
+BARE = "        - {name: NAME, image: example.org/ledger:1.1.0}\n"
+
+
+@pytest.mark.parametrize(
+    ("deployment", "name", "count"),
+    [("ledger", "ledger", 3), ("ledger-1-1-0", "ledger", 3), ("ledger", "tail-logs", 0), ("ledger", "led", 0)],
+)
+def test_the_container_that_serves_is_judged_beside_one_with_a_port(deployment: str, name: str, count: int) -> None:
+    text = zero_downtime.PASSES[: zero_downtime.PASSES.index("        - name")] + BARE.replace("NAME", name) + EXPORTER
+    assert len(messages(zero_downtime.RULE, text.replace("{name: ledger}\n", f"{{name: {deployment}}}\n", 1))) == count
 
 
 def test_a_singleton_is_recreated() -> None:
