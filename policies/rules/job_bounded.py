@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from ..kubernetes import annotation, label, shortest_await, wait_for
-from ..migration import JOB, is_gate
+from ..kubernetes import annotation, label, named, shortest_await, wait_for
+from ..migration import JOB, is_gate, migrating
 from ..rule import Examples, Finding, Options, ResourceRule
-from ..values import Resource
+from ..values import Resource, get
 
 PASSES = """
 apiVersion: batch/v1
@@ -21,6 +22,35 @@ spec:
       restartPolicy: Never
       containers: [{name: migrate, image: example.org/ledger:1.1.0, args: [migrate]}]
 """
+_ONE_POD = {"completions": 1, "parallelism": 1, "completionMode": "NonIndexed"}
+# https://github.com/pulumi/pulumi-kubernetes/blob/master/provider/pkg/await/checker/job/check.go knows two ways to fail:
+# BackoffLimitExceeded and DeadlineExceeded.
+_NOT_RECOGNISED = "the provider does not recognise that failure and waits on; backoffLimit bounds the attempts"
+_OTHER_ENDS = {
+    "podFailurePolicy": _NOT_RECOGNISED,
+    "backoffLimitPerIndex": _NOT_RECOGNISED,
+    "maxFailedIndexes": _NOT_RECOGNISED,
+    "successPolicy": "it can succeed though a pod of it has failed",
+    "managedBy": "another controller than that of Kubernetes decides whether and when it runs and how it ends",
+    "manualSelector": "it may count the pods of another Job as its own, such as those of the version before",
+}
+_NOTHING = re.compile(r"(?!)")
+_SHRUG = r"[ \t]*(true|:|exit\s+0|echo\b[^;&|\n]*)[\s;]*$"
+# How a shell's script hides that a command in it has failed, unless it says something else too.
+_HIDES = (
+    (re.compile(r"\|\|" + _SHRUG), _NOTHING, "ends well also if the command has failed"),
+    (
+        re.compile(r"[;\n]" + _SHRUG),
+        re.compile(r"\bset\b[^;\n]*\s-[a-z]*e|errexit|\bexit\s+[1-9$]"),
+        "goes on after a command that has failed",
+    ),
+    (re.compile(r"(?<!&)&\s*$"), _NOTHING, "leaves the command in the background"),
+    (
+        re.compile(r"migrat(>&|[^|;&\n]){0,500}\|(?!\|)", re.IGNORECASE),
+        re.compile("pipefail"),
+        "ends as the last command of a pipe does",
+    ),
+)
 FAILS = PASSES.replace("  activeDeadlineSeconds: 600\n", "  ttlSecondsAfterFinished: 30\n")
 
 
@@ -63,15 +93,35 @@ def _fails_for_good(job: Resource, options: Options) -> Iterator[Finding]:
             f"its restartPolicy is {policy or 'missing'}, so the log of a failed attempt is lost with its container",
             "Set restartPolicy: Never",
         )
-    for field in ("completions", "parallelism"):
-        if job.get("spec", field) not in (None, 1):
-            given = f"{job.get('spec', field):.0f}"
-            yield Finding(f"its {field} is {given}, and a migration is one pod", f"Remove spec.{field}")
-    if job.get("spec", "podFailurePolicy") is not None:
-        yield Finding(
-            "it has a podFailurePolicy; the provider does not recognise that failure and waits on",
-            "Remove spec.podFailurePolicy; backoffLimit bounds the attempts",
-        )
+    for field, one in _ONE_POD.items():
+        given = job.get("spec", field)
+        if given not in (None, one):
+            yield Finding(
+                f"its {field} is {given if isinstance(given, str) else f'{given:.0f}'}, and a migration is one pod",
+                f"Remove spec.{field}",
+            )
+    for field, why in _OTHER_ENDS.items():
+        if job.get("spec", field) not in (None, False):
+            yield Finding(f"it has {field}; {why}", f"Remove spec.{field}")
+
+
+def _tells_of_failure(job: Resource, options: Options) -> Iterator[Finding]:
+    """That the shell which runs the migration ends as the migration does."""
+    if not is_gate(job):
+        return
+    for container in migrating(job):
+        said = [
+            str(get(container, key, n)) for key in ("command", "args") for n in range(len(get(container, key) or ()))
+        ]
+        for n, word in enumerate(said):
+            script = said[n + 1] if re.fullmatch(r"-\w*c", word) and n + 1 < len(said) else ""
+            for hides, unless, what in _HIDES:
+                # The shell's own flags are those of set.
+                if hides.search(script) and not unless.search(f"set {' '.join(said[: n + 1])}\n{script}"):
+                    yield Finding(
+                        f"the shell of {named(container)} {what}, so a failed migration ends as a successful one",
+                        "Let the script end with the migration, or begin it with set -euo pipefail",
+                    )
 
 
 def _kept_and_awaited(job: Resource, options: Options) -> Iterator[Finding]:
@@ -102,14 +152,15 @@ def _kept_and_awaited(job: Resource, options: Options) -> Iterator[Finding]:
 
 RULE = ResourceRule(
     name="job-bounded",
-    description="A migration Job has a deadline and at most two retries, is kept when it has ended, and is awaited.",
+    description="A migration Job has a deadline and at most two retries, fails when its command does, is kept when it has ended, and is awaited.",
     reason="The await of a Job is the gate. It fails fast only for BackoffLimitExceeded and DeadlineExceeded; its own timeout begins again "
-    "with every event; waitFor and skipAwait replace it. A TTL makes drift of a success.",
+    "with every event; waitFor and skipAwait replace it. A TTL makes drift of a success. Of a shell's script it sees the usual ways to hide a "
+    "failure (`|| true`, `; exit 0`, `&`, a pipe), not what a script in the image does.",
     severity="critical",
     options={
         "maxDeadlineSeconds": {"type": "number", "default": 86400, "description": "the longest a migration may take"},
         "maxBackoffLimit": {"type": "number", "default": 2, "description": "how often a failed pod may be tried again"},
     },
     examples=Examples(PASSES, FAILS),
-    checks=(_bounded, _fails_for_good, _kept_and_awaited),
+    checks=(_bounded, _fails_for_good, _tells_of_failure, _kept_and_awaited),
 )
