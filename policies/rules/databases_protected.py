@@ -23,7 +23,16 @@ _TYPES = (
     r"|postgresql:.*:(Database|Schema)|mysql:.*:Database|aws:rds/(instance|cluster):.*|aws-native:rds:DB(Instance|Cluster)"
     r"|gcp:sql/database(Instance)?:.*|azure-native:dbfor(postgresql|mysql):(Server|Database)|digitalocean:.*:DatabaseCluster"
 )
-_DROPS = re.compile(r"\bdrop[ _-]?(database|schema)\b|\bdropdb\b", re.IGNORECASE)
+# What commands do to data that is there, with the tools that have them; --add-drop-database writes a dump and drops nothing.
+_DROPS = re.compile(
+    r"(?<!add-)(?<!add_)\bdrop[\s_-]*(database|schema)\b|\bdropdb\b"  # SQL, mongosh, mysqladmin, sqlx
+    r"|\bdrop\s+table\b[^;]{0,500}\bcascade\b"
+    r"|\b(db|schema):(drop|reset|purge)\b"  # Rails, Sequelize, TypeORM
+    r"|\bmigrate:(fresh|reset|refresh)\b|\bmigrate\s+reset\b|\bdowngrade\s+base\b"  # Laravel, Prisma, Alembic
+    r"|\bflyway\b[^;&|]{0,500}\sclean\b",
+    re.IGNORECASE,
+)
+_EMPTIES = re.compile(r"\btruncate\s+(table\s+|only\s+)*[\w\".$]", re.IGNORECASE)  # and not coreutils' truncate -s 0
 
 
 def _protected(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -44,12 +53,15 @@ def _protected(resource: Resource, options: Options) -> Iterator[Finding]:
 def _not_dropped(resource: Resource, options: Options) -> Iterator[Finding]:
     if kind(resource) in ("Job", "CronJob") and _DROPS.search(words(resource)):
         yield Finding("it drops a database", "Remove it; a database is dropped by hand, by somebody who has looked")
+    if kind(resource) == "CronJob" and _EMPTIES.search(words(resource)):
+        yield Finding("it empties a table, again and again", "Delete the rows that are no longer needed, by their age")
 
 
 RULE = ResourceRule(
     name="databases-protected",
-    description="Databases and volumes are protected, and no Job drops one.",
-    reason="A renamed resource is deleted and made anew: for a database that is the end of its data. protect makes the update stop instead.",
+    description="Databases and volumes are protected, no Job drops one, and no CronJob empties a table.",
+    reason="A renamed resource is deleted and made anew: for a database that is the end of its data. protect makes the update stop instead. "
+    "Of a Job's commands it reads what is written in the manifest, not what a script or a SQL file in the image does.",
     severity="critical",
     options={
         "types": {

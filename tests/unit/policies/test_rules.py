@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 
@@ -25,6 +26,15 @@ from policies.rules import (
 )
 from policies.values import UNKNOWN, Program
 from tests.unit.policies.manifests import judge, messages, program
+
+CRON_JOB = """
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec:
+  schedule: "0 3 * * *"
+  jobTemplate: {spec: {template: {spec: {containers: [{name: a, image: "a:1.1.0", args: [migrate]}]}}}}
+"""
 
 
 @pytest.mark.parametrize("tag", ["latest", "main", "Nightly", "edge"])
@@ -74,12 +84,50 @@ def test_image_references_are_taken_apart(text: str, image: Image) -> None:
         ("  activeDeadlineSeconds: 600\n", "", "no activeDeadlineSeconds"),
         ("activeDeadlineSeconds: 600", "activeDeadlineSeconds: 700", "no longer than its deadline"),
         ("  backoffLimit", "  podFailurePolicy: {rules: []}\n  backoffLimit", "podFailurePolicy"),
+        ("  backoffLimit", "  backoffLimitPerIndex: 100\n  backoffLimit", "backoffLimitPerIndex"),
+        ("  backoffLimit", "  completionMode: Indexed\n  backoffLimit", "completionMode is Indexed"),
+        ("  backoffLimit", "  completions: 2\n  backoffLimit", "completions is 2"),
+        ("  backoffLimit", "  successPolicy: {rules: [{succeededCount: 1}]}\n  backoffLimit", "successPolicy"),
+        ("  backoffLimit", "  managedBy: example.org/queue\n  backoffLimit", "another controller"),
+        ("  backoffLimit", "  manualSelector: true\n  backoffLimit", "another Job"),
         ("  backoffLimit", "  suspend: true\n  backoffLimit", "suspended"),
     ],
 )
 def test_an_unbounded_job_is_refused(old: str, new: str, words: str) -> None:
     (message,) = messages(job_bounded.RULE, job_bounded.PASSES.replace(old, new))
     assert words in message
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["sh", "-c", "migrate up || true"], "ends well"),
+        (["sh", "-c", "migrate up || echo failed"], "ends well"),
+        (["sh", "-ec", "set -e; migrate up || :"], "ends well"),
+        (["bash", "-c", "migrate up; exit 0"], "goes on"),
+        (["bash", "-c", "migrate up\necho done\n"], "goes on"),
+        (["sh", "-c", "migrate up; true"], "goes on"),
+        (["sh", "-c", "migrate up 2>&1 &"], "in the background"),
+        (["sh", "-c", "migrate up 2>&1 | tee /tmp/log"], "a pipe"),
+        (["sh", "-c", "migrate up"], None),
+        (["sh", "-c", "set -e; migrate up; echo done"], None),
+        (["sh", "-ec", "migrate up; echo done"], None),
+        (["sh", "-e", "-c", "migrate up; echo done"], None),
+        (["sh", "-c", "migrate up || exit 1; exit 0"], None),
+        (["sh", "-c", "if ! migrate up; then exit 1; fi; echo done"], None),
+        (["sh", "-c", "migrate up && echo done"], None),
+        (["sh", "-c", "migrate up || { echo failed; exit 1; }"], None),
+        (["bash", "-o", "pipefail", "-c", "migrate up 2>&1 | tee /tmp/log"], None),
+        (["sh", "-c", "echo yes | migrate up"], None),
+        (["migrate", "up", "-note", "fix; true"], None),
+    ],
+)
+def test_a_shell_that_hides_a_failed_migration_is_refused(command: list[str], words: str | None) -> None:
+    text = job_bounded.PASSES.replace("args: [migrate]", f"command: {json.dumps(command)}")
+    found = messages(job_bounded.RULE, text)
+    assert [words in m for m in found if words] == ([True] if words else [])
+    split = f"command: {json.dumps(command[:-1])}, args: {json.dumps(command[-1:])}"
+    assert messages(job_bounded.RULE, job_bounded.PASSES.replace("args: [migrate]", split)) == found
 
 
 @pytest.mark.parametrize(
@@ -276,11 +324,48 @@ def test_messages_do_not_repeat_the_credential() -> None:
     assert "hunter2" not in str(found)
 
 
-def test_a_job_that_drops_a_database_is_refused() -> None:
-    (message,) = messages(
-        databases_protected.RULE, job_bounded.PASSES.replace("[migrate]", '[psql, -c, "DROP DATABASE x"]')
-    )
-    assert "drops a database" in message
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["psql", "-c", "DROP  DATABASE x"],
+        ["psql", "-c", "DROP\nSCHEMA x CASCADE"],
+        ["psql", "-c", "drop table accounts cascade"],
+        ["dropdb", "x"],
+        ["rake", "db:drop"],
+        ["rails", "db:reset"],
+        ["php", "artisan", "migrate:fresh"],
+        ["prisma", "migrate", "reset", "--force"],
+        ["alembic", "downgrade", "base"],
+        ["flyway", "-url=jdbc:postgresql://db/x", "clean"],
+    ],
+)
+def test_a_job_that_drops_a_database_is_refused(command: list[str]) -> None:
+    for text in (job_bounded.PASSES, CRON_JOB):
+        (message,) = messages(databases_protected.RULE, text.replace("[migrate]", json.dumps(command)))
+        assert "drops a database" in message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["mysqldump", "--add-drop-database", "x"],
+        ["psql", "-c", "drop table tmp_import"],
+        ["rake", "db:migrate"],
+        ["alembic", "upgrade", "head"],
+        ["truncate", "-s", "0", "/var/log/x"],
+        ["psql", "-c", "DELETE FROM sessions WHERE ended < now() - interval '30 days'"],
+    ],
+)
+def test_a_job_that_drops_no_database_is_not(command: list[str]) -> None:
+    for text in (job_bounded.PASSES, CRON_JOB):
+        assert messages(databases_protected.RULE, text.replace("[migrate]", json.dumps(command))) == []
+
+
+def test_a_cron_job_empties_no_table() -> None:
+    truncate = json.dumps(["psql", "-c", "TRUNCATE TABLE accounts"])
+    (message,) = messages(databases_protected.RULE, CRON_JOB.replace("[migrate]", truncate))
+    assert "empties a table" in message
+    assert messages(databases_protected.RULE, job_bounded.PASSES.replace("[migrate]", truncate)) == []
 
 
 @pytest.mark.parametrize(
