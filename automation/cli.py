@@ -154,6 +154,8 @@ def _run(options: argparse.Namespace) -> int:
         "destroy": lambda: rollout.destroy(drop_databases=options.drop_databases is not None),
     }
     verdict = ways[options.command]()
+    if getattr(options, "report", None):
+        options.report.write_text(text(verdict) + "\n")
     print(json.dumps(verdict.as_json(), indent=2) if options.json else text(verdict), flush=True)
     return verdict.exit_code
 
@@ -296,6 +298,9 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         metavar="DIR",
         help="policy pack that must be kept; may be given more than once",
+    )
+    changing.add_argument(
+        "--report", type=Path, metavar="FILE", help="the verdict for people in a file, also with --json"
     )
     commands.add_parser("preview", parents=[common, changing], help="what `up` would do, checked; changes nothing")
     up = commands.add_parser("up", parents=[common, changing], help="preview, migrate, deploy, switch the traffic")

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from automation.cli import main
+from automation.rollout import Rollout
+from automation.verdict import EngineName, Outcome, Verdict
 
 
 @pytest.fixture
@@ -114,3 +116,13 @@ def test_the_librarys_functions_are_not_hidden_by_its_modules() -> None:
 def test_a_folder_that_is_no_policy_pack_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["up", "--stack", "dev", "--policy-pack", "nowhere"]) == 2
     assert "PulumiPolicy.yaml" in capsys.readouterr().err
+
+
+def test_a_pipeline_gets_the_verdict_for_programs_and_for_people(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = Verdict("dev", EngineName("offline", "1"), Outcome.REFUSED, 1.0, error="frozen until Monday")
+    monkeypatch.setattr(Rollout, "preview", lambda self: verdict)
+    assert main(["preview", "--stack", "dev", "--json", "--report", str(project / "report")]) == 2
+    assert json.loads(capsys.readouterr().out)["error"] == "frozen until Monday"
+    assert (project / "report").read_text() == "refused: frozen until Monday\nNothing was changed.\nrefused in 1.0 s\n"
