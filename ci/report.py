@@ -1,10 +1,10 @@
-"""The verdict of `rollout preview` or `rollout up` as Markdown: ``python -m ci.report COMMAND STACK FILE``."""
+"""The verdict of `rollout preview` or `rollout up` as Markdown."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from automation.plan import Change, Planned
@@ -12,64 +12,75 @@ from automation.plan import lines as plan_lines
 
 _SIGNS = {"previewed": "✅", "unchanged": "✅", "deployed": "✅", "refused": "⛔"}
 _FOLDED = 40  # lines of a plan from which on it is opened by a click
+_LIKE = 3  # findings of one rule that are told; the others are counted
+# How a policy is named by a violation, at its end, and by a notice, at its beginning.
+_RULE = re.compile(r"\((?P<violated>[\w-]+/[\w-]+)\)$|^(?:note: )?policy (?P<advised>[\w-]+/[\w-]+):")
 
 
-def report(command: str, stack: str, verdict: dict[str, Any] | None) -> str:
+def report(command: str, stack: str, verdict: dict[str, Any] | None, text: str = "") -> str:
     """The report of one stack.
 
     Args:
         command: "preview" or "up".
         stack: its name.
-        verdict: what `rollout --json` printed; None where it printed nothing.
+        verdict: what `rollout --json` printed; None where that cannot be read.
+        text: what rollout told people, which has all that a plan has not.
     """
     if verdict is None:
         return f"### ❌ `{stack}`: {command} did not finish\n\nThe job's log says why.\n"
     outcome = str(verdict["outcome"])
-    changes = ", ".join(f"{n} {what}" for what, n in sorted(verdict["changes"].items()) if n and what != "same")
-    lines = [
-        f"### {_SIGNS.get(outcome, '❌')} `{stack}`: {outcome.replace('_', ' ')}"
-        + (f" ({changes})" if changes else ""),
-        "",
-    ]
-    if verdict["modules"]:
-        lines += ["| module | now | then | |", "|---|---|---|---|"]
-        lines += [_module(m) for m in verdict["modules"]]
-        lines.append("")
-    if verdict.get("error"):
-        lines += ["```text", _fenced(verdict["error"]), "```", ""]
-    for module in verdict["modules"]:
-        lines += _job(module)
+    counts = verdict.get("changes") or {}
+    changes = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()) if n and what != "same")
+    sign = _SIGNS.get(outcome, "❌")
+    lines = [f"### {sign} `{stack}`: {outcome.replace('_', ' ')}" + (f" ({changes})" if changes else ""), ""]
+    text = text or str(verdict.get("error") or "")
+    told = bool(text) and (command == "up" or sign != "✅")
+    if told:
+        lines += _block("text", grouped(text.splitlines()))
+    lines += _modules(verdict.get("modules") or [])
     lines += _plan(verdict.get("plan") or [])
     notices = verdict.get("notices") or []
-    if notices:
-        lines += ["<details><summary>Advice</summary>", "", *(f"- {_cell(n)}" for n in notices), "", "</details>", ""]
+    if notices and not told:
+        lines += ["<details><summary>Advice</summary>", "", *_block("text", grouped(notices)), "</details>", ""]
+    engine = verdict.get("engine")
+    if engine:
+        name = "Pulumi CLI" if engine["name"] == "pulumi" else "the offline engine, which stands in for the Pulumi CLI"
+        lines += [f"By {name} {engine['version']}.", ""]
     return "\n".join(lines)
+
+
+def grouped(lines: Iterable[str]) -> list[str]:
+    """The lines with at most three findings of each rule, and how many more it has."""
+    kept: list[str] = []
+    last: dict[str, int] = {}
+    found: Counter[str] = Counter()
+    for line in lines:
+        match = _RULE.search(line)
+        rule = match and (match["violated"] or match["advised"])
+        if rule:
+            found[rule] += 1
+            if found[rule] > _LIKE:
+                continue
+            last[rule] = len(kept)
+        kept.append(line)
+    for rule, place in sorted(last.items(), key=lambda each: each[1], reverse=True):
+        if found[rule] > _LIKE:
+            kept.insert(place + 1, f"  ... and {found[rule] - _LIKE} more of {rule}")
+    return kept
+
+
+def _modules(modules: list[dict[str, Any]]) -> list[str]:
+    changed = [m for m in modules if m["outcome"] != "unchanged"]
+    unchanged = len(modules) - len(changed)
+    lines = ["| module | now | then | |", "|---|---|---|---|", *map(_module, changed), ""] if changed else []
+    if unchanged:
+        lines += [f"{unchanged} module{'s are' if unchanged > 1 else ' is'} unchanged.", ""]
+    return lines
 
 
 def _module(m: dict[str, Any]) -> str:
     what = m.get("detail") or str(m["outcome"]).replace("_", " ")
-    return f"| {_cell(m['name'])} | {_cell(m.get('previous') or '-')} | {_cell(m['version'])} | {_cell(what)} |"
-
-
-def _job(m: dict[str, Any]) -> list[str]:
-    """Why a migration failed."""
-    job = m.get("job") or {}
-    if not job.get("failed"):
-        return []
-    said = [
-        job.get("message"),
-        job.get("sqlstate") and f"SQLSTATE {job['sqlstate']}",
-        job.get("statement"),
-        *job.get("logs", [])[-20:],
-    ]
-    return [
-        f"Migration of {m['name']} (Job {job['name']}):",
-        "",
-        "```text",
-        _fenced("\n".join(s for s in said if s)),
-        "```",
-        "",
-    ]
+    return f"| {_code(m['name'])} | {_code(m.get('previous') or '-')} | {_code(m['version'])} | {_code(what)} |"
 
 
 def _plan(plan: list[dict[str, Any]]) -> list[str]:
@@ -84,24 +95,15 @@ def _plan(plan: list[dict[str, Any]]) -> list[str]:
         return []
     opened = " open" if len(lines) < _FOLDED else ""
     summary = f"<details{opened}><summary>Plan: {len(found)} resources</summary>"
-    return [summary, "", "```diff", _fenced("\n".join(lines)), "```", "", "</details>", ""]
+    return [summary, "", *_block("diff", lines), "</details>", ""]
 
 
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+def _block(language: str, lines: Iterable[str]) -> Iterator[str]:
+    """Lines as they are. What a change says must not end the block."""
+    yield from (f"```{language}", "\n".join(lines).replace("```", "'''"), "```", "")
 
 
-def _fenced(text: str) -> str:
-    return text.replace("```", "'''")
-
-
-def main(command: str, stack: str, file: str) -> None:
-    try:
-        verdict = json.loads(Path(file).read_text())
-    except json.JSONDecodeError:
-        verdict = None
-    print(report(command, stack, verdict))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:4])
+def _code(value: object) -> str:
+    """A cell in which nothing is markup, mentions somebody or ends the cell (a pipe would, even behind a backslash)."""
+    text = " ".join(str(value).split())
+    return f"`{text.replace('`', chr(39)).replace('|', '¦')}`" if text else ""

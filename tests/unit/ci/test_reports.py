@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ci.report import report
+from ci.report import grouped, report
 from offline.workspace import REPOSITORY
 
 PREVIEWED: dict[str, Any] = {
@@ -29,8 +29,43 @@ PREVIEWED: dict[str, Any] = {
 def test_a_plan_says_what_moves_from_which_version_to_which() -> None:
     text = report("preview", "prod", PREVIEWED)
     assert text.startswith("### ✅ `prod`: previewed (3 create)")
-    assert "| ledger | 1.0.0 | 1.1.0 | migrate; create Deployment ledger-1-1-0 |" in text
-    assert "&lt;b>\\|latest" in text, "what a change says must not become markup"
+    assert "| `ledger` | `1.0.0` | `1.1.0` | `migrate; create Deployment ledger-1-1-0` |" in text
+    assert "```text\npolicy rollout/images-pinned: <b>|latest\n```" in text
+
+
+@pytest.mark.parametrize(
+    "said", ["@acme/admins", "![x](https://evil)", "<b>", "a`b", "\\|", "a|b", "[ok](https://evil)"]
+)
+def test_nothing_a_change_says_becomes_markup_of_the_table(said: str) -> None:
+    module = {**PREVIEWED["modules"][0], "version": said, "detail": f"{said}\n{said}"}
+    (row,) = [
+        line for line in report("preview", "prod", {**PREVIEWED, "modules": [module]}).splitlines() if "1.0.0" in line
+    ]
+    assert row.count("|") == 5, "a cell ends where it should"
+    cells = row.split(" | ")
+    assert all(cell.strip("| ").count("`") == 2 for cell in cells), "each is one span of code"
+
+
+def test_modules_that_do_not_change_are_a_number() -> None:
+    modules = [{**PREVIEWED["modules"][0], "name": f"m{n}", "outcome": "unchanged", "detail": ""} for n in range(30)]
+    text = report("preview", "prod", {**PREVIEWED, "modules": [*modules, *PREVIEWED["modules"]]})
+    assert "30 modules are unchanged." in text
+    assert "m7" not in text
+    assert "| `ledger` |" in text
+
+
+def test_many_findings_of_one_rule_are_a_number() -> None:
+    found = [f"  Deployment d{n}: no digest (rollout/images-pinned)" for n in range(300)]
+    notices = [f"note: policy rollout/pod-defaults: p{n}: no probe" for n in range(5)]
+    kept = grouped(["refused: 300 mandatory policies are not kept:", *found, "Nothing was changed.", *notices])
+    assert kept[3:6] == [found[2], "  ... and 297 more of rollout/images-pinned", "Nothing was changed."]
+    assert kept[-2:] == [notices[2], "  ... and 2 more of rollout/pod-defaults"]
+
+
+def test_the_engine_is_named() -> None:
+    engine = {"name": "offline", "version": "3.260.0"}
+    assert "stands in for the Pulumi CLI 3.260.0" in report("preview", "prod", {**PREVIEWED, "engine": engine})
+    assert "By Pulumi CLI 3.260.0." in report("up", "prod", {**PREVIEWED, "engine": {**engine, "name": "pulumi"}})
 
 
 def test_a_plan_tells_each_resource_and_what_differs_in_it() -> None:
@@ -51,24 +86,18 @@ def test_a_plan_tells_each_resource_and_what_differs_in_it() -> None:
 
 
 def test_a_refusal_leads_with_its_reason() -> None:
-    text = report("preview", "prod", {**PREVIEWED, "outcome": "refused", "error": "1 mandatory policy is not kept"})
+    refused = {**PREVIEWED, "outcome": "refused", "error": "1 mandatory policy is not kept"}
+    text = report("preview", "prod", refused)
     assert text.startswith("### ⛔ `prod`: refused")
-    assert "1 mandatory policy is not kept" in text
+    assert text.index("1 mandatory policy is not kept") < text.index("| module |")
 
 
-def test_a_failed_migration_shows_its_cause() -> None:
-    job = {
-        "name": "j",
-        "failed": True,
-        "message": "division by zero",
-        "sqlstate": "22012",
-        "statement": "SELECT 1/0",
-        "logs": ["line"],
-    }
-    module = {**PREVIEWED["modules"][0], "outcome": "migration_failed", "job": job}
-    text = report("up", "prod", {**PREVIEWED, "outcome": "migration_failed", "modules": [module]})
-    assert "❌" in text
-    assert "SQLSTATE 22012\nSELECT 1/0\nline" in text
+def test_what_is_no_plan_is_told_as_the_terminal_tells_it() -> None:
+    said = "ledger 1.1.0: refused by its rehearsal\n  column dropped: BREAKS 1.0.0\n  ```\n  version 1.0.0 still serving (2/2 ready)"
+    block = said.replace("```", "'''")
+    assert f"```text\n{block}\n```" in report("preview", "prod", {**PREVIEWED, "outcome": "refused"}, said)
+    assert f"```text\n{block}\n```" in report("up", "prod", {**PREVIEWED, "outcome": "deployed"}, said)
+    assert said not in report("preview", "prod", PREVIEWED, said), "a plan is told resource by resource"
 
 
 def test_no_verdict_is_told() -> None:

@@ -1,0 +1,109 @@
+"""`rollout preview` or `rollout up` as a pipeline runs it: ``python -m ci.run COMMAND STACK [OPTION...]``.
+
+It is rollout's process itself, and not the parent of one: GitHub signals only a step's first process when a job is cancelled, GitLab
+every process of the container, and rollout is to hear of it exactly once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ci.report import report
+
+_ROOT = Path(__file__).resolve().parent.parent
+_STACK = re.compile(r"[a-z0-9][a-z0-9-]*")
+# A secret or variable that is not set reaches a job of GitHub as an empty one, which is none.
+_GIVEN = ("PULUMI_", "AWS_", "AZURE_", "GOOGLE_", "KUBECONFIG", "ENGINE")
+
+Rollout = Callable[[Sequence[str]], int]
+
+
+def main(arguments: Sequence[str], rollout: Rollout | None = None) -> int:
+    """Runs rollout with the policies, and leaves STACK.json, STACK.txt and STACK.md in the folder PLANS.
+
+    Args:
+        arguments: the command ("preview" or "up"), the stack, and options for rollout.
+        rollout: default: the command's own entry.
+
+    Returns:
+        rollout's exit code; 1 where it says 0 and left no verdict.
+    """
+    command, stack, *options = [*arguments, ""] if len(arguments) == 1 else arguments
+    if not _STACK.fullmatch(stack):
+        print(f"usage: ci/{command} STACK, a name as in Pulumi.STACK.yaml", file=sys.stderr)
+        return 2
+    for name, value in list(os.environ.items()):
+        if name.startswith(_GIVEN) and not value:
+            del os.environ[name]
+    plans = Path(os.environ.get("PLANS") or _ROOT / "plans")
+    plans.mkdir(parents=True, exist_ok=True)
+    for old in plans.glob(f"{stack}.*"):
+        old.unlink()
+    code = _run(rollout or _rollout, command, stack, options, plans)
+    verdict = read(plans / f"{stack}.json")
+    if verdict is None and code == 0:
+        print(f"rollout ended as if all were well, but left no verdict that can be read in {plans}", file=sys.stderr)
+        code = 1
+    _tell(command, stack, verdict, plans)
+    return code
+
+
+def read(file: Path) -> dict[str, Any] | None:
+    """The verdict that rollout wrote; None where there is none, or not a whole one."""
+    try:
+        verdict = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+    return verdict if isinstance(verdict, dict) and isinstance(verdict.get("outcome"), str) else None
+
+
+def _run(rollout: Rollout, command: str, stack: str, options: Sequence[str], plans: Path) -> int:
+    project = os.environ.get("PROJECT") or str(_ROOT)
+    given = [command, "--cwd", project, "--stack", stack, "--policy-pack", str(_ROOT / "policies")]
+    with (plans / f"{stack}.json").open("w") as out, contextlib.redirect_stdout(out):
+        try:
+            return rollout([*given, "--json", "--report", str(plans / f"{stack}.txt"), *options])
+        except SystemExit as ended:  # of options that mean nothing
+            return ended.code if isinstance(ended.code, int) else 1
+        except Exception:
+            traceback.print_exc()
+            return 1
+
+
+def _rollout(arguments: Sequence[str]) -> int:
+    from automation.cli import main as cli  # late: where it cannot even be loaded, that is reported too
+
+    return cli(arguments)
+
+
+def _tell(command: str, stack: str, verdict: dict[str, Any] | None, plans: Path) -> None:
+    """Writes the report. Whatever is wrong with that changes nothing of how the run ended."""
+    try:
+        text = plans / f"{stack}.txt"
+        said = report(command, stack, verdict, text.read_text() if text.exists() else "")
+    except Exception:
+        traceback.print_exc()
+        said = f"### ❌ `{stack}`: {command} has ended, but its report could not be made\n\nThe job's log has it.\n"
+    try:
+        (plans / f"{stack}.md").write_text(said)
+        if os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a") as summary:
+                summary.write(said)
+    except OSError:
+        traceback.print_exc()
+    print(said)
+
+
+if __name__ == "__main__":
+    ended = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ended)  # as rollout does: no thread that still follows a log is waited for

@@ -1,0 +1,139 @@
+"""How the scripts run rollout: what they leave, how they end, and who hears of a cancelled job."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ci.run import main
+from offline.workspace import REPOSITORY
+
+VERDICT: dict[str, object] = {"outcome": "deployed", "modules": [], "changes": {}, "error": None}
+
+
+@pytest.fixture(autouse=True)
+def plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in list(os.environ):
+        if name == "CI" or name.startswith(("CI_", "GITHUB_", "GITLAB_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PLANS", str(tmp_path / "plans"))
+    return tmp_path / "plans"
+
+
+class Said:
+    """A rollout that prints something and ends with a code."""
+
+    def __init__(self, out: str, code: int = 0, text: str = "all of it") -> None:
+        self.out, self.code, self.text = out, code, text
+        self.given: list[str] = []
+
+    def __call__(self, arguments: Sequence[str]) -> int:
+        self.given = list(arguments)
+        print(self.out)
+        Path(self.given[self.given.index("--report") + 1]).write_text(self.text)
+        return self.code
+
+
+def test_a_verdict_is_kept_and_told(plans: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["up", "dev", "--set", "ledger=1.1.0"], said := Said(json.dumps(VERDICT))) == 0
+    assert said.given[-2:] == ["--set", "ledger=1.1.0"]
+    assert str(REPOSITORY / "policies") in said.given
+    assert json.loads((plans / "dev.json").read_text()) == VERDICT
+    assert "all of it" in (plans / "dev.md").read_text()
+    assert (plans / "dev.md").read_text() in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("out", ["stray\n" + json.dumps(VERDICT), json.dumps(VERDICT)[:-9], "", "{}", "[]", "null"])
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_verdict_that_cannot_be_read_is_a_failure(out: str, code: int, plans: Path) -> None:
+    assert main(["up", "dev"], Said(out, code)) == (code or 1)
+    assert "did not finish" in (plans / "dev.md").read_text()
+
+
+def test_a_report_that_cannot_be_made_changes_no_exit_code(plans: Path) -> None:
+    assert main(["up", "dev"], Said('{"outcome": "refused", "modules": [{}]}', 3)) == 3
+    assert "its report could not be made" in (plans / "dev.md").read_text()
+
+
+def test_an_earlier_report_is_not_taken_for_this_ones(plans: Path) -> None:
+    main(["up", "dev"], Said(json.dumps(VERDICT), text="of yesterday"))
+
+    def broken(arguments: Sequence[str]) -> int:
+        raise RuntimeError
+
+    assert main(["up", "dev"], broken) == 1
+    assert "of yesterday" not in (plans / "dev.md").read_text()
+
+
+def test_options_that_mean_nothing_are_reported(plans: Path) -> None:
+    assert main(["up", "dev", "--sett"]) == 2
+    assert "did not finish" in (plans / "dev.md").read_text()
+
+
+def test_a_secret_that_is_not_set_is_missing_and_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
+    monkeypatch.setenv("AWS_ROLE_ARN", "")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///state")
+    main(["up", "dev"], Said(json.dumps(VERDICT)))
+    assert "PULUMI_CONFIG_PASSPHRASE" not in os.environ
+    assert "AWS_ROLE_ARN" not in os.environ
+    assert os.environ["PULUMI_BACKEND_URL"] == "file:///state"
+
+
+# A Python that hears signals instead of running rollout.
+LISTENING = """#!/bin/bash
+trap 'echo "$BASHPID INT" >>"$HEARD"; exit 130' INT
+trap 'echo "$BASHPID TERM" >>"$HEARD"; exit 130' TERM
+echo ready >"$HEARD"
+while :; do read -rt 0.05 <> <(:) || true; done
+"""
+
+
+def _lines_that_roll_out() -> list[str]:
+    """The lines of GitHub's jobs that run ci/preview or ci/up. GitLab signals every process of a job, and needs no more."""
+    files = (REPOSITORY / ".github" / "workflows").glob("*.yml")
+    jobs = [job for file in files for job in yaml.safe_load(file.read_text())["jobs"].values()]
+    lines = {step.get("run", "") for job in jobs for step in job.get("steps", ())}
+    return sorted(line for line in lines if "ci/up" in line or "ci/preview" in line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", _lines_that_roll_out())
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_rollout_is_the_process_that_a_cancelled_step_signals(
+    line: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    heard, python = tmp_path / "heard", tmp_path / "python"
+    python.write_text(LISTENING)
+    python.chmod(0o755)
+    step = tmp_path / "step.sh"  # as GitHub writes it
+    step.write_text(line)
+    environment = {**os.environ, "ROLLOUT_PYTHON": str(python), "HEARD": str(heard), "STACK": "prod"}
+    process = subprocess.Popen(["bash", "-e", str(step)], cwd=REPOSITORY, env=environment)
+    try:
+        end = time.monotonic() + 60
+        while not heard.exists() or not heard.read_text():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+    assert heard.read_text().split() == ["ready", str(process.pid), number.name.removeprefix("SIG")]
+
+
+@pytest.mark.slow
+def test_the_scripts_run_rollout(tmp_path: Path) -> None:
+    environment = {**os.environ, "ROLLOUT_PYTHON": sys.executable, "PROJECT": str(tmp_path)}
+    done = subprocess.run([REPOSITORY / "ci/up", "prod"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no Pulumi.yaml" in done.stdout
