@@ -108,7 +108,9 @@ def _resource(urn: str, r: Any) -> Resource:
         urn,
         rpc.deserialize_properties(r.object),
         parent=r.parent,
+        component=not r.custom,
         dependencies=tuple(r.dependencies),
         property_dependencies={k: tuple(v.urns) for k, v in r.propertyDependencies.items()},
         protect=r.protect,
+        deleted_first=r.deleteBeforeReplace,
     )

@@ -23,7 +23,7 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError, _is_unk
 from .levels import levels
 from .rule import ResourceRule, StackRule, Unknowable, Violation
 from .unpack import Packed, Properties
-from .values import UNKNOWN, Program, Resource
+from .values import UNKNOWN, Program, Provider, Resource
 
 
 def policy(rule: ResourceRule | StackRule) -> Policy:
@@ -108,6 +108,7 @@ def _from_args(args: ResourceValidationArgs, props: Any = None) -> Resource:
         args.urn,
         _plain(args.props if props is None else props),
         protect=args.opts.protect,
+        deleted_first=bool(args.opts.delete_before_replace),
         timeouts=_timeouts(args.opts.custom_timeouts),
     )
 
@@ -125,21 +126,28 @@ def _program(resources: Sequence[PolicyResource]) -> Program:
     props = [r.props for r in resources]
     known, program = _last
     if len(known) != len(props) or not all(map(operator.is_, known, props)):
-        program = Program(tuple(_from_stack(r) for r in resources))
+        providers: dict[str, Provider] = {}
+        program = Program(tuple(_from_stack(r, providers) for r in resources))
         _last = props, program
     return program
 
 
-def _from_stack(resource: PolicyResource) -> Resource:
+def _from_stack(resource: PolicyResource, providers: dict[str, Provider]) -> Resource:
+    made_by = resource.provider
+    if made_by is not None and made_by.urn not in providers:
+        providers[made_by.urn] = Provider(made_by.urn, _plain(made_by.props))
     return Resource(
         resource.resource_type,
         resource.name,
         resource.urn,
         _plain(resource.props),
         parent=resource.parent.urn if resource.parent else "",
+        component=made_by is None,
+        provider=providers[made_by.urn] if made_by is not None else None,
         dependencies=tuple(d.urn for d in resource.dependencies),
         property_dependencies={k: tuple(d.urn for d in v) for k, v in resource.property_dependencies.items()},
         protect=resource.opts.protect,
+        deleted_first=bool(resource.opts.delete_before_replace),
         timeouts=_timeouts(resource.opts.custom_timeouts),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from .values import NotKnown, Program, Resource
+from .values import UNKNOWN, NotKnown, Program, Resource
 
 Options = Mapping[str, Any]
 SeverityName = Literal["low", "medium", "high", "critical"]
@@ -80,7 +80,7 @@ class ResourceRule(Rule):
     def judge(self, resource: Resource, options: Options | None = None) -> Iterator[Violation | Unknowable]:
         chosen = self.with_defaults(options)
         for check in self.checks:
-            yield from _found(resource, lambda c=check: c(resource, chosen))  # type: ignore[misc]
+            yield from _found(self.name, resource, lambda c=check: c(resource, chosen))  # type: ignore[misc]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +93,36 @@ class StackRule(Rule):
         chosen = self.with_defaults(options)
         for resource in program.resources:
             for check in self.checks:
-                yield from _found(resource, lambda c=check, r=resource: c(r, program, chosen))  # type: ignore[misc]
+                yield from _found(self.name, resource, lambda c=check, r=resource: c(r, program, chosen))  # type: ignore[misc]
 
 
-def _found(resource: Resource, findings: Callable[[], Iterator[Finding]]) -> Iterator[Violation | Unknowable]:
-    """Every finding of one check; what it cannot know is told of and ends this check only."""
+def _found(
+    rule: str, resource: Resource, findings: Callable[[], Iterator[Finding]]
+) -> Iterator[Violation | Unknowable]:
+    """Every finding of one check; what it cannot know is told of and ends this check only.
+
+    So does what has another form than Kubernetes' API: an exception would end the preview without naming the resource.
+    """
     try:
         for wrong, instead in findings():
             yield Violation(resource.urn, f"{title(resource)}: {wrong}. {instead}.")
     except NotKnown as unknown:
         yield Unknowable(resource.urn, unknown.path)
+    except Exception as e:
+        if _has_unknown(resource.props):
+            yield Unknowable(resource.urn, "something in it")
+        else:
+            yield Violation(
+                resource.urn,
+                f"{title(resource)}: {rule} cannot judge it: something in it, or in what it is compared with, is not of the expected "
+                f"form ({type(e).__name__}). Write it as the Kubernetes API has it, numbers as numbers and lists as lists.",
+            )
+
+
+def _has_unknown(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_unknown, value.values()))
+    return value is UNKNOWN or (isinstance(value, list) and any(map(_has_unknown, value)))
 
 
 def title(resource: Resource) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .values import UNKNOWN, Program, Resource
+from .values import UNKNOWN, Program, Provider, Resource
 
 # https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go : how a state marks an encrypted value.
 _SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
@@ -17,16 +17,24 @@ def program(exported: Mapping[str, Any]) -> Program:
     Raises:
         KeyError: it is no exported state.
     """
-    return Program(tuple(_resource(r) for r in exported["deployment"].get("resources") or () if not r.get("delete")))
+    kept = [r for r in exported["deployment"].get("resources") or () if not r.get("delete")]
+    providers = {
+        r["urn"]: Provider(r["urn"], _plain(r.get("inputs") or {}))
+        for r in kept
+        if r["type"].startswith("pulumi:providers:")
+    }
+    return Program(tuple(_resource(r, providers) for r in kept))
 
 
-def _resource(r: Mapping[str, Any]) -> Resource:
+def _resource(r: Mapping[str, Any], providers: Mapping[str, Provider]) -> Resource:
     return Resource(
         r["type"],
         r["urn"].rpartition("::")[2],
         r["urn"],
         _plain(r.get("outputs") or {}),
         parent=r.get("parent", ""),
+        component=not r.get("custom"),
+        provider=providers.get(r.get("provider", "").rpartition("::")[0]),
         dependencies=tuple(r.get("dependencies") or ()),
         property_dependencies={k: tuple(v or ()) for k, v in (r.get("propertyDependencies") or {}).items()},
         protect=bool(r.get("protect")),

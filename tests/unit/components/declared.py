@@ -93,6 +93,7 @@ class Declared:
     parent: str
     hooks: dict[str, list[str]]
     retained: bool = False
+    component: bool = False
 
 
 class _Echo(pulumi.runtime.Mocks):
@@ -156,6 +157,7 @@ def _declared(request: Any) -> Declared:
         short(request.parent) if request.parent else "",
         {kind: list(getattr(request.hooks, kind)) for kind in ("before_create", "before_update", "before_delete")},
         request.retainOnDelete,
+        not request.custom,
     )
 
 

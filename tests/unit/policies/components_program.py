@@ -31,7 +31,13 @@ def _program(declared: dict[str, Declared]) -> Program:
 
 def _resource(d: Declared) -> Resource:
     return Resource(
-        d.type, d.name, f"{d.type}::{d.name}", d.inputs, parent=d.parent, dependencies=tuple(sorted(d.depends_on))
+        d.type,
+        d.name,
+        f"{d.type}::{d.name}",
+        d.inputs,
+        parent=d.parent,
+        component=d.component,
+        dependencies=tuple(sorted(d.depends_on)),
     )
 
 

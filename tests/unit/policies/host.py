@@ -17,7 +17,7 @@ from pulumi.runtime.proto import analyzer_pb2 as wire
 from pulumi.runtime.proto import analyzer_pb2_grpc
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE
 
-from policies.values import UNKNOWN, Program, Resource
+from policies.values import UNKNOWN, Program, Provider, Resource
 from tests.unit.policies.engine import PACK
 
 
@@ -83,9 +83,26 @@ def _wire(value: Any) -> Any:
 def _common(r: Resource) -> dict[str, Any]:
     properties = struct_pb2.Struct()
     properties.update(_wire(r.props))
-    timeouts = wire.AnalyzerResourceOptions.CustomTimeouts(**r.timeouts)
-    options = wire.AnalyzerResourceOptions(protect=r.protect, parent=r.parent, customTimeouts=timeouts)
-    return {"type": r.type, "urn": r.urn, "name": r.name, "properties": properties, "options": options}
+    options = wire.AnalyzerResourceOptions(
+        protect=r.protect,
+        parent=r.parent,
+        customTimeouts=wire.AnalyzerResourceOptions.CustomTimeouts(**r.timeouts),
+        deleteBeforeReplace=r.deleted_first,
+        deleteBeforeReplaceDefined=r.deleted_first,
+    )
+    common = {"type": r.type, "urn": r.urn, "name": r.name, "properties": properties, "options": options}
+    return common if r.component else {**common, "provider": _provider(r.provider or _DEFAULT)}
+
+
+_DEFAULT = Provider("urn:pulumi:prod::rollout::pulumi:providers:kubernetes::default_4_24_0", {})
+
+
+def _provider(p: Provider) -> wire.AnalyzerProviderResource:
+    properties = struct_pb2.Struct()
+    properties.update(_wire(p.props))
+    return wire.AnalyzerProviderResource(
+        type="pulumi:providers:kubernetes", urn=p.urn, name=p.urn.rpartition("::")[2], properties=properties
+    )
 
 
 def _analyze(r: Resource) -> wire.AnalyzeRequest:
