@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from .values import NotKnown, Resource, get
+from .values import UNKNOWN, NotKnown, Provider, Resource, get
 
-# Where each kind keeps its pod template. Patches of a kind (DeploymentPatch) change the same fields of the same objects.
+# Where each kind keeps its pod template.
 _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "Deployment": ("spec", "template"),
     "StatefulSet": ("spec", "template"),
@@ -20,33 +20,57 @@ _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
     "Pod": (),
 }
-_SERVING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
+_OTHERS_TEMPLATE = ("spec", "template")  # of kinds that are not Kubernetes' own, such as Argo's Rollout
+_SERVING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod")
 # https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/ : what the provider waits without the annotation.
 AWAIT_SECONDS = 600.0
 TIMEOUT = "pulumi.com/timeoutSeconds"
 
 
 def kind(resource: Resource) -> str:
-    """``Deployment`` for any version of it and for its Patch resource, empty for what is no Kubernetes object."""
+    """``Deployment`` for any version of it, ``DeploymentPatch`` for a change of one that is made elsewhere.
+
+    Kinds that are not Kubernetes' own have their group before them (``argoproj.io/Rollout``). Empty for what is no object.
+    """
     return _kind(resource.type)
 
 
 @lru_cache  # a program has hundreds of resources and few types, and every rule asks
 def _kind(token: str) -> str:
-    return token.rpartition(":")[2].removesuffix("Patch") if token.startswith("kubernetes:") else ""
+    if not token.startswith("kubernetes:"):
+        return ""
+    group, _, name = token.removeprefix("kubernetes:").rpartition(":")
+    group = group.partition("/")[0]
+    return name if "." not in group or group.endswith(".k8s.io") else f"{group}/{name}"
+
+
+def patched(resource: Resource) -> str:
+    """The kind of the objects that a Patch resource changes, empty for any other resource."""
+    name = kind(resource)
+    return name.removesuffix("Patch") if name.endswith("Patch") else ""
 
 
 def is_workload(resource: Resource) -> bool:
-    return kind(resource) in _TEMPLATES
+    """Whether it makes or changes pods."""
+    return (patched(resource) or kind(resource)) in _TEMPLATES or _has_others_template(resource)
 
 
 def is_serving(resource: Resource) -> bool:
     """Whether its pods are meant to run on and get traffic."""
-    return kind(resource) in _SERVING
+    return kind(resource) in _SERVING or _has_others_template(resource)
+
+
+def _has_others_template(resource: Resource) -> bool:
+    if "/" not in kind(resource):
+        return False
+    try:
+        return isinstance(get(resource.props, *_OTHERS_TEMPLATE, "spec", "containers"), list)
+    except NotKnown:
+        return False
 
 
 def template_path(resource: Resource) -> tuple[str, ...]:
-    return _TEMPLATES[kind(resource)]
+    return _TEMPLATES.get(patched(resource) or kind(resource), _OTHERS_TEMPLATE)
 
 
 def pod(resource: Resource) -> Mapping[str, Any]:
@@ -89,8 +113,25 @@ def label(resource: Resource, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def namespace(resource: Resource) -> str:
-    return str(get(resource.props, "metadata", "namespace") or "default")
+def place(resource: Resource) -> str:
+    """Its cluster and its namespace there: only what is in one place belongs together."""
+    namespace = get(resource.props, "metadata", "namespace") or _of_provider(resource.provider)[1]
+    return f"{cluster(resource)}/{namespace or 'default'}"
+
+
+def cluster(resource: Resource) -> str:
+    """What its provider goes to, empty for the cluster that the environment names."""
+    return _of_provider(resource.provider)[0]
+
+
+@lru_cache
+def _of_provider(provider: Provider | None) -> tuple[str, str | None]:
+    """Which cluster a provider goes to, and which namespace it gives to what has none."""
+    if provider is None:
+        return "", None
+    given = [provider.props.get(name) for name in ("kubeconfig", "context", "cluster")]
+    told = provider.urn if UNKNOWN in given else repr(given)
+    return (told if any(value is not None for value in given) else ""), get(provider.props, "namespace")
 
 
 def object_name(resource: Resource) -> str | None:
@@ -114,10 +155,10 @@ def known(mapping: Mapping[str, Any], path: str) -> Mapping[str, Any]:
 
 def selector(resource: Resource) -> Mapping[str, Any] | None:
     """The selector by which an object finds pods, as a LabelSelector; None for an object that selects none."""
-    if kind(resource) == "Service":
+    if kind(resource) in ("Service", "ReplicationController"):
         labels = get(resource.props, "spec", "selector")
         return {"matchLabels": known(labels, "spec.selector")} if labels else None
-    if kind(resource) in (*_SERVING, "PodDisruptionBudget"):
+    if kind(resource) in (*_SERVING, "PodDisruptionBudget") or _has_others_template(resource):
         found: Mapping[str, Any] | None = get(resource.props, "spec", "selector")
         return found
     return None

@@ -3,22 +3,30 @@
 A Job migrates a module's database when
 
 - it carries the label ``rollout.formance.com/job: migrate``; the label ``rollout.formance.com/module`` says whose; or
-- it runs the image repository of a workload in its namespace, and its command or arguments contain ``migrate``.
+- its command or arguments say ``migrate``, and it has no such label; it is that of the workloads in its place (cluster and
+  namespace) that run its image repository.
+
+A command says so by a word that has ``migrate`` for a part (``db:migrate``, ``migrate:latest``, ``--auto-migrate``), unless that word
+says the opposite (``--skip-migrate``), or the command only looks (``migrate status``, ``--dry-run``), talks or waits.
 
 Which of a Job's containers migrates, and for which of a workload's, is decided here too: a sidecar that both have is neither.
 
-A Deployment without a database says so: annotation ``rollout.formance.com/no-database: "true"``.
+A Deployment without a database says so: annotation ``rollout.formance.com/no-database: "true"``; one whose database another program
+migrates says ``elsewhere``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
+from .databases import NAMES, databases
 from .images import Image, image_of
-from .kubernetes import annotation, containers, is_serving, kind, label, namespace
-from .values import NotKnown, Program, Resource, get
+from .kubernetes import annotation, containers, is_serving, kind, label, matches, patched, place, pod_labels, selector
+from .selection import may_select
+from .values import UNREADABLE, NotKnown, Program, Resource, get
 
 JOB = "rollout.formance.com/job"
 MODULE = "rollout.formance.com/module"
@@ -32,6 +40,33 @@ VERSION = "app.kubernetes.io/version"
 # https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-default-container
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 _WORD = "migrate"
+_COMMANDS = re.compile(r"[;&|\n]+")
+_WORDS = re.compile(r"[\s\"'`()]+")
+_OPPOSITE = frozenset(
+    [
+        "no",
+        "not",
+        "skip",
+        "without",
+        "disable",
+        "pre",
+        "post",
+        "before",
+        "after",
+        "for",
+        "if",
+        "pending",
+        "status",
+        "list",
+    ]
+)
+_OFF = ("=false", "=no", "=off", "=0")
+_LOOKS = frozenset(["status", "--dry-run", "--plan", "--check", "--list", "--pretend", "--help"])
+_TALKS = frozenset(["echo", "printf", "kubectl", "wait", "job", "jobs"])  # the name of a Job may be what is waited for
+# Ports of database servers and poolers: PostgreSQL, PgBouncer, CockroachDB, MySQL, SQL Server, MongoDB.
+_DATABASE_PORTS = frozenset([5432, 6432, 26257, 3306, 33060, 1433, 27017])
+# Kinds that serve a program, and are no database's own.
+_APPLICATIONS = ("Deployment", "ReplicaSet", "ReplicationController")
 _PART = "migrat"  # of a container's name: migrate, migration, migrator
 
 Container = Mapping[str, Any]
@@ -69,10 +104,36 @@ def _says_so(job: Resource) -> bool:
 
 
 def _says(container: Container) -> bool:
-    def at(key: str, n: int) -> bool:
-        return _WORD in str(get(container, key, n)).lower()
+    known, unknown = [], ""
+    for key in ("command", "args"):
+        for n in range(len(get(container, key) or ())):
+            try:
+                known.append(str(get(container, key, n)))
+            except NotKnown:
+                unknown = key
+    if _says_in(" ".join(known)):
+        return True
+    if unknown:
+        raise NotKnown(unknown)
+    return False
 
-    return _any(partial(at, key, n) for key in ("command", "args") for n in range(len(get(container, key) or ())))
+
+@lru_cache(maxsize=4096)  # the rules ask about a program's containers again and again
+def _says_in(text: str) -> bool:
+    if _WORD not in text.lower():
+        return False
+    for command in _COMMANDS.split(text.lower()):
+        said = [word for word in _WORDS.split(command) if word]
+        quiet = any(w in _TALKS or w.removesuffix("=true") in _LOOKS or w.startswith(("job/", "job.")) for w in said)
+        if not quiet and any(map(_migrates, said)):
+            return True
+    return False
+
+
+def _migrates(word: str) -> bool:
+    parts = re.split(r"[^a-z0-9]+", word)
+    named = _WORD in parts or f"auto{_WORD}" in parts
+    return named and "://" not in word and not word.endswith(_OFF) and _OPPOSITE.isdisjoint(parts)
 
 
 def _any(questions: Iterable[Callable[[], bool]]) -> bool:
@@ -105,16 +166,17 @@ def _first(job: Resource) -> list[Container]:
 def migrating(job: Resource) -> list[Container]:
     """The containers of a migration Job that migrate: those that say so, else those named so, else any of them."""
     stay = containers(job, init=False)
-    said = [c for c in stay if _is_said(c)]
+    said = [c for c in stay if says_so(c)]
     if said:
         return said
     # A Job may migrate first and only report afterwards, or wait for a migration first: what runs later is not ruled out.
-    first = [c for c in _first(job) if _is_said(c)]
+    first = [c for c in _first(job) if says_so(c)]
     named = [] if first else [c for c in stay if _PART in str(get(c, "name")).lower()]
     return named or [*first, *stay]
 
 
-def _is_said(container: Container) -> bool:
+def says_so(container: Container) -> bool:
+    """Whether a container says that it migrates, as far as is known."""
     try:
         return _says(container)
     except NotKnown:
@@ -170,7 +232,7 @@ def migrations_of(workload: Resource, program: Program) -> list[Resource]:
     Raises:
         NotKnown: the workload's image is not known, so its Jobs cannot be told.
     """
-    where, jobs = namespace(workload), _jobs(program)
+    where, jobs = place(workload), _jobs(program)
     labelled = jobs.get((where, MODULE, label(workload, NAME) or ""))
     if labelled:
         return labelled
@@ -202,14 +264,52 @@ def _jobs(program: Program) -> dict[tuple[str, str, str], list[Resource]]:
                 keys = [(MODULE, module)] if module else []
                 repositories = {image.repository for image in images_of(migrating(r))}
                 for key in [*keys, *(("image", repository) for repository in repositories)]:
-                    found.setdefault((namespace(r), *key), []).append(r)
-        except NotKnown:
+                    found.setdefault((place(r), *key), []).append(r)
+        except UNREADABLE:
             continue
     return found
 
 
 def needs_gate(resource: Resource, program: Program) -> bool:
-    """Every Deployment that does not say it has no database, and any other workload whose image has a migration Job."""
-    if not is_serving(resource) or annotation(resource, NO_DATABASE) == "true":
+    """Every application that does not say it has no database, and any other workload that has a migration Job.
+
+    A StatefulSet or DaemonSet may be a database or an agent, and a Pod may be of no use to anybody: these are applications where they
+    name a database that they use, or where a Service selects the Pod. A Patch is judged by the image that it sets.
+    """
+    what = patched(resource) or kind(resource)
+    serves = is_serving(resource) or (
+        what in ("Pod", *_APPLICATIONS, "StatefulSet", "DaemonSet") and _sets_image(resource)
+    )
+    if not serves or says_no_database(resource):
         return False
-    return kind(resource) == "Deployment" or bool(migrations_of(resource, program))
+    return (
+        what in _APPLICATIONS
+        or "/" in what
+        or bool(migrations_of(resource, program))
+        or bool(database_variables(resource))
+        or (what == "Pod" and _is_selected(resource, program))
+    )
+
+
+def says_no_database(resource: Resource) -> bool:
+    return annotation(resource, NO_DATABASE) in ("true", "elsewhere")
+
+
+def _sets_image(patch: Resource) -> bool:
+    return bool(images_of(containers(patch)))
+
+
+def _is_selected(pod: Resource, program: Program) -> bool:
+    labels = pod_labels(pod)
+    near = (other for other in may_select(program, pod, labels) if kind(other) == "Service")
+    return any(matches(selector(service) or {}, labels) for service in near)
+
+
+def database_variables(workload: Resource) -> list[str]:
+    """The variables that say which database a workload uses; none where it may be the database itself."""
+    main = serving(workload)
+    ports = [get(port, "containerPort") for port in get(main, "ports") or ()]
+    if main is None or not _DATABASE_PORTS.isdisjoint(ports):
+        return []
+    # A database server is told by such a name which database to make.
+    return [name for name in databases(main) if name not in NAMES or ports]

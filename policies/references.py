@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from .kubernetes import containers, is_workload, kind, namespace, object_name, pod
-from .values import NotKnown, Program, Resource, get
+from .kubernetes import containers, is_workload, kind, object_name, place, pod
+from .values import UNREADABLE, NotKnown, Program, Resource, get
 
 Reference = tuple[str, str]  # kind, name
 
@@ -45,7 +45,7 @@ def _volume(volume: Mapping[str, Any]) -> Iterator[Reference]:
 def users(target: Resource, program: Program) -> list[Resource]:
     """The workloads in a ConfigMap's or Secret's namespace that use it, by its name or by an output of it."""
     uses = _uses(program)
-    named = uses.get((namespace(target), kind(target), object_name(target) or ""), [])
+    named = uses.get((place(target), kind(target), object_name(target) or ""), [])
     return list({r.urn: r for r in [*named, *uses.get(target.urn, [])]}.values())
 
 
@@ -58,8 +58,8 @@ def _uses(program: Program) -> dict[str | tuple[str, str, str], list[Resource]]:
             continue
         keys: set[str | tuple[str, str, str]] = {urn for urns in r.property_dependencies.values() for urn in urns}
         try:
-            keys |= {(namespace(r), *reference) for reference in references(r)}
-        except NotKnown:
+            keys |= {(place(r), *reference) for reference in references(r)}
+        except UNREADABLE:
             pass  # a list of containers that is not known: whoever made it shows by its output
         for key in keys:
             found.setdefault(key, []).append(r)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from .kubernetes import is_serving, kind, known, matches, namespace, object_name, pod_labels, selector
-from .values import NotKnown, Program, Resource, get
+from .kubernetes import is_serving, kind, known, matches, object_name, place, pod_labels, selector
+from .values import UNREADABLE, Program, Resource, get
 
-_Place = tuple[str, tuple[str, Any] | None]  # namespace, and a label
+_Place = tuple[str, tuple[str, Any] | None]  # a place, and a label
 
 
 @lru_cache(maxsize=4)
@@ -22,22 +22,22 @@ def _selectors(program: Program) -> dict[_Place, list[Resource]]:
             if select is not None:
                 wanted = get(select, "matchLabels") or {}
                 first = min(known(wanted, "matchLabels").items(), default=None)
-                found.setdefault((namespace(r), first), []).append(r)
-        except NotKnown:
+                found.setdefault((place(r), first), []).append(r)
+        except UNREADABLE:
             found.setdefault(("", None), []).append(r)
     return found
 
 
 def may_select(program: Program, like: Resource, labels: Mapping[str, str]) -> list[Resource]:
     """The objects whose selectors may find pods with these labels in a resource's namespace; the few worth comparing."""
-    by, where = _selectors(program), namespace(like)
+    by, where = _selectors(program), place(like)
     return [r for key in (*labels.items(), None) for r in by.get((where, key), [])] + by.get(("", None), [])
 
 
 def selected(program: Program, like: Resource, select: Mapping[str, Any]) -> list[Resource]:
     """The workloads in a resource's namespace whose pods a selector finds."""
     first = min((get(select, "matchLabels") or {}).items(), default=None)
-    near = _serving(program).get((namespace(like), first), [])
+    near = _serving(program).get((place(like), first), [])
     return [r for r in near if matches(select, pod_labels(r))]
 
 
@@ -48,16 +48,16 @@ def _serving(program: Program) -> dict[_Place, list[Resource]]:
     for r in program.resources:
         if is_serving(r):
             try:
-                for place in (*pod_labels(r).items(), None):
-                    found.setdefault((namespace(r), place), []).append(r)
-            except NotKnown:
+                for label in (*pod_labels(r).items(), None):
+                    found.setdefault((place(r), label), []).append(r)
+            except UNREADABLE:
                 continue
     return found
 
 
 def autoscaler(program: Program, like: Resource) -> Resource | None:
     """The HorizontalPodAutoscaler of a workload."""
-    return _autoscalers(program).get((namespace(like), object_name(like)))
+    return _autoscalers(program).get((place(like), object_name(like)))
 
 
 @lru_cache(maxsize=4)
@@ -66,7 +66,7 @@ def _autoscalers(program: Program) -> dict[tuple[str, Any], Resource]:
     for r in program.resources:
         if kind(r) == "HorizontalPodAutoscaler":
             try:
-                found[(namespace(r), r.get("spec", "scaleTargetRef", "name"))] = r
-            except NotKnown:
+                found[(place(r), r.get("spec", "scaleTargetRef", "name"))] = r
+            except UNREADABLE:
                 continue
     return found

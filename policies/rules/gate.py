@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
-from ..images import Image, image_of
-from ..kubernetes import kind, label
+from ..images import Image
+from ..kubernetes import (
+    annotation,
+    cluster,
+    containers,
+    is_serving,
+    is_workload,
+    kind,
+    label,
+    named,
+    object_name,
+    patched,
+    place,
+)
 from ..migration import (
     DEFAULT_CONTAINER,
+    JOB,
     MODULE,
     MODULE_VERSION,
     NAME,
     NO_DATABASE,
     VERSION,
-    Container,
+    database_variables,
     images_of,
     is_migration,
     is_one,
@@ -22,10 +36,12 @@ from ..migration import (
     migrations_of,
     needs_gate,
     pairs,
+    says_no_database,
+    says_so,
 )
 from ..references import users
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..values import NotKnown, Program, Resource
+from ..values import UNREADABLE, NotKnown, Program, Resource
 
 _JOB = """
 apiVersion: batch/v1
@@ -54,16 +70,23 @@ PASSES = _JOB + _DEPLOYMENT
 FAILS = _JOB + _DEPLOYMENT.replace(", dependsOn: [ledger-1.1.0-migrate]", "")
 
 
-def _same_image(workload: Resource, job: Resource, options: Options) -> bool:
-    if any(image_of(migrates) == image_of(serves) for migrates, serves in pairs(workload, job)):
-        return True
-    only = {Image.parse(o).repository for o in options["migrationImages"]}
-    return any(image.repository in only for image in images_of(migrating(job)))
+def _ahead(workload: Resource, job: Resource, options: Options) -> list[Image]:
+    """The images that a workload runs and that its migration is not of, those that it runs first among them."""
+    found = pairs(workload, job)
+    if not found:
+        only = {Image.parse(o).repository for o in options["migrationImages"]}
+        only_migrates = any(image.repository in only for image in images_of(migrating(job)))
+        return [] if only_migrates else images_of(serves for serves in containers(workload, init=False))
+    migrates = images_of(m for m, _ in found)
+    repositories = {image.repository for image in migrates}
+    first = containers(workload)[: -len(containers(workload, init=False))]
+    served = [*images_of(s for _, s in found), *(i for i in images_of(first) if i.repository in repositories)]
+    return [image for image in served if image not in migrates]
 
 
-def _written(several: Iterable[Container]) -> str:
+def _written(several: Iterable[Image]) -> str:
     return ", ".join(
-        f"{i.repository}{':' + i.tag if i.tag else ''}{'@' + i.digest if i.digest else ''}" for i in images_of(several)
+        f"{i.repository}{':' + i.tag if i.tag else ''}{'@' + i.digest if i.digest else ''}" for i in several
     )
 
 
@@ -72,7 +95,7 @@ def _matching(workload: Resource, program: Program, options: Options) -> list[Re
     return [
         job
         for job in migrations_of(workload, program)
-        if _same_image(workload, job, options) and label(job, MODULE_VERSION) in (None, version)
+        if not _ahead(workload, job, options) and label(job, MODULE_VERSION) in (None, version)
     ]
 
 
@@ -90,31 +113,120 @@ def _behind_its_migration(resource: Resource, program: Program, options: Options
             )
         raise
     if not found:
-        module = label(resource, NAME) or "MODULE"
-        yield Finding(
-            "there is no migration Job of its module in this program",
-            f"Add a Job that runs {_written(migrated(resource, program))} with the argument migrate (or label yours {MODULE}: {module} and "
-            f"rollout.formance.com/job: migrate), and list it in depends_on; without a database, annotate {NO_DATABASE}: 'true'",
-        )
+        yield from _without_migration(resource, program)
         return
     matching = _matching(resource, program, options)
     if not matching:
         job = found[0]
         versions = f"{label(job, MODULE_VERSION)} against {label(resource, VERSION)}"
-        differ = _written(migrating(job)) if not _same_image(resource, job, options) else f"version {versions}"
-        told = (
-            f". Where it is another container, name that of the Job migrate, or annotate the pods {DEFAULT_CONTAINER}"
-        )
+        ahead = _ahead(resource, job, options)
+        differ = _written(images_of(migrating(job))) if ahead else f"version {versions}"
+        told = ""
+        if not pairs(resource, job):
+            told = f". Where the Job's image only migrates, add its repository to migrationImages of this rule, and label the Job {MODULE_VERSION}"
+        if not is_one(migrating(job)):
+            told += f". Where it is another container, name that of the Job migrate, or annotate the pods {DEFAULT_CONTAINER}"
+        runs = _written(ahead or images_of(migrated(resource, program)))
         yield Finding(
-            f"it runs {_written(migrated(resource, program))}, but its migration {title(job)} is for another: {differ}",
-            "Give the Job and the Deployment the same image, by tag and digest, and the same version label"
-            + ("" if is_one(migrating(job)) else told),
+            f"it runs {runs}, but its migration {title(job)} is for another: {differ}",
+            "Give the Job and the Deployment the same image, by tag and digest, and the same version label" + told,
         )
         return
-    if not {job.urn for job in matching} & program.waits_for(resource.urn):
+    missing = [job for job in matching if job.urn not in program.waits_for(resource.urn)]
+    if missing:
         yield Finding(
-            f"it does not wait for its migration {title(matching[0])}",
-            "Add the Job to depends_on of the Deployment, or of something it depends on",
+            f"it does not wait for its migration {' and '.join(title(job) for job in missing)}",
+            f"Add the Job{'s' * (len(missing) > 1)} to depends_on of the Deployment, or of something it depends on",
+        )
+
+
+def _without_migration(resource: Resource, program: Program) -> Iterator[Finding]:
+    """What to say of a workload whose migration is not there, or is not known to be one, or is in another place.
+
+    Raises:
+        NotKnown: it waits for a Job that may be the one, by arguments that are not known yet.
+    """
+    own, module = images_of(migrated(resource, program)), label(resource, NAME)
+    repositories = {image.repository for image in own}
+    for job in program.resources:
+        if kind(job) != "Job" or repositories.isdisjoint(i.repository for i in images_of(containers(job))):
+            continue
+        here = place(job) == place(resource)
+        if here and job.urn in program.waits_for(resource.urn):
+            is_migration(job)
+        elif cluster(job) != cluster(resource) and is_migration(job):
+            yield Finding(f"its migration {title(job)} is in another cluster", "Give both the same provider")
+            return
+    yield Finding(
+        "there is no migration Job of its module in this program",
+        f"Add a Job that runs {_written(own)} with the argument migrate (or label yours {MODULE}: {module or 'MODULE'} and "
+        "rollout.formance.com/job: migrate, and add its image to migrationImages of this rule where that only migrates), and list it "
+        f"in depends_on; without a database, annotate {NO_DATABASE}: 'true'",
+    )
+
+
+def _not_behind_its_back(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    """A migration by a workload that is no Job: nothing can stand behind it."""
+    if not is_workload(resource) or label(resource, JOB) not in (None, "migrate"):
+        return
+    if "Job" in (kind(resource), patched(resource)):
+        return
+    for container in containers(resource):
+        if says_so(container):
+            yield Finding(
+                f"{named(container)} migrates, whenever one of its pods starts and whatever serves then",
+                "Let a Job migrate, and list that in depends_on; where it says migrate and does not, label it rollout.formance.com/job: other",
+            )
+
+
+def _without_a_database(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    """What is said against the annotation by the rest of the program."""
+    if not is_serving(resource) or not says_no_database(resource):
+        return
+    said = f"it is annotated {NO_DATABASE}: {annotation(resource, NO_DATABASE)!r}"
+    jobs = migrations_of(resource, program)
+    names = database_variables(resource) if annotation(resource, NO_DATABASE) == "true" else []
+    if jobs:
+        yield Finding(
+            f"{said}, and {title(jobs[0])} migrates for it", "Remove the annotation and list the Job in depends_on"
+        )
+    elif names:
+        yield Finding(
+            f"{said}, and its {names[0]} names one",
+            f"Remove the annotation and add its migration Job; where another program migrates that database, annotate {NO_DATABASE}: elsewhere",
+        )
+
+
+def _not_patched(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    """A Patch of what this program declares itself: the rules judge the one, and the cluster gets both."""
+    if not patched(resource) or resource.get("spec") is None:
+        return
+    made_of = {u for urns in resource.property_dependencies.values() for u in urns}
+    for other in _declared(program).get((place(resource), patched(resource)), ()):
+        if other.urn in made_of or object_name(other) == object_name(resource):
+            yield Finding(
+                f"it changes {title(other)} of this program, which is judged without it",
+                f"Write it in {title(other)} itself",
+            )
+
+
+@lru_cache(maxsize=4)
+def _declared(program: Program) -> dict[tuple[str, str], list[Resource]]:
+    found: dict[tuple[str, str], list[Resource]] = {}
+    if any(map(patched, program.resources)):
+        for r in program.resources:
+            try:
+                found.setdefault((place(r), kind(r)), []).append(r)
+            except UNREADABLE:
+                continue
+    return found
+
+
+def _not_unseen(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    if kind(resource) == "helm.sh/Release" and resource.get("chart") not in options["releases"]:
+        yield Finding(
+            "it deploys what no policy sees: the provider renders the chart in the cluster",
+            "Use kubernetes.helm.sh/v4.Chart, whose objects are resources of their own; or add its chart to releases of this rule",
         )
 
 
@@ -131,14 +243,15 @@ def _not_by_property(resource: Resource, program: Program, options: Options) -> 
 
 
 def _its_configuration_too(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
-    """A ConfigMap or Secret that only gated workloads use; what the Job itself needs cannot wait for it."""
+    """A ConfigMap or Secret that of what serves only gated workloads use; what the Job itself needs cannot wait for it."""
     if kind(resource) not in ("ConfigMap", "Secret"):
         return
-    using = users(resource, program)
+    every = users(resource, program)
+    using, early = [u for u in every if is_serving(u)], {u.urn for u in every if kind(u) == "Job"}
     if not using or not all(needs_gate(u, program) for u in using):
         return
     jobs = {job.urn: job for u in using for job in _matching(u, program, options)}
-    if any(resource.urn in program.waits_for(job) for job in jobs):
+    if any(resource.urn in (before := program.waits_for(job)) or early & {job, *before} for job in jobs):
         return
     if jobs and not jobs.keys() & program.waits_for(resource.urn):
         yield Finding(
@@ -159,8 +272,22 @@ RULE = StackRule(
             "items": {"type": "string"},
             "default": [],
             "description": "repositories of images that only migrate; their version is told by labels",
-        }
+        },
+        "releases": {
+            "type": "array",
+            "items": {"type": "string"},
+            "default": [],
+            "description": "charts of Helm Releases that may deploy what is not seen",
+        },
     },
     examples=Examples(PASSES, FAILS),
-    checks=(_behind_its_migration, _not_by_property, _its_configuration_too),
+    checks=(
+        _behind_its_migration,
+        _not_by_property,
+        _its_configuration_too,
+        _not_behind_its_back,
+        _without_a_database,
+        _not_patched,
+        _not_unseen,
+    ),
 )

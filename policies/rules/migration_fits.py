@@ -8,10 +8,10 @@ from typing import Any
 
 from ..databases import NAMES, databases, may_be_one
 from ..images import image_of
-from ..kubernetes import containers, kind, label, namespace
+from ..kubernetes import containers, kind, label, place
 from ..migration import JOB, MODULE, Container, is_migration, migrating, migrations_of, needs_gate, pairs
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..values import UNKNOWN, NotKnown, Program, Resource, get
+from ..values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
 _PROGRAM = """
 apiVersion: batch/v1
@@ -85,8 +85,8 @@ def _after_the_database(job: Resource, program: Program, options: Options) -> It
     if not is_migration(job) or label(job, MODULE) is None:
         return
     made_by = _makers_of_databases(program)
-    for other in (*made_by.get((namespace(job), label(job, MODULE)), ()), *made_by.get(_WHO_KNOWS, ())):
-        same = label(other, MODULE) == label(job, MODULE) and namespace(other) == namespace(job)
+    for other in (*made_by.get((place(job), label(job, MODULE)), ()), *made_by.get(_WHO_KNOWS, ())):
+        same = label(other, MODULE) == label(job, MODULE) and place(other) == place(job)
         if same and other.urn not in program.waits_for(job.urn):
             yield Finding(
                 f"it does not wait for {title(other)}, which makes its database", "Add that Job to its depends_on"
@@ -103,8 +103,8 @@ def _makers_of_databases(program: Program) -> dict[tuple[str, str | None], list[
     for r in program.resources:
         try:
             if kind(r) == "Job" and label(r, JOB) == "database":
-                found.setdefault((namespace(r), label(r, MODULE)), []).append(r)
-        except NotKnown:
+                found.setdefault((place(r), label(r, MODULE)), []).append(r)
+        except UNREADABLE:
             found.setdefault(_WHO_KNOWS, []).append(r)
     return found
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ..images import images
-from ..kubernetes import is_serving, label, namespace
-from ..migration import MODULE, MODULE_VERSION, NAME, VERSION, images_of, is_migration, is_one, migrating, serving
+from ..kubernetes import is_serving, label, place
+from ..migration import JOB, MODULE, MODULE_VERSION, NAME, VERSION, images_of, is_migration, is_one, migrating, serving
 from ..rule import Examples, Finding, Options, StackRule
-from ..values import NotKnown, Program, Resource
+from ..values import UNREADABLE, Program, Resource
 from .gate import PASSES as _GATED
 
 PASSES = _GATED
@@ -22,10 +22,15 @@ def _followed(job: Resource, program: Program, options: Options) -> Iterator[Fin
         return
     migrates = migrating(job)
     own = images_of(migrates)
+    deployed, where = _deployed(program), place(job)
     # Where a sidecar may be among them, being deployed says little: it has to be what serves.
-    follow = own if is_one(migrates) else [("serves", image) for image in own]
-    labelled = (label(job, MODULE), label(job, MODULE_VERSION))
-    if not any((namespace(job), what) in _deployed(program) for what in (*follow, labelled, None)):
+    follow: list[object] = list(own) if is_one(migrates) else [("serves", image) for image in own]
+    if not any((where, ("repository", image.repository)) in deployed for image in own):
+        if label(job, JOB) is None:
+            return  # of nothing that this program deploys
+        # An image that only migrates says whose it is by its labels; an image that serves speaks for itself.
+        follow.append((label(job, MODULE), label(job, MODULE_VERSION)))
+    if not any((where, what) in deployed for what in (*follow, None)):
         tags = ", ".join(sorted(i.tag or i.digest or "?" for i in own))
         yield Finding(
             f"it migrates to {tags}, and no Deployment of that image follows in this update",
@@ -42,14 +47,17 @@ def _deployed(program: Program) -> set[tuple[str, object]]:
     found: set[tuple[str, object]] = set()
     for r in program.resources:
         if is_serving(r):
+            where = ""
             try:
-                found |= {(namespace(r), image) for image in images(r, init=False)}
+                where = place(r)
+                found |= {(where, image) for image in images(r, init=False)}
+                found |= {(where, ("repository", image.repository)) for image in images(r, init=False)}
                 main = serving(r)
-                found |= {(namespace(r), ("serves", image)) for image in images_of([main] if main else [])}
+                found |= {(where, ("serves", image)) for image in images_of([main] if main else [])}
                 if label(r, NAME) is not None:
-                    found.add((namespace(r), (label(r, NAME), label(r, VERSION))))
-            except NotKnown:
-                found.add((namespace(r), None))
+                    found.add((where, (label(r, NAME), label(r, VERSION))))
+            except UNREADABLE:
+                found.add((where, None))
     return found
 
 
