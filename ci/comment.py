@@ -1,84 +1,114 @@
-"""One comment on the pull request (GitHub) or merge request (GitLab) with the reports of all stacks: ``comment.py FOLDER``."""
+"""One comment on the pull or merge request with the reports of all stacks: ``python -m ci.comment FOLDER STACK...``."""
 
 from __future__ import annotations
 
-import json
 import os
+import subprocess
 import sys
-import urllib.request
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from ci.forge import ForgeError, Notes
 
 MARK = "<!-- rollout -->"
 _MOST = 60_000  # GitHub takes 65,536 characters
+_RULES = ("policies", "ci", ".github", ".gitlab-ci.yml")  # what a change is judged by
 
 
-class Notes:
-    """The comments of one request.
+def comment(reports: Mapping[str, str], head: str, most: int = _MOST) -> str:
+    """The comment: what is not well first, then the stacks from the last, production, to the first.
 
     Args:
-        url: of the list of its comments.
-        one: of one comment, with ``{id}``.
-        header: name and value that authorize.
-        change: HTTP method that replaces a comment's text.
+        reports: by stack, in the order in which they are updated; empty where there is none.
+        head: what comes before them.
+        most: characters it may have.
     """
-
-    def __init__(self, url: str, one: str, header: tuple[str, str], change: str) -> None:
-        self._url, self._one, self._header, self._change = url, one, header, change
-
-    @classmethod
-    def of(cls, env: Mapping[str, str]) -> Notes | None:
-        """Those that this job's variables speak of; None where it runs for no request."""
-        if env.get("GITHUB_ACTIONS") and env.get("PULL_REQUEST"):
-            base = f"{env['GITHUB_API_URL']}/repos/{env['GITHUB_REPOSITORY']}/issues"
-            bearer = ("Authorization", f"Bearer {env['GITHUB_TOKEN']}")
-            return cls(f"{base}/{env['PULL_REQUEST']}/comments", f"{base}/comments/{{id}}", bearer, "PATCH")
-        if env.get("GITLAB_CI") and env.get("CI_MERGE_REQUEST_IID"):
-            base = f"{env['CI_API_V4_URL']}/projects/{env['CI_PROJECT_ID']}/merge_requests/{env['CI_MERGE_REQUEST_IID']}/notes"
-            return cls(base, f"{base}/{{id}}", ("PRIVATE-TOKEN", env["GITLAB_TOKEN"]), "PUT")
-        return None
-
-    def put(self, body: str) -> None:
-        """Replaces our comment, or makes it."""
-        ours = self._ours()
-        if ours is None:
-            self._ask(self._url, "POST", {"body": body})
-        else:
-            self._ask(self._one.format(id=ours), self._change, {"body": body})
-
-    def _ours(self) -> int | None:
-        for page in range(1, 11):
-            found = self._ask(f"{self._url}?per_page=100&page={page}", "GET")
-            for note in found:
-                if str(note["body"]).startswith(MARK):
-                    return int(note["id"])
-            if len(found) < 100:
-                return None
-        return None
-
-    def _ask(self, url: str, method: str, body: dict[str, str] | None = None) -> Any:
-        data = json.dumps(body).encode() if body else None
-        headers = {"Content-Type": "application/json", self._header[0]: self._header[1]}
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=30) as answer:
-            return json.load(answer)
+    told = {
+        stack: text or f"### ❌ `{stack}`: no plan\n\nIts job ended before there was one.\n"
+        for stack, text in reports.items()
+    }
+    room = most - len(head) - 2 * len(told)
+    # What the short ones leave, the long ones have.
+    for number, stack in enumerate(sorted(told, key=lambda each: len(told[each]))):
+        told[stack] = shortened(told[stack], room // (len(told) - number))
+        room -= len(told[stack])
+    last_first = [told[stack] for stack in reversed(told)]
+    return "\n".join([head, *sorted(last_first, key=lambda text: text.startswith("### ✅"))])
 
 
-def main(folder: str) -> int:
-    reports = [p.read_text() for p in sorted(Path(folder).rglob("*.md"))]
-    if not reports:
-        print(f"no reports in {folder}: run ci/preview first", file=sys.stderr)
-        return 1
-    body = "\n".join([MARK, "## What this change would do", "", *reports])
-    if len(body) > _MOST:
-        body = body[:_MOST] + "\n\n… the jobs' logs have the rest."
-    notes = Notes.of(os.environ)
-    if notes is None:
-        print(body)
+def shortened(text: str, most: int) -> str:
+    """The beginning of a report: it ends with a whole line, and what is open is closed."""
+    if len(text) <= most:
+        return text
+    end = "\n*This is not all of it: the run has the rest.*\n"
+    lines: list[str] = []
+    room, fenced, details = most - len(end) - 40, False, 0
+    for line in text.splitlines():
+        room -= len(line) + 1
+        if room < 0:
+            break
+        lines.append(line)
+        if line.startswith("```"):
+            fenced = not fenced
+        elif not fenced:
+            details += line.startswith("<details") - line.startswith("</details")
+    return "\n".join([*lines, *["```"] * fenced, *["", "</details>"] * details, end])
+
+
+def heading(env: Mapping[str, str], rules: str) -> str:
+    """What it is about: commit, run and time, and what of the rules the change changes."""
+    commit = env.get("COMMIT") or env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or env.get("CI_COMMIT_SHA") or "unknown"
+    run = env.get("CI_PIPELINE_URL", "")
+    if env.get("GITHUB_RUN_ID"):
+        run = f"{env['GITHUB_SERVER_URL']}/{env['GITHUB_REPOSITORY']}/actions/runs/{env['GITHUB_RUN_ID']}"
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    about = f"Of commit {commit}" + (f" by [this run]({run})" if run else "") + f", {when}."
+    return "\n".join([MARK, "## What this change would do", "", about, "", *([rules, ""] if rules else [])])
+
+
+def changed_rules(env: Mapping[str, str], folder: Path) -> str:
+    """Whether the change judges itself by rules of its own; empty where it does not."""
+    if env.get("CI_MERGE_REQUEST_DIFF_BASE_SHA"):
+        between = [env["CI_MERGE_REQUEST_DIFF_BASE_SHA"], env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or "HEAD"]
+    elif env.get("PULL_REQUEST"):
+        between = ["HEAD^1", "HEAD"]  # the commit that GitHub makes of the base branch and the change
     else:
-        notes.put(body)
+        return ""
+    done = subprocess.run(
+        ["git", "diff", "--name-only", *between, "--", *_RULES], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        return f"⚠️ **Whether this change changes the rules it is judged by is not known**: `{_plain(done.stderr)}`"
+    files = done.stdout.splitlines()
+    if not files:
+        return ""
+    more = f" and {len(files) - 10} more" if len(files) > 10 else ""
+    names = ", ".join(f"`{_plain(name)}`" for name in files[:10])
+    return f"⚠️ **This change changes the rules it is judged by**: {names}{more}."
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("`", "'").split())[:200]
+
+
+def main(folder: str, stacks: Sequence[str]) -> int:
+    reports = {}
+    for stack in stacks:
+        found = sorted(Path(folder).rglob(f"{stack}.md"))
+        reports[stack] = found[0].read_text().strip() + "\n" if found and found[0].stat().st_size else ""
+    body = comment(reports, heading(os.environ, changed_rules(os.environ, Path(__file__).parent)))
+    try:
+        notes = Notes.of(os.environ)
+        if notes:
+            notes.put(MARK, body)
+            return 0
+    except ForgeError as error:
+        print(f"{body}\nthe comment could not be made: {error}", file=sys.stderr)
+        return 1
+    print(body)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

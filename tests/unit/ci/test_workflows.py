@@ -62,6 +62,9 @@ def test_both_pipelines_know_every_stack() -> None:
     rollout = yaml.safe_load((REPOSITORY / ".github/workflows/rollout.yml").read_text())
     gitlab = yaml.safe_load((REPOSITORY / ".gitlab-ci.yml").read_text())
     assert set(change["jobs"]["preview"]["strategy"]["matrix"]["stack"]) == stacks
+    commented = [line.split()[1:] for line in steps() if line.startswith("ci/comment ")]
+    assert len(commented) == 2
+    assert all(set(each) == stacks and each[-1] == "prod" for each in commented), "production is told first"
     assert {job["with"]["stack"] for job in rollout["jobs"].values()} == stacks
     assert set(gitlab["preview"]["parallel"]["matrix"][0]["STACK"]) == stacks
     assert {
