@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from automation.engine import OFFLINE_EXECUTABLE, choose
 from automation.errors import EngineNotFound, UsageError
+from offline.workspace import REPOSITORY
 
 
 @pytest.fixture
@@ -42,6 +46,33 @@ def test_the_offline_engine_on_the_path_is_not_taken_for_the_cli(how: str, tmp_p
         folder = OFFLINE_EXECUTABLE.parent
     assert choose({"PATH": str(folder)}).name == "offline"
     assert choose({"PATH": f"{folder}:{cli}"}).name == "pulumi"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [None, "/opt/python"])
+def test_the_cli_runs_policy_packs_by_the_python_that_runs_rollout(
+    given: str | None, cli: Path, tmp_path: Path
+) -> None:
+    """The CLI itself would take the first python3 of the PATH. It is not here, so its environment is looked at, not a pack."""
+    (cli / "pulumi").write_text('#!/bin/sh\necho v3.299.1\ncase " $* " in *" preview "*) env >"$TOLD" ;; esac\n')
+    (tmp_path / "Pulumi.yaml").write_text("name: rollout\nruntime: python\n")
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {}\n")
+    environment = {
+        **os.environ,
+        "PATH": f"{cli}{os.pathsep}{os.environ['PATH']}",
+        "ENGINE": "pulumi",
+        "TOLD": str(tmp_path / "told"),
+        "PULUMI_BACKEND_URL": f"file://{tmp_path}",
+        "PULUMI_CONFIG_PASSPHRASE": "p",
+        "ROLLOUT_PYTHON": sys.executable,
+    }
+    environment.pop("PULUMI_PYTHON_CMD", None)
+    if given:
+        environment["PULUMI_PYTHON_CMD"] = given
+    command = [REPOSITORY / "bin" / "rollout", "preview", "--cwd", tmp_path, "--stack", "dev"]
+    subprocess.run(command, env=environment, check=False, capture_output=True, timeout=120)
+    told = (tmp_path / "told").read_text().splitlines()
+    assert f"PULUMI_PYTHON_CMD={given or sys.executable}" in told
 
 
 def test_engine_variable_decides(cli: Path) -> None:
