@@ -68,7 +68,7 @@ class Cluster:
             why = kubeconfig.why_not(error, self._config)
             if why is None or (isinstance(error, ApiError) and error.status.code not in (401, 403)):
                 raise
-            raise ClusterUnreachable(self.context, self.server, why) from error
+            raise ClusterUnreachable(self.context, self.server, why, forbidden=isinstance(error, ApiError)) from error
 
     def snapshot(self) -> Snapshot:
         """What serves, which versions have a Deployment, which Jobs there are.

@@ -68,10 +68,21 @@ class EngineNotFound(AutomationError):
 
 
 class ClusterUnreachable(AutomationError):
-    """The Kubernetes API does not answer."""
+    """The Kubernetes API does not answer, or not to us.
 
-    def __init__(self, context: str, server: str, cause: str) -> None:
+    Args:
+        context: of the kubeconfig.
+        server: its URL.
+        cause: in the API's or the network's words.
+        forbidden: it has answered, and refused.
+    """
+
+    def __init__(self, context: str, server: str, cause: str, *, forbidden: bool = False) -> None:
+        what = (
+            "the Kubernetes cluster does not let this user in" if forbidden else "cannot reach the Kubernetes cluster"
+        )
+        check = "the user's roles (`kubectl auth can-i --list`)" if forbidden else "`kubectl get namespaces`"
         super().__init__(
-            f"cannot reach the Kubernetes cluster: context {context}, server {server}: {cause}. "
-            "Check KUBECONFIG and `kubectl get namespaces`; rollout:context chooses another context"
+            f"{what}: context {context}, server {server}: {cause}. "
+            f"Check KUBECONFIG and {check}; rollout:context chooses another context"
         )

@@ -83,7 +83,7 @@ def planned(run: Run, clean: Callable[[str], str]) -> tuple[Planned, ...]:
         run: a preview.
         clean: keeps secrets out.
     """
-    steps = {s.urn: s for s in run.steps if s.is_workload and s.phase == "done" and s.op in _OPERATIONS}.values()
+    steps = [s for s in run.of_cluster() if s.op in _OPERATIONS]
     old = {_place(s): s for s in steps if s.op == "delete"}
     found = [_planned(s, old.get(_place(s)) if s.op == "create" else None, clean) for s in steps]
     return tuple(sorted(found, key=lambda each: each.operation == "delete"))

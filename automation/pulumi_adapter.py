@@ -343,6 +343,9 @@ class Session:
         engine: to run.
         interrupt: to be obeyed.
         environment: variables to add for the engine.
+
+    Attributes:
+        made: the stack was not in the backend and was made there.
     """
 
     def __init__(
@@ -363,6 +366,7 @@ class Session:
         self._stack = _Stack(stack, self._workspace)
         self._project = project
         self.name = stack
+        self.made = False
         self.files = FileBackend.of(backend, project.name, stack, project.folder) if backend else None
 
     def preview(self, program: Callable[[], Any], recorder: Recorder, policy_packs: Sequence[str]) -> Run:
@@ -473,6 +477,7 @@ class Session:
                     return recorder.run(Failure("no-stack", _said(error)))
                 try:
                     self._workspace.create_stack(self.name)
+                    self.made = True
                 except CommandError as refused:
                     return recorder.run(_failure(refused, recorder))
             except CommandError as error:

@@ -34,6 +34,7 @@ from .verdict import (
     judge,
     refusal_of,
     refused,
+    removals,
 )
 
 if TYPE_CHECKING:
@@ -362,21 +363,20 @@ class Rollout:
             return self._early_failure(program, run, facts, "\n".join(refusing))
         notices = [
             *self._notices,
+            *self._of_state(run, facts),
             *(f"{f.module}: {f.text} [{f.rule}]" for f in read if not told),
-            *(
-                f"policy {f.pack}/{f.policy}: {f.resource}: {' '.join(f.message.split())}"
-                for f in run.findings
-                if not f.mandatory
-            ),
+            *_advice(run),
         ]
         modules = []
-        for name, version in _wanted(program).items():
+        wanted = _wanted(program)
+        for name, version in wanted.items():
             served = facts.before.serving.get(name)
             what = _summary(run, name)
             outcome = Outcome.PREVIEWED if what else Outcome.UNCHANGED
             modules.append(
                 ModuleVerdict(name, version, served.version if served else None, outcome, what, serving=served)
             )
+        modules += removals(run, wanted, facts.before, Outcome.PREVIEWED)
         outcome = Outcome.UNCHANGED if run.is_empty else Outcome.PREVIEWED
         clean = tuple(self._clean(n) for n in notices)
         return Verdict(
@@ -408,9 +408,24 @@ class Rollout:
         ]
         text = self._clean(refusal or program.refusal or (run.failure.text if run.failure else "the engine refused"))
         verdict = refused(
-            self._request.stack, self._name(), text, seconds=self._seconds(), modules=modules, notices=self._notices
+            self._request.stack,
+            self._name(),
+            text,
+            seconds=self._seconds(),
+            modules=modules,
+            notices=[self._clean(n) for n in (*self._notices, *self._of_state(run, facts), *_advice(run))],
         )
         return replace(verdict, plan=planned(run, self._clean))
+
+    def _of_state(self, run: Run, facts: Facts) -> Iterator[str]:
+        """What is to be said of a state that has nothing: a backend other than the one that has it looks the same."""
+        if self._session.made:
+            yield f"stack {self._request.stack} was not in the backend, and was made there, empty"
+        if facts.before.serving and run.ok and all(s.op == "create" for s in run.of_cluster()):
+            serving = ", ".join(f"{name} {each.version}" for name, each in sorted(facts.before.serving.items()))
+            yield (
+                f"the stack's state is empty, though {serving} serves in the cluster: is PULUMI_BACKEND_URL that of the last update?"
+            )
 
     def _update(self, cluster: Cluster, before: Snapshot) -> Verdict:
         from .watch import Watch
@@ -602,6 +617,13 @@ def _policy_pack(given: str) -> str:
     return str(folder)
 
 
+def _advice(run: Run) -> Iterator[str]:
+    """What policies say that does not forbid the update."""
+    for found in run.findings:
+        if not found.mandatory:
+            yield f"policy {found.pack}/{found.policy}: {found.resource}: {' '.join(found.message.split())}"
+
+
 def _wanted(program: InlineProgram) -> dict[str, str]:
     wanted = program.settings
     return {name: wanted.version(name).label for name in wanted.modules} if wanted else {}
@@ -609,10 +631,8 @@ def _wanted(program: InlineProgram) -> dict[str, str]:
 
 def _summary(run: Run, module: str) -> str:
     """What a preview would do to a module, in the order it would be done."""
-    steps = {s.urn: s for s in run.of(module) if s.is_workload and s.changes and s.phase == "done"}.values()
-    parts = []
-    if any(s.part == "migration" and not s.deletes for s in steps):
-        parts.append("migrate")
+    steps = [s for s in run.of_cluster(module) if s.changes]
+    parts = ["migrate"] if module in run.migrating else []
     for op, word in (("create", "create"), ("update", "change"), ("replace", "replace"), ("delete", "remove")):
         kinds = [
             f"{s.kind} {s.object_name or s.name}" for s in steps if s.op == op and s.kind in ("Deployment", "Service")

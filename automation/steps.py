@@ -179,7 +179,27 @@ class Run:
     @property
     def migrating(self) -> frozenset[str]:
         """The modules whose migration a new Job runs."""
-        return frozenset(s.module for s in self.steps if s.part == "migration" and s.kind == "Job" and s.op == "create")
+        return frozenset(
+            s.module
+            for s in self.of_cluster()
+            if s.part == "migration" and s.kind == "Job" and s.op in ("create", "replace")
+        )
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """The modules of which everything goes."""
+        gone: dict[str, bool] = {}
+        for step in self.of_cluster():
+            gone[step.module] = gone.get(step.module, True) and step.op == "delete"
+        return frozenset(module for module, all_of_it in gone.items() if module and all_of_it)
+
+    def of_cluster(self, module: str | None = None) -> Iterable[Step]:
+        """What was done to each object, of one module or of all: of the steps of a replacement the one that stands for all."""
+        done = {}
+        for step in self.steps:
+            if step.is_workload and step.phase == "done" and step.op not in ("create-replacement", "delete-replaced"):
+                done[step.urn] = step
+        return (step for step in done.values() if module is None or step.module == module)
 
     def of(self, module: str) -> Iterable[Step]:
         return (s for s in self.steps if s.module == module)

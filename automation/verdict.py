@@ -5,7 +5,7 @@ Outcomes and exit codes are a contract with CI; see `Outcome`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -186,7 +186,7 @@ class ModuleVerdict:
 
     Args:
         name: of the module.
-        version: wanted.
+        version: wanted, empty for a module that is removed.
         previous: the version that served before the run, None for a first install.
         outcome: its own.
         detail: one sentence about it, or empty.
@@ -325,6 +325,8 @@ def judge(
         _judge_module(name, version, run, before, after, watched, interrupted, rehearsed.get(name), backed_up.get(name))
         for name, version in wanted.items()
     )
+    if run.ok:
+        modules += tuple(removals(run, wanted, before, Outcome.DESTROYED))
     failure = run.failure
     if failure and failure.kind == "locked":
         locked = tuple(
@@ -336,7 +338,9 @@ def judge(
     outcome = max((m.outcome for m in modules), key=lambda o: o.exit_code, default=Outcome.UNCHANGED)
     error = ""
     if run.ok:
-        if outcome is Outcome.UNCHANGED and any(s.changes and s.phase == "done" for s in run.steps):
+        if outcome in (Outcome.UNCHANGED, Outcome.DESTROYED) and any(
+            s.changes and s.phase == "done" for s in run.steps
+        ):
             outcome = Outcome.DEPLOYED
     elif (
         failure
@@ -355,6 +359,15 @@ def judge(
             "\n".join(run.errors()) or (failure.text if failure else "the update failed"),
         )
     return Verdict(stack, engine, outcome, seconds, modules, dict(run.changes or {}), error, tuple(notices))
+
+
+def removals(run: Run, wanted: Mapping[str, str], before: Snapshot, outcome: Outcome) -> Iterator[ModuleVerdict]:
+    """The verdicts on modules that are in the cluster and no longer in the settings."""
+    for name in sorted(run.removed - wanted.keys()):
+        served = before.serving.get(name)
+        has_database = any(step.part in ("database", "migration") for step in run.of(name))
+        detail = "removed" + ("; its database is kept" if has_database else "")
+        yield ModuleVerdict(name, "", served.version if served else None, outcome, detail)
 
 
 def refused(

@@ -44,6 +44,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
             Outcome.PREVIEWED,
             Outcome.REHEARSED,
             Outcome.RESTORED,
+            Outcome.DESTROYED,
         ):
             yield _quiet(module)
             yield from _indented("\n".join(plan.lines(p for p in verdict.plan if p.module == module.name)))
@@ -210,6 +211,8 @@ def _quiet(module: ModuleVerdict) -> str:
     change = (
         f"{module.previous} -> {module.version}" if module.previous not in (None, module.version) else module.version
     )
+    if not module.version:
+        return f"{module.name} {module.previous or ''}".rstrip() + f": {module.detail}"
     said = module.outcome.value + (f" ({module.detail})" if module.detail else "")
     if module.outcome is Outcome.PREVIEWED:
         return f"{module.name} {change}: {module.detail or 'changes'}"

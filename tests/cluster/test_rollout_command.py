@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -216,6 +217,39 @@ def test_a_preview_reads_the_sql_files_of_what_will_migrate(stack: Stack) -> Non
     code, verdict = stack.up(None, "--policy-pack", str(pack))
     assert (code, verdict["outcome"]) == (2, "refused")
     assert "sql/0151_index.sql:1: PostgreSQL refuses" in verdict["error"]
+
+
+def test_a_preview_tells_of_each_resource_of_what_is_removed_and_of_a_migration_that_runs_again(stack: Stack) -> None:
+    stack.configure("second", version="1.0.0")
+    stack.deployed("1.0.0")
+    # Another image of the same version: its Job takes the other's place, and migrates.
+    stack.configure(image="localhost/elsewhere/ledger")
+    _, verdict = stack.workspace.rollout("preview")
+    assert verdict["modules"][0]["detail"] == "migrate; change Deployment ledger-1-0-0"
+    assert ("replace", "Job") in [(p["operation"], p["kind"]) for p in verdict["plan"]]
+    # A new version with more memory, and a module less.
+    stack.configure(image="localhost/rollout/ledger", version="1.1.0", resources={"limits": {"memory": "300Mi"}})
+    stack.modules.pop("second")
+    stack.workspace.configure({"modules": stack.modules})
+    said = stack.workspace.start("preview").communicate(timeout=120)[0].splitlines()
+    at = said.index("  + Deployment ledger-1-1-0 (compared with ledger-1-0-0)")
+    assert said[at + 1] == "      spec.template.spec.containers[ledger].resources.limits.memory: 256Mi -> 300Mi"
+    assert not said[at + 2].startswith("      "), "what differs by the version alone is not told"
+    assert "second 1.0.0: removed; its database is kept" in said
+    assert any(line.startswith("  - ") and "Service second" in line for line in said)
+    code, verdict = stack.up()
+    assert (code, verdict["outcome"]) == (0, "deployed")
+    assert {m["name"]: m["outcome"] for m in verdict["modules"]} == {"ledger": "deployed", "second": "destroyed"}
+
+
+def test_a_state_that_is_empty_where_something_serves_is_told(stack: Stack, tmp_path: Path) -> None:
+    stack.deployed("1.0.0")
+    elsewhere = {**stack.workspace.environment, "PULUMI_BACKEND_URL": f"file://{tmp_path}"}
+    _, verdict = dataclasses.replace(stack.workspace, environment=elsewhere).rollout("preview")
+    assert verdict["notices"] == [
+        f"stack {stack.name} was not in the backend, and was made there, empty",
+        "the stack's state is empty, though ledger 1.0.0 serves in the cluster: is PULUMI_BACKEND_URL that of the last update?",
+    ]
 
 
 def _update_at_once(stacks: list[tuple[str, Path, dict[str, str]]]) -> tuple[list[Verdict], list[list[str]]]:

@@ -69,7 +69,7 @@ def test_the_cli_runs_policy_packs_by_the_python_that_runs_rollout(
     environment.pop("PULUMI_PYTHON_CMD", None)
     if given:
         environment["PULUMI_PYTHON_CMD"] = given
-    command = [REPOSITORY / "bin" / "rollout", "preview", "--cwd", tmp_path, "--stack", "dev"]
+    command: list[str | Path] = [REPOSITORY / "bin" / "rollout", "preview", "--cwd", tmp_path, "--stack", "dev"]
     subprocess.run(command, env=environment, check=False, capture_output=True, timeout=120)
     told = (tmp_path / "told").read_text().splitlines()
     assert f"PULUMI_PYTHON_CMD={given or sys.executable}" in told
