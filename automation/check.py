@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import settings
 from policies.judge import Judged, judge
+from policies.levels import InvalidConfig
 from policies.state import program as of_state
 
 from . import sql
-from .errors import ProjectNotFound, StackNotConfigured, UsageError
-
-# What stands for a value that only the stack's passphrase would tell.
-_SECRET_URI = "postgresql://unknown:unknown@unknown:5432"
-_SECRET = "unknown"
+from .errors import NothingConfigured, ProjectNotFound, StackNotConfigured, UsageError
+from .stack_file import StackFile, Unreadable
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ def check(folder: Path, stacks: Iterable[str] = ()) -> list[Checked]:
     Raises:
         ProjectNotFound: there is no Pulumi.yaml.
         StackNotConfigured: a stack was named that has no file.
+        NothingConfigured: no stack has one.
     """
     if not (folder / "Pulumi.yaml").exists():
         raise ProjectNotFound(folder)
@@ -60,7 +61,15 @@ def check(folder: Path, stacks: Iterable[str] = ()) -> list[Checked]:
     for stack in stacks:
         if stack not in known:
             raise StackNotConfigured(stack, folder, known)
-    return [_check(folder, stack) for stack in list(stacks) or known]
+    if not known:
+        raise NothingConfigured(folder)
+    wanted = list(stacks) or known
+    if len(wanted) == 1 or "grpc" in sys.modules:
+        # gRPC's threads, which Pulumi starts, do not survive a fork.
+        return [_check(folder, stack) for stack in wanted]
+    # The command: a program of a hundred modules takes seconds to declare, each stack's by itself.
+    with ProcessPoolExecutor(min(len(wanted), os.cpu_count() or 1)) as processes:
+        return list(processes.map(partial(_check, folder), wanted))
 
 
 def check_state(file: Path, stack: str) -> Checked:
@@ -71,7 +80,9 @@ def check_state(file: Path, stack: str) -> Checked:
     """
     try:
         return Checked(stack, {}, "", tuple(judge(of_state(json.loads(file.read_text())), stack)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except InvalidConfig as error:
+        return Checked(stack, {}, str(error), ())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{file} is not what `pulumi stack export --file {file}` writes: {error}") from None
 
 
@@ -79,39 +90,33 @@ def _check(folder: Path, stack: str) -> Checked:
     from .declared import declared  # late: it loads Pulumi
 
     try:
-        content = yaml.safe_load((folder / f"Pulumi.{stack}.yaml").read_text()) or {}
-        config = content.get("config") or {}
+        file = StackFile.read(folder / f"Pulumi.{stack}.yaml")
+    except Unreadable as error:
+        return Checked(stack, {}, str(error), ())
+    try:
         wanted = settings.load(
-            {key: _text(_revealed(value, key)) for key, value in config.items()},
+            {key: _text(value) for key, value in file.config.items()},
             stack=stack,
             root=folder,
-            secret_keys=[key for key, value in config.items() if _has_secret(value)],
+            secret_keys=file.secret_keys,
         )
     except settings.SettingsError as error:
-        return Checked(stack, {}, str(error), ())
-    except yaml.YAMLError as error:
-        return Checked(stack, {}, f"Pulumi.{stack}.yaml is not YAML: {error}", ())
+        problems = error.problems if isinstance(error, settings.InvalidSettings) else [str(error)]
+        told = [p for p in problems if not file.is_encrypted(p)]
+        if not told:
+            paths = ", ".join(sorted(file.encrypted))
+            advice = f"not judged: what is encrypted cannot be read without the stack's passphrase or key ({paths})"
+            return Checked(stack, {}, "", (Judged("settings", False, "", advice),))
+        said = str(error) if len(told) == len(problems) else str(settings.InvalidSettings(told))
+        return Checked(stack, {}, file.located(said), ())
     versions = {name: str(wanted.version(name)) for name in wanted.modules}
     try:
         read = [Judged(f.rule, f.refuses, f.module, f.text) for f in sql.read(wanted, folder, wanted.modules)]
-    except sql.UnreadableSql as error:
+        # The pack's rule reads the same files, from where the pack lies.
+        judged = [f for f in judge(declared(wanted), stack) if f.rule != sql.RULE]
+    except (sql.UnreadableSql, InvalidConfig) as error:
         return Checked(stack, versions, str(error), ())
-    # The pack's rule reads the same files, from where the pack lies.
-    findings = [*read, *(f for f in judge(declared(wanted), stack) if f.rule != sql.RULE)]
-    return Checked(stack, versions, "", tuple(sorted(findings, key=lambda each: not each.mandatory)))
-
-
-def _has_secret(value: Any) -> bool:
-    return isinstance(value, dict) and ("secure" in value or any(_has_secret(v) for v in value.values()))
-
-
-def _revealed(value: Any, key: str) -> Any:
-    """The value with something of the right form in the place of what is encrypted."""
-    if isinstance(value, dict):
-        if set(value) == {"secure"}:
-            return _SECRET_URI if key == "uri" else _SECRET
-        return {k: _revealed(v, str(k)) for k, v in value.items()}
-    return [_revealed(v, key) for v in value] if isinstance(value, list) else value
+    return Checked(stack, versions, "", tuple(sorted([*read, *judged], key=lambda each: not each.mandatory)))
 
 
 def _text(value: Any) -> str:
@@ -130,6 +135,12 @@ def text(results: Iterable[Checked]) -> str:
     return "\n".join(lines)
 
 
-def as_json(results: Iterable[Checked]) -> list[dict[str, Any]]:
-    """The same as values for JSON."""
-    return [{**asdict(r), "ok": r.ok} for r in results]
+def as_json(results: Sequence[Checked], error: str = "") -> dict[str, Any]:
+    """The same as values for JSON.
+
+    Args:
+        results: of the stacks.
+        error: why nothing could be judged.
+    """
+    stacks = [{**asdict(r), "ok": r.ok} for r in results]
+    return {"ok": not error and all(r.ok for r in results), "error": error or None, "stacks": stacks}

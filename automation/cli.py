@@ -96,11 +96,22 @@ def entry() -> NoReturn:
 
 def _check(options: argparse.Namespace) -> int:
     from . import check
+    from .errors import AutomationError, UsageError
 
-    if options.state:
-        results = [check.check_state(options.state, options.stack[0] if options.stack else "prod")]
-    else:
-        results = check.check(options.cwd, options.stack or ())
+    try:
+        if options.state and len(options.stack or ()) != 1:
+            raise UsageError(
+                "--state is of one stack: name it with --stack, whose environment says how strictly it is judged"
+            )
+        if options.state:
+            results = [check.check_state(options.state, options.stack[0])]
+        else:
+            results = check.check(options.cwd, options.stack or ())
+    except AutomationError as error:
+        if not options.json:
+            raise
+        print(json.dumps(check.as_json([], str(error)), indent=2), flush=True)
+        return _USAGE
     print(json.dumps(check.as_json(results), indent=2) if options.json else check.text(results), flush=True)
     return 0 if all(r.ok for r in results) else _USAGE
 

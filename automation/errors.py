@@ -40,6 +40,13 @@ class StackNotConfigured(AutomationError):
         super().__init__(f"stack {stack!r} has no Pulumi.{stack}.yaml in {folder}; {stacks}")
 
 
+class NothingConfigured(AutomationError):
+    """No stack has a configuration."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"there is no Pulumi.<stack>.yaml in {folder}, so there is nothing to check")
+
+
 class BackendMissing(AutomationError):
     """Nothing says where Pulumi keeps its state."""
 

@@ -15,10 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .rule import Rule
 from .rules import RULES
 
 CONFIG = Path(__file__).parent / "config"
 LEVELS = ("advisory", "mandatory", "remediate", "disabled")
+# The JSON schema types of options.
+_FORMS = {
+    "integer": ("a whole number", (int,)),
+    "number": ("a number", (int, float)),
+    "string": ("a text", (str,)),
+    "array": ("a list of texts", (list,)),
+    "boolean": ("true or false", (bool,)),
+}
+
+
+class InvalidConfig(ValueError):
+    """A file in ``config/`` cannot be used; the message has its name and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -33,24 +46,41 @@ def levels(stack: str) -> dict[str, Level]:
     """The level and options of every rule for a stack.
 
     Raises:
-        ValueError: the file is not JSON, or names a rule, an option or a level that does not exist.
+        InvalidConfig: the file is not JSON, names a rule, an option or a level that does not exist, or gives an option a value of
+            another form.
     """
     name = stack.rpartition("/")[2]
     candidates = [CONFIG / f"{environment}.json" for environment in (name, name.partition("-")[0], "prod")]
     file = next((f for f in candidates if f.is_file()), candidates[-1])
-    content = json.loads(file.read_text())
+    where = f"policies/config/{file.name}"
+    try:
+        content = json.loads(file.read_text())
+    except OSError as error:
+        raise InvalidConfig(f"{where} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InvalidConfig(f"{where} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InvalidConfig(f"{where}: must map rules to levels, and is a {type(content).__name__}")
     unknown = content.keys() - {rule.name for rule in RULES} - {"all"}
     if unknown:
-        raise ValueError(f"policies/config/{file.name} names rules that do not exist: {', '.join(sorted(unknown))}")
-    found = {}
-    for rule in RULES:
-        value = content.get(rule.name, {})
-        options = {} if isinstance(value, str) else dict(value)
-        level = value if isinstance(value, str) else options.pop("enforcementLevel", content.get("all", rule.level))
-        if level not in LEVELS or options.keys() - rule.options.keys():
-            allowed = f"levels: {', '.join(LEVELS)}; options of {rule.name}: {', '.join(rule.options) or 'none'}"
-            raise ValueError(
-                f"policies/config/{file.name}: {rule.name}: {json.dumps(value)} is not known. Allowed {allowed}"
-            )
-        found[rule.name] = Level(level, options)
-    return found
+        raise InvalidConfig(f"{where} names rules that do not exist: {', '.join(sorted(unknown))}")
+    every = content.get("all", "")
+    if every not in ("", *LEVELS):
+        raise InvalidConfig(f"{where}: all: {json.dumps(every)} is not a level. Allowed: {', '.join(LEVELS)}")
+    return {rule.name: _level(rule, content.get(rule.name, {}), every or rule.level, where) for rule in RULES}
+
+
+def _level(rule: Rule, value: Any, otherwise: str, where: str) -> Level:
+    options = {} if isinstance(value, str) else dict(value) if isinstance(value, dict) else None
+    level = value if isinstance(value, str) else (options or {}).pop("enforcementLevel", otherwise)
+    if options is None or level not in LEVELS or options.keys() - rule.options.keys():
+        allowed = f"levels: {', '.join(LEVELS)}; options of {rule.name}: {', '.join(rule.options) or 'none'}"
+        raise InvalidConfig(f"{where}: {rule.name}: {json.dumps(value)} is not known. Allowed {allowed}")
+    for name, given in options.items():
+        schema = rule.options[name]
+        form, kinds = _FORMS[schema["type"]]
+        of_texts = not isinstance(given, list) or all(isinstance(each, str) for each in given)
+        if type(given) not in kinds or not of_texts or given not in schema.get("enum", (given,)):
+            wanted = " or ".join(schema["enum"]) if "enum" in schema else form
+            raise InvalidConfig(f"{where}: {rule.name}.{name} must be {wanted}, not {json.dumps(given)}")
+    return Level(level, options)
