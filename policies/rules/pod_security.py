@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from ..kubernetes import containers, is_workload, kind, named, pod
+from ..kubernetes import containers, is_workload, kind, named, pod, template_path
 from ..rule import Examples, Finding, Options, ResourceRule
 from ..values import Resource, get
 
@@ -37,33 +38,107 @@ _VOLUMES = {
     "secret",
     "name",
 }
+# Fields of a pod's or a container's securityContext -> what else than nothing may be written there.
+_CONTEXT: Mapping[tuple[str, ...], tuple[Any, ...]] = {
+    ("windowsOptions", "hostProcess"): (False,),
+    ("seLinuxOptions", "type"): ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"),
+    ("seLinuxOptions", "user"): ("",),
+    ("seLinuxOptions", "role"): ("",),
+    ("appArmorProfile", "type"): ("RuntimeDefault", "Localhost"),
+    ("procMount",): ("Default",),
+}
+_SYSCTLS = {
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_wmem",
+}
+_HOOKS = (
+    ("livenessProbe",),
+    ("readinessProbe",),
+    ("startupProbe",),
+    ("lifecycle", "postStart"),
+    ("lifecycle", "preStop"),
+)
+_API = "kubernetes.default"  # the audience of a token that has none
+_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+
+
+def _each(value: Any, *path: str) -> list[Any]:
+    return [get(value, *path, n) for n in range(len(get(value, *path) or ()))]
 
 
 def _pod(resource: Resource, options: Options) -> Iterator[Finding]:
-    if not is_workload(resource) or resource.type.endswith("Patch"):
+    if not is_workload(resource):
         return
     spec = pod(resource)
     for shared in ("hostNetwork", "hostPID", "hostIPC"):
         if get(spec, shared):
             yield Finding(f"its pods share the node's {shared.removeprefix('host').lower()}", f"Remove {shared}")
-    for volume in get(spec, "volumes") or ():
-        for source in set(volume) - _VOLUMES:
+    for volume in _each(spec, "volumes"):
+        for source in sorted(set(volume) - _VOLUMES):
             if get(volume, source) is not None:
                 yield Finding(
                     f"volume {get(volume, 'name')!r} is of the kind {source}",
                     "Use a ConfigMap, Secret, emptyDir or PersistentVolumeClaim",
                 )
-    if options["serviceAccountToken"] == "forbidden" and get(spec, "automountServiceAccountToken") is not False:
+    yield from _context(get(spec, "securityContext"), "its pods")
+    for name in (get(s, "name") for s in _each(spec, "securityContext", "sysctls")):
+        if name not in _SYSCTLS:
+            yield Finding(f"its pods set the kernel's {name}", "Remove it; it is not safe beside other pods")
+    annotations = get(resource.props, *template_path(resource), "metadata", "annotations") or {}
+    for name in annotations:
+        if name.startswith(_APPARMOR) and not str(get(annotations, name)).startswith(("runtime/default", "localhost/")):
+            yield Finding(f"its pods are annotated {name}: {get(annotations, name)}", "Remove the annotation")
+
+
+def _token(resource: Resource, options: Options) -> Iterator[Finding]:
+    if not is_workload(resource) or options["serviceAccountToken"] != "forbidden":
+        return
+    spec = pod(resource)
+    mounted = get(spec, "automountServiceAccountToken")
+    if mounted or (mounted is None and not _is_patch(resource)):
         yield Finding(
             "its pods are given a token of the Kubernetes API",
             "Set automountServiceAccountToken: false in the pod's spec; a workload that talks to the API needs serviceAccountToken: allowed in this rule's configuration",
         )
+    for volume in _each(spec, "volumes"):
+        for token in (get(source, "serviceAccountToken") for source in _each(volume, "projected", "sources")):
+            if token is not None and str(get(token, "audience") or _API).removeprefix("https://").startswith(_API):
+                yield Finding(
+                    f"volume {get(volume, 'name')!r} has a token of the Kubernetes API",
+                    "Remove it, or give it the audience of the server that it is for",
+                )
+
+
+def _is_patch(resource: Resource) -> bool:
+    """Whether what is missing may be written elsewhere."""
+    return resource.type.endswith("Patch")
+
+
+def _context(context: Any, who: str) -> Iterator[Finding]:
+    for path, allowed in _CONTEXT.items():
+        value = get(context, *path)
+        if value is not None and value not in allowed:
+            field = f"securityContext.{'.'.join(path)}"
+            yield Finding(f"{field} of {who} is {value}", f"Remove {field}")
 
 
 def _containers(resource: Resource, options: Options) -> Iterator[Finding]:
-    if not is_workload(resource) or resource.type.endswith("Patch"):
+    if not is_workload(resource):
         return
     outer = get(pod(resource), "securityContext") or {}
+    # https://kubernetes.io/docs/concepts/security/pod-security-standards/#os-specific-policy-controls
+    windows = get(pod(resource), "os", "name") == "windows"
+    left_open: tuple[Any, ...] = (None,) if _is_patch(resource) else ()
     for container in containers(resource):
         own = get(container, "securityContext") or {}
         who = named(container)
@@ -72,28 +147,36 @@ def _containers(resource: Resource, options: Options) -> Iterator[Finding]:
             value = get(own, *path)
             return get(outer, *path) if value is None else value
 
-        if setting("runAsNonRoot") is not True:
+        if setting("runAsNonRoot") not in (True, *left_open):
             yield Finding(f"{who} may run as root", "Set securityContext.runAsNonRoot: true")
         if setting("runAsUser") == 0:
             yield Finding(f"{who} runs as user 0, root", "Set a runAsUser above 0, such as 65532")
-        if setting("seccompProfile", "type") not in ("RuntimeDefault", "Localhost"):
-            yield Finding(f"{who} has no seccomp profile", "Set securityContext.seccompProfile.type: RuntimeDefault")
         if get(own, "privileged"):
             yield Finding(f"{who} is privileged", "Remove securityContext.privileged")
-        if get(own, "allowPrivilegeEscalation") is not False:
-            yield Finding(f"{who} may gain privileges", "Set securityContext.allowPrivilegeEscalation: false")
-        if "ALL" not in (get(own, "capabilities", "drop") or ()):
-            yield Finding(f"{who} keeps Linux capabilities", "Set securityContext.capabilities.drop: [ALL]")
-        added = set(get(own, "capabilities", "add") or ()) - {"NET_BIND_SERVICE"}
+        if not windows:
+            if setting("seccompProfile", "type") not in ("RuntimeDefault", "Localhost", *left_open):
+                yield Finding(
+                    f"{who} has no seccomp profile", "Set securityContext.seccompProfile.type: RuntimeDefault"
+                )
+            if get(own, "allowPrivilegeEscalation") not in (False, *left_open):
+                yield Finding(f"{who} may gain privileges", "Set securityContext.allowPrivilegeEscalation: false")
+            if not left_open and "ALL" not in _each(own, "capabilities", "drop"):
+                yield Finding(f"{who} keeps Linux capabilities", "Set securityContext.capabilities.drop: [ALL]")
+        added = set(_each(own, "capabilities", "add")) - {"NET_BIND_SERVICE"}
         if added:
             yield Finding(f"{who} adds the capabilities {', '.join(sorted(added))}", "Remove them")
-        if get(own, "procMount") not in (None, "Default"):
-            yield Finding(f"{who} unmasks /proc", "Remove securityContext.procMount")
-        for port in get(container, "ports") or ():
+        yield from _context(own, who)
+        for port in _each(container, "ports"):
             if get(port, "hostPort"):
                 yield Finding(
                     f"{who} takes port {get(port, 'hostPort'):.0f} of its node",
                     "Remove hostPort; a Service gives it an address",
+                )
+        for hook in _HOOKS:
+            host = get(container, *hook, "httpGet", "host") or get(container, *hook, "tcpSocket", "host")
+            if host:
+                yield Finding(
+                    f"{'.'.join(hook)} of {who} makes the node ask {host}", "Remove host, so that the pod is asked"
                 )
 
 
@@ -112,7 +195,8 @@ RULE = ResourceRule(
     name="pod-security",
     description="Pods keep to the restricted Pod Security Standard and carry no API token.",
     reason="https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted . A namespace that enforces it refuses the pods only "
-    "once the Deployment is there; here it is seen at preview. A token that is not used is only good to who steals it.",
+    "once the Deployment is there; here it is seen at preview. A token that is not used is only good to who steals it; one for another audience, "
+    "such as a cloud's or Vault's, is none of the API. Of a Patch resource only what it sets is judged.",
     severity="high",
     options={
         "serviceAccountToken": {
@@ -123,5 +207,5 @@ RULE = ResourceRule(
         }
     },
     examples=Examples(PASSES, FAILS),
-    checks=(_pod, _containers, _account),
+    checks=(_pod, _token, _containers, _account),
 )

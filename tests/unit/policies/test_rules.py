@@ -257,6 +257,12 @@ def test_a_budget_that_blocks_every_drain_is_refused() -> None:
     assert "no disruption" in message
 
 
+APPARMOR = "container.apparmor.security.beta.kubernetes.io/ledger"
+PROBE = "{httpGet: {path: /, port: 80, host: 169.254.169.254}}"
+TOKEN = "[{name: t, projected: {sources: [{serviceAccountToken: {path: token}}]}}]"
+SECURITY = "securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -265,11 +271,49 @@ def test_a_budget_that_blocks_every_drain_is_refused() -> None:
         ("      containers:", "      hostNetwork: true\n      containers:", "network"),
         ("      containers:", "      volumes: [{name: v, hostPath: {path: /}}]\n      containers:", "hostPath"),
         ("drop: [ALL]", "drop: [ALL], add: [SYS_ADMIN]", "SYS_ADMIN"),
+        ("{runAsNonRoot", "{windowsOptions: {hostProcess: true}, runAsNonRoot", "hostProcess of its pods is True"),
+        ("{allowPr", "{windowsOptions: {hostProcess: true}, allowPr", "hostProcess of container 'ledger' is True"),
+        ("{runAsNonRoot", "{seLinuxOptions: {type: spc_t}, runAsNonRoot", "spc_t"),
+        ("{allowPr", "{seLinuxOptions: {user: system_u}, allowPr", "system_u"),
+        ("{runAsNonRoot", "{appArmorProfile: {type: Unconfined}, runAsNonRoot", "Unconfined"),
+        ("{runAsNonRoot", '{sysctls: [{name: kernel.msgmax, value: "1"}], runAsNonRoot', "kernel.msgmax"),
+        ("{app: ledger}}\n    s", f"{{app: ledger}}, annotations: {{{APPARMOR}: unconfined}}}}\n    s", "unconfined"),
+        ("        - name", f"        - livenessProbe: {PROBE}\n          name", "livenessProbe of container 'ledger'"),
+        ("        - name", f"        - lifecycle: {{postStart: {PROBE}}}\n          name", "node ask 169.254.169.254"),
+        ("      containers:", f"      volumes: {TOKEN}\n      containers:", "volume 't' has a token"),
     ],
 )
 def test_what_the_restricted_standard_refuses_is_refused(old: str, new: str, words: str) -> None:
     (message,) = messages(pod_security.RULE, pod_security.PASSES.replace(old, new))
     assert words in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{runAsNonRoot", "{seLinuxOptions: {type: container_t, level: 's0:c1'}, runAsNonRoot"),
+        ("{runAsNonRoot", '{sysctls: [{name: net.ipv4.tcp_syncookies, value: "1"}], runAsNonRoot'),
+        ("        - name", "        - livenessProbe: {httpGet: {path: /, port: 80}}\n          name"),
+        ("      containers:", f"      volumes: {TOKEN.replace('path', 'audience: vault, path')}\n      containers:"),
+        (SECURITY, "securityContext: {}\n      os: {name: windows}"),
+    ],
+)
+def test_what_the_restricted_standard_allows_is_not(old: str, new: str) -> None:
+    assert old in pod_security.PASSES
+    assert messages(pod_security.RULE, pod_security.PASSES.replace(old, new)) == []
+
+
+def test_a_patch_is_judged_by_what_it_sets() -> None:
+    patch = """
+apiVersion: apps/v1
+kind: DeploymentPatch
+metadata: {name: ledger}
+spec: {template: {spec: {containers: [{name: ledger}]}}}
+"""
+    assert messages(pod_security.RULE, patch) == []
+    privileged = patch.replace("{name: ledger}]", "{name: ledger, securityContext: {privileged: true, runAsUser: 0}}]")
+    privileged = privileged.replace("{containers", "{hostNetwork: true, automountServiceAccountToken: true, containers")
+    assert len(messages(pod_security.RULE, privileged)) == 4
 
 
 def test_defaults_fill_in_what_is_missing_and_change_nothing_that_is_written() -> None:
