@@ -1,8 +1,8 @@
-"""Fills in the safe values a pod leaves open. Changes nothing that is written, and is off unless a configuration asks for it."""
+"""Fills in the safe values a pod leaves open. Changes and contradicts nothing that is written, and is off unless a configuration asks for it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..kubernetes import is_workload, pod, template_path
@@ -10,15 +10,50 @@ from ..rule import Examples, ResourceRule
 from ..values import NotKnown, Resource, get
 from .pod_security import PASSES
 
-_POD: tuple[tuple[tuple[str, ...], Any], ...] = (
-    (("automountServiceAccountToken",), False),
-    (("securityContext", "runAsNonRoot"), True),
-    (("securityContext", "seccompProfile"), {"type": "RuntimeDefault"}),
+_Contradicts = Callable[[Any], bool]
+
+
+def _as_root(spec: Any) -> bool:
+    every = (get(spec, kind, n) for kind in _KINDS for n in range(len(get(spec, kind) or ())))
+    return any(get(value, "securityContext", "runAsUser") == 0 for value in (spec, *every))
+
+
+def _privileged(container: Any) -> bool:
+    return bool(get(container, "securityContext", "privileged"))
+
+
+def _escalates(container: Any) -> bool:
+    """https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/core/validation/validation.go : what is refused together."""
+    added = get(container, "securityContext", "capabilities", "add") or ()
+    return _privileged(container) or "CAP_SYS_ADMIN" in added or "SYS_ADMIN" in added
+
+
+def _of_an_account(spec: Any) -> bool:
+    return bool(get(spec, "serviceAccountName") or get(spec, "serviceAccount"))
+
+
+def _never(value: Any) -> bool:
+    return False
+
+
+def _of_windows(spec: Any) -> bool:
+    return (
+        "windows" in (get(spec, "os", "name"), get(spec, "nodeSelector", "kubernetes.io/os"))
+        or get(spec, "securityContext", "windowsOptions") is not None
+    )
+
+
+# Where it goes, what it is, and what is written that it would contradict.
+_POD: tuple[tuple[tuple[str, ...], Any, _Contradicts], ...] = (
+    (("automountServiceAccountToken",), False, _of_an_account),
+    (("securityContext", "runAsNonRoot"), True, _as_root),
+    (("securityContext", "seccompProfile"), {"type": "RuntimeDefault"}, _never),
 )
-_CONTAINER: tuple[tuple[tuple[str, ...], Any], ...] = (
-    (("securityContext", "allowPrivilegeEscalation"), False),
-    (("securityContext", "capabilities"), {"drop": ["ALL"]}),
+_CONTAINER: tuple[tuple[tuple[str, ...], Any, _Contradicts], ...] = (
+    (("securityContext", "allowPrivilegeEscalation"), False, _escalates),
+    (("securityContext", "capabilities"), {"drop": ["ALL"]}, _privileged),
 )
+_KINDS = ("initContainers", "containers")
 FAILS = PASSES.replace("      automountServiceAccountToken: false\n", "")
 
 
@@ -28,25 +63,27 @@ def _defaults(resource: Resource) -> Iterator[tuple[tuple[str | int, ...], Any]]
         return
     try:
         spec, root = pod(resource), (*template_path(resource), "spec")
+        if _of_windows(spec):
+            return
     except NotKnown:
         return
-    for path, value in _POD:
-        yield from _missing(spec, root, path, value)
-    for kind in ("initContainers", "containers"):
+    for path, value, contradicts in _POD:
+        yield from _missing(spec, root, path, value, contradicts)
+    for kind in _KINDS:
         try:
             every = get(spec, kind) or ()
         except NotKnown:
             continue
         for n, container in enumerate(every):
-            for path, value in _CONTAINER:
-                yield from _missing(container, (*root, kind, n), path, value)
+            for path, value, contradicts in _CONTAINER:
+                yield from _missing(container, (*root, kind, n), path, value, contradicts)
 
 
 def _missing(
-    value: Any, root: tuple[str | int, ...], path: tuple[str, ...], default: Any
+    value: Any, root: tuple[str | int, ...], path: tuple[str, ...], default: Any, contradicts: _Contradicts
 ) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     try:
-        if get(value, *path) is None:
+        if get(value, *path) is None and not contradicts(value):
             yield (*root, *path), default
     except NotKnown:
         return  # what comes later may be meant
@@ -56,7 +93,9 @@ RULE = ResourceRule(
     name="pod-defaults",
     description="Pods that leave them open get runAsNonRoot, a seccomp profile, no capabilities and no API token.",
     reason="For environments where what people try out should be safe without effort. Not for production: there, what was reviewed is what "
-    "runs, and a template changed here would run a Job that had succeeded again.",
+    "runs, and a template changed here would run a Job that had succeeded again. What is written is not contradicted: privileged containers, "
+    "runAsUser: 0, a serviceAccountName and pods for Windows stay as they are. An image that runs as root, such as nginx, does not start with "
+    "these defaults; write runAsNonRoot: false for it.",
     severity="low",
     level="disabled",
     examples=Examples(PASSES, FAILS),

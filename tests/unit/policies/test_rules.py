@@ -329,6 +329,36 @@ def test_defaults_fill_in_what_is_missing_and_change_nothing_that_is_written() -
     }
 
 
+ALL_DEFAULTS = {
+    "automountServiceAccountToken",
+    "securityContext.runAsNonRoot",
+    "securityContext.seccompProfile",
+    "containers.0.securityContext.allowPrivilegeEscalation",
+    "containers.0.securityContext.capabilities",
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "left_out"),
+    [
+        ("1.1.0", "1.1.0", set()),
+        ("{name", "{securityContext: {privileged: true}, name", {"allowPrivilegeEscalation", "capabilities"}),
+        ("{name", "{securityContext: {capabilities: {add: [CAP_SYS_ADMIN]}}, name", {"allowPrivilegeEscalation", "capabilities"}),
+        ("{name", "{securityContext: {runAsUser: 0}, name", {"runAsNonRoot"}),
+        ("containers:", "securityContext: {runAsUser: 0}\n      containers:", {"runAsNonRoot"}),
+        ("containers:", "serviceAccountName: controller\n      containers:", {"automountServiceAccountToken"}),
+        ("containers:", "os: {name: windows}\n      containers:", ALL_DEFAULTS),
+        ("containers:", "securityContext: {windowsOptions: {hostProcess: true}}\n      containers:", ALL_DEFAULTS),
+    ],
+)  # fmt: skip
+def test_a_default_that_contradicts_what_is_written_is_left_out(old: str, new: str, left_out: set[str]) -> None:
+    assert pod_defaults.RULE.defaults is not None
+    head, spec, containers = images_pinned.PASSES.partition("    spec:\n")
+    (deployment,) = program(head + spec + containers.replace(old, new, 1)).resources
+    filled = {".".join(str(s) for s in path[3:]) for path, _ in pod_defaults.RULE.defaults(deployment)}
+    assert filled == {d for d in ALL_DEFAULTS if d not in left_out and d.rpartition(".")[2] not in left_out}
+
+
 @pytest.mark.parametrize(
     ("name", "value", "secret"),
     [
