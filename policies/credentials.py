@@ -3,23 +3,90 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-# Names whose value is the credential itself; PASSWORD_FILE, SECRET_NAME or TOKEN_URL say where it is.
-_NAME = re.compile(
-    r"(^|[_.-])(PASSWORD|PASSWD|PGPASSWORD|PASSPHRASE|SECRET|TOKEN|API_?KEY|ACCESS_?KEY|SECRET_?KEY|PRIVATE_?KEY|CREDENTIALS?)$",
-    re.IGNORECASE,
+_NONE = r"(?!)"
+# Of several: DB_PASSWORD_PROD, PASSWORD1.
+_WHICH = r"(?:[_.-]?(?:\d{1,2}|PROD|PRODUCTION|STAGING|DEV|TEST|PRIMARY|REPLICA|ADMIN|ROOT|OLD|NEW))?$"
+# What a name ends with whose value is the credential itself (PASSWORD_FILE, SECRET_NAME or TOKEN_URL say where it is), and the
+# values it may have beside those that are harmless under any name: a SECRET is also what Kubernetes calls an object, and a
+# TOKEN what a payment is made in.
+_NAMES = tuple(
+    (re.compile(f"(?:{ends}){_WHICH}", re.IGNORECASE), re.compile(harmless))
+    for ends, harmless in (
+        (r"PASSWORDS?|PASSWD|PASSPHRASE|(?:^|[_.-])(?:PASS|PWD)", _NONE),
+        (
+            r"(?:API|ACCESS|SECRET|PRIVATE|MASTER|ENCRYPTION|SIGNING)[_.-]?KEY(?:[_.-]BASE)?|CLIENT[_.-]KEY[_.-]DATA",
+            _NONE,
+        ),
+        (
+            r"(?:CLIENT|CONSUMER|SHARED|JWT|OAUTH2?|NEXTAUTH|HMAC|APP|API|ACCESS|SESSION|COOKIE|WEBHOOK|SIGNING)[_.-]?SECRET",
+            _NONE,
+        ),
+        (
+            r"(?:^|[_.-])(?:SECRETS?|CREDENTIALS?)",
+            r"[a-z]+\d{0,2}(-([a-z]+\d{0,2}|[a-z0-9]{1,8})){0,20}|[\w-]+(/[\w.-]+)+",
+        ),
+        (r"(?:^|[_.-])TOKENS?", r"\d{1,6}|[A-Za-z-]{1,12}(,[A-Za-z-]{1,12})*"),
+    )
 )
-# Each begins where nothing before it can, so that a value is read once: a ConfigMap may have a megabyte of anything.
+# What refers to a value that is elsewhere: in Kubernetes, shells, templates, formats of several languages.
+_REFERENCE = (
+    r"\$\([^()\n]{0,200}\)|\$\{(?:(?:env|file|vault|secret):[\w./#-]+|[\w.]+(?::?\?[^{}\n]{0,200}|:?-(?:\$\w+)?|:)?)\}"
+    r"|\$\w+|\{\$[^{}\n]{0,200}\}|\$?\{\{[^{}\n]{0,200}\}\}|%\(\w+\)s|%s|%\{\w+\}|<[^<>\n]{0,200}>"
+)
+_HARMLESS = re.compile(
+    rf"(?:(?:{_REFERENCE})[-_./:]?)+"
+    r"|(?:~|\.{1,2})?(?:/[a-z0-9_.-]+)+/?|[a-z][a-z0-9+.-]{1,30}://\S*"  # a path or an address
+    r"|(?:vault|arn|op|awssm|gcpsm|azurekv|ref\+\w+|file|env|secretRef):\S+"
+    r"|:\w+|\?|\*+|\.{3,}|[xX]{3,}|PASSWORD|PASS|SECRET|TOKEN|REDACTED"  # a parameter of SQL, a place for one
+)
+_WORDS = frozenset(
+    [
+        "true",
+        "false",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "none",
+        "null",
+        "nil",
+        "required",
+        "optional",
+        "enabled",
+        "disabled",
+        "0",
+        "1",
+    ]
+) | {""}
+# Each begins where nothing before it can or is bounded, so that a value is read once: a ConfigMap may have a megabyte of anything.
+# Where a pattern has a group, that is the credential, and may be a reference.
 _VALUES = (
-    (re.compile(r"(?<=[\w+.-])://[^/?#\s:@]*:(?!\$[({])[^/?#\s@]+@"), "a URI with a password"),
-    (re.compile(r"\bpassword\s*=\s*(?!\$[({])[^\s;'\"]+", re.IGNORECASE), "a connection string with a password"),
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"), "a private key"),
-    (re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"), "an AWS access key"),
+    (re.compile(r"(?<=[\w+.-])://[^/?#\s:@]*:([^/?#\s@]+)@"), "a URI with a password"),
+    (re.compile(r"(?<=[\w+.-])://[^/?#\s:@]*:(?!\d+[/,])([^\s@\"'<>]{1,200})@"), "a URI with a password"),
+    (re.compile(r"(?:^|[\s\"'=])[^\s:@/\"'=]{1,64}:([^\s@\"']{1,200})@(?:tcp|unix)\("), "a data source with a password"),
+    (re.compile(r"\bidentified\s{1,9}by\s{1,9}'([^'\n]*)'|\bpassword\s{1,9}'([^'\n]*)'", re.IGNORECASE), "a role's password"),
+    (re.compile(r"\bauthorization[\"']?\s{0,9}[:=]\s{0,9}[\"']?(?:bearer|basic|token)\s{1,9}([^\s\"',;]+)", re.IGNORECASE), "an Authorization header"),
+    (re.compile(r"\"auth\"\s{0,9}:\s{0,9}\"[A-Za-z0-9+/]{11,}={0,2}\""), "a registry's password"),
+    (re.compile(r"\bcurl\b[^|;&\n]{0,200}?\s(?:-u|--user)[\s=][\"']?[^\s:\"']{1,64}:([^\s\"']+)"), "a password for curl"),
+    (re.compile(r"\bmysql\w{0,9}\s(?:[^|;&\n]{0,200}?\s)?-p([^\s\"']+)"), "a password for mysql"),
+    (re.compile(r"\bredis-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s{1,9}([^\s\"']+)"), "a password for redis-cli"),
+    (re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----"), "a private key"),
+    (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), "an AWS access key"),
+    (re.compile(r"\bAIza[\w-]{35}"), "a Google API key"),
     (re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}\b|\bgithub_pat_[A-Za-z0-9_]{40,}"), "a GitHub token"),
-    (re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"), "a Slack token"),
+    (re.compile(r"\bglpat-[\w-]{20}"), "a GitLab token"),
+    (re.compile(r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{10}"), "a Stripe key"),
+    (re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10}|hooks\.slack\.com/services/\w{1,40}/\w{1,40}/\w"), "a Slack token"),
     (re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"), "a JSON Web Token"),
+)  # fmt: skip
+_FILE = re.compile(r"(?:^|/)(?:\.?pgpass|\.?netrc|\.htpasswd|userlist\.txt)$")
+# NAME=value, name: value, "name": "value" and --name value, in shells, YAML, JSON, TOML and what else a text may be.
+_ASSIGNMENT = re.compile(
+    r"(?<![\w.$:/-])(?:--?([A-Za-z][\w.-]{1,80})[ \t]{1,9}(?!-)|(?:--)?([A-Za-z_][\w.-]{0,80})(?![ \t]{1,9}:')[\"']?[ \t]{0,9}[:=][ \t]{0,9})"
 )
-_SHORT = {"", "true", "false", "none", "null", "0", "1"}
+_VALUE = re.compile(rf"\"([^\"\n]*)\"|'([^'\n]*)'|((?:{_REFERENCE}|[^\s\"'`,;&|()\[\]{{}}<>])+)")
 
 
 def looks_like(name: str, value: object) -> str | None:
@@ -27,14 +94,55 @@ def looks_like(name: str, value: object) -> str | None:
 
     Args:
         name: of the variable, key or output.
-        value: its text; ``$(OTHER)`` refers to another variable and is none.
+        value: its text, or a number; one that refers to another variable is none.
     """
-    if not isinstance(value, str):
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
+    text = str(value)
+    return _known(name, text) if len(text) < 200 else _judge(name, text)
+
+
+def is_named_for_one(name: str) -> bool:
+    """Whether the name alone says that its value is a credential, whatever it is."""
+    found = _may_be(name)
+    return found is not None and found.pattern == _NONE
+
+
+def _judge(name: str, text: str) -> str | None:
+    if text.lower() in _WORDS:
+        return None
+    if name.lower().endswith("authorization"):
+        text = f"Authorization: {text}"
     for pattern, what in _VALUES:
-        if pattern.search(value):
-            return what
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    if _NAME.search(snake) and value.lower() not in _SHORT and not re.fullmatch(r"\$[({][\w.-]+[)}]", value):
-        return "a credential, by its name"
+        for found in pattern.finditer(text):
+            if not _harmless(next((g for g in found.groups() if g is not None), None)):
+                return what
+    harmless = _may_be(name)
+    if (harmless and not _harmless(text, harmless)) or _FILE.search(name) or _assigns(text):
+        return "a credential"
     return None
+
+
+_known = lru_cache(maxsize=4096)(_judge)  # a program's modules have the same variables
+
+
+@lru_cache(maxsize=4096)
+def _may_be(name: str) -> re.Pattern[str] | None:
+    """What values are harmless under a name of a credential, None for any other name."""
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return next((harmless for ends, harmless in _NAMES if ends.search(snake)), None)
+
+
+def _assigns(text: str) -> bool:
+    for found in _ASSIGNMENT.finditer(text):
+        harmless = _may_be(found[1] or found[2])
+        value = _VALUE.match(text, found.end()) if harmless else None
+        if value and not _harmless(next(g for g in value.groups() if g is not None), harmless):
+            return True
+    return False
+
+
+def _harmless(value: str | None, also: re.Pattern[str] | None = None) -> bool:
+    if value is None:
+        return False
+    return bool(value.lower() in _WORDS or _HARMLESS.fullmatch(value) or (also and also.fullmatch(value)))

@@ -20,6 +20,14 @@ _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
     "Pod": (),
 }
+# Where a container says what is run in it, or asked of it, beside its command.
+HOOKS = (
+    ("livenessProbe",),
+    ("readinessProbe",),
+    ("startupProbe",),
+    ("lifecycle", "postStart"),
+    ("lifecycle", "preStop"),
+)
 _OTHERS_TEMPLATE = ("spec", "template")  # of kinds that are not Kubernetes' own, such as Argo's Rollout
 _SERVING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod")
 # https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/ : what the provider waits without the annotation.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..kubernetes import containers, is_workload, kind, named, pod, template_path
+from ..kubernetes import HOOKS, containers, is_workload, kind, named, pod, template_path
 from ..rule import Examples, Finding, Options, ResourceRule
 from ..values import Resource, get
 
@@ -61,13 +61,6 @@ _SYSCTLS = {
     "net.ipv4.tcp_syncookies",
     "net.ipv4.tcp_wmem",
 }
-_HOOKS = (
-    ("livenessProbe",),
-    ("readinessProbe",),
-    ("startupProbe",),
-    ("lifecycle", "postStart"),
-    ("lifecycle", "preStop"),
-)
 _API = "kubernetes.default"  # the audience of a token that has none
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
@@ -172,7 +165,7 @@ def _containers(resource: Resource, options: Options) -> Iterator[Finding]:
                     f"{who} takes port {get(port, 'hostPort'):.0f} of its node",
                     "Remove hostPort; a Service gives it an address",
                 )
-        for hook in _HOOKS:
+        for hook in HOOKS:
             host = get(container, *hook, "httpGet", "host") or get(container, *hook, "tcpSocket", "host")
             if host:
                 yield Finding(
