@@ -16,6 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ci.credentials import credentials
+from ci.guard import guard
+from ci.refused import Refused
 from ci.report import report
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +50,22 @@ def main(arguments: Sequence[str], rollout: Rollout | None = None) -> int:
     plans.mkdir(parents=True, exist_ok=True)
     for old in plans.glob(f"{stack}.*"):
         old.unlink()
-    code = _run(rollout or _rollout, command, stack, options, plans)
+    try:
+        guard(command, stack, os.environ)
+        with credentials(os.environ):
+            code = _run(rollout or _rollout, command, stack, options, plans)
+    except Refused as refused:
+        print(f"refused: {refused}", file=sys.stderr)
+        code = 2
+        said = {
+            "stack": stack,
+            "outcome": "refused",
+            "exit_code": 2,
+            "modules": [],
+            "changes": {},
+            "error": str(refused),
+        }
+        (plans / f"{stack}.json").write_text(json.dumps(said))
     verdict = read(plans / f"{stack}.json")
     if verdict is None and code == 0:
         print(f"rollout ended as if all were well, but left no verdict that can be read in {plans}", file=sys.stderr)
