@@ -43,7 +43,9 @@ def script(stack: Stack, name: str) -> tuple[int, str]:
     """Runs ``ci/NAME STACK`` as a pipeline does, and returns its exit code and the report it leaves."""
     plans = stack.workspace.root / "plans"
     # Not as the job that runs this test: this is no environment of its pipeline.
-    kept = {k: v for k, v in stack.workspace.env.items() if k != "CI" and not k.startswith(("CI_", "GITHUB_", "GITLAB_"))}
+    kept = {
+        k: v for k, v in stack.workspace.env.items() if k != "CI" and not k.startswith(("CI_", "GITHUB_", "GITLAB_"))
+    }
     environment = {**kept, "PROJECT": str(stack.workspace.root), "PLANS": str(plans)}
     done = subprocess.run(
         [REPOSITORY / "ci" / name, stack.name],
