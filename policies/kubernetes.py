@@ -172,6 +172,11 @@ def selector(resource: Resource) -> Mapping[str, Any] | None:
     return None
 
 
+def is_headless(service: Resource) -> bool:
+    """Whether it gives the addresses of its pods rather than one of its own."""
+    return bool(get(service.props, "spec", "clusterIP") == "None")
+
+
 def matches(select: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Whether a LabelSelector selects a pod with these labels.
 

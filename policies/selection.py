@@ -55,16 +55,29 @@ def _serving(program: Program) -> dict[_Place, list[Resource]]:
     return found
 
 
-def autoscaler(program: Program, like: Resource) -> Resource | None:
-    """The HorizontalPodAutoscaler of a workload."""
-    return _autoscalers(program).get((place(like), object_name(like)))
+# Who scales, the field that says how far down, and what it means to leave that out.
+_LEAST = {"HorizontalPodAutoscaler": ("minReplicas", 1.0), "keda.sh/ScaledObject": ("minReplicaCount", 0.0)}
+
+
+def least_replicas(program: Program, like: Resource) -> float | None:
+    """The fewest replicas that a workload's autoscaler keeps; None where it has no autoscaler.
+
+    Raises:
+        NotKnown: it is not known yet.
+    """
+    scaler = _autoscalers(program).get((place(like), object_name(like)))
+    if scaler is None:
+        return None
+    field, default = _LEAST[kind(scaler)]
+    least = scaler.get("spec", field)
+    return default if least is None else float(least)
 
 
 @lru_cache(maxsize=4)
 def _autoscalers(program: Program) -> dict[tuple[str, Any], Resource]:
     found: dict[tuple[str, Any], Resource] = {}
     for r in program.resources:
-        if kind(r) == "HorizontalPodAutoscaler":
+        if kind(r) in _LEAST:
             try:
                 found[(place(r), r.get("spec", "scaleTargetRef", "name"))] = r
             except UNREADABLE:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..kubernetes import annotation, kind, matches, pod_labels, selector
 from ..migration import SINGLETON
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..selection import autoscaler, may_select
+from ..selection import least_replicas, may_select
 from ..values import Program, Resource
 
 _DEPLOYMENT = """
@@ -35,9 +35,9 @@ FAILS = _DEPLOYMENT.removesuffix("---\n")
 
 def _replicas(resource: Resource, program: Program) -> float:
     """What is asked for, or the least its autoscaler keeps."""
-    scaler = autoscaler(program, resource)
-    if scaler is not None:
-        return float(scaler.get("spec", "minReplicas") or 1)
+    least = least_replicas(program, resource)
+    if least is not None:
+        return least
     replicas = resource.get("spec", "replicas")
     return 1.0 if replicas is None else float(replicas)
 

@@ -26,6 +26,7 @@ from ..migration import (
     MODULE_VERSION,
     NAME,
     NO_DATABASE,
+    RECORD,
     VERSION,
     database_variables,
     images_of,
@@ -197,6 +198,17 @@ def _without_a_database(resource: Resource, program: Program, options: Options) 
         )
 
 
+def _recorded_afterwards(record: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    """Our record of a database's version is believed by the next update."""
+    if kind(record) != "ConfigMap" or label(record, RECORD) is None:
+        return
+    for job in migrations_of(record, program):
+        if label(job, MODULE_VERSION) == label(record, MODULE_VERSION) and job.urn not in program.waits_for(record.urn):
+            yield Finding(
+                f"it records the migration {title(job)} before that has succeeded", "Add the Job to its depends_on"
+            )
+
+
 def _not_patched(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
     """A Patch of what this program declares itself: the rules judge the one, and the cluster gets both."""
     if not patched(resource) or resource.get("spec") is None:
@@ -287,6 +299,7 @@ RULE = StackRule(
         _its_configuration_too,
         _not_behind_its_back,
         _without_a_database,
+        _recorded_afterwards,
         _not_patched,
         _not_unseen,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..kubernetes import kind, matches, pod_labels, selector
+from ..kubernetes import is_headless, kind, matches, pod_labels, selector
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..selection import may_select
 from ..values import NotKnown, Program, Resource
@@ -31,14 +31,14 @@ FAILS = _SERVICE.replace("{rollout.formance.com/job: migrate}", "{app.kubernetes
 
 
 def _selected(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
-    if kind(job) != "Job":
+    if kind(job) not in ("Job", "CronJob"):
         return
     labels = pod_labels(job)
     unknown: NotKnown | None = None
     for other in may_select(program, job, labels):
         try:
             select = selector(other)
-            if select is not None and matches(select, labels):
+            if select and matches(select, labels) and not _finds_each_other(job, other):
                 yield Finding(
                     f"the selector of {title(other)} finds its pods too",
                     "Give the Job's pods labels of their own, such as rollout.formance.com/job: migrate, and none of the selector's",
@@ -49,9 +49,17 @@ def _selected(job: Resource, program: Program, options: Options) -> Iterator[Fin
         raise unknown
 
 
+def _finds_each_other(job: Resource, other: Resource) -> bool:
+    """The pods of an Indexed Job know each other by a headless Service, which sends nobody to them.
+
+    https://kubernetes.io/docs/tasks/job/job-with-pod-to-pod-communication/
+    """
+    return kind(other) == "Service" and is_headless(other) and job.get("spec", "completionMode") == "Indexed"
+
+
 RULE = StackRule(
     name="job-labels-disjoint",
-    description="The labels of a Job's pods match no selector of a Service, Deployment or PodDisruptionBudget.",
+    description="The labels of a Job's or CronJob's pods match no selector of a Service, Deployment or PodDisruptionBudget.",
     reason="A migration's pod that a Service selects gets requests it cannot answer; one that a Deployment's selector finds is counted and "
     "scaled with its replicas (autoscalers then fail with FailedGetResourceMetric).",
     severity="high",

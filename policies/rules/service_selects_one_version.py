@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from ..kubernetes import kind, selector
-from ..migration import VERSION
+from ..images import images
+from ..kubernetes import annotation, is_headless, kind, matches, named, object_name, place, pod_labels, selector
+from ..migration import PODS, SINGLETON, VERSION, serving
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..selection import selected
 from ..values import Program, Resource, get
 
-_VERSION_LABELS = (VERSION, "version")
+# By which of its labels a pod is of one version: that of the name itself, and what tells blue from green.
+_VERSIONS = frozenset(["version", "color", "colour", "slot", "revision", "generation", "commit", "sha", "build", "tag"])
+_COLOURS = frozenset(["blue", "green"])
+# Operators whose pods no program declares: CloudNativePG, Strimzi, Crunchy, StackGres, Zalando.
+_OPERATORS = ("cnpg.io/", "strimzi.io/", "postgres-operator.crunchydata.com/", "stackgres.io/", "spilo-role")
 
 _DEPLOYMENT = """
 apiVersion: apps/v1
@@ -46,9 +52,12 @@ def _one_version(service: Resource, program: Program, options: Options) -> Itera
     wanted = ", ".join(f"{k}={v}" for k, v in labels.items())
     found = selected(program, service, select)
     if not found:
+        if _are_elsewhere(service, labels, program):
+            return
         yield Finding(
             f"it selects {wanted}, and nothing in this update has such pods: it would have no endpoints",
-            "Select the labels of the Deployment that this program declares, its version among them",
+            "Select the labels of the Deployment that this program declares, its version among them; where an operator or another "
+            f"program makes its pods, annotate {PODS}: elsewhere",
         )
     elif len(found) > 1:
         yield Finding(
@@ -57,24 +66,87 @@ def _one_version(service: Resource, program: Program, options: Options) -> Itera
         )
     else:
         yield from _after_it_is_ready(service, found[0], labels, program)
+        yield from _always_somebody(service, found[0])
+
+
+def _are_elsewhere(service: Resource, labels: dict[str, str], program: Program) -> bool:
+    """Whether it is known that no Deployment makes the pods: an operator does, or a Job whose pods find each other so."""
+    if annotation(service, PODS) == "elsewhere" or any(name.startswith(_OPERATORS) for name in labels):
+        return True
+    jobs = (r for r in program.resources if kind(r) == "Job" and is_headless(service) and place(r) == place(service))
+    return any(matches({"matchLabels": labels}, pod_labels(job)) for job in jobs)
 
 
 def _after_it_is_ready(
     service: Resource, deployment: Resource, labels: dict[str, str], program: Program
 ) -> Iterator[Finding]:
-    own = (selector(deployment) or {}).get("matchLabels") or {}
-    versioned = [name for name in _VERSION_LABELS if name in own]
+    own = _asked_for(selector(deployment) or {})
+    tags = {image.tag for image in images(deployment)}
+
+    def tells(name: str, value: object) -> bool:
+        return name.rpartition("/")[2] in _VERSIONS or value in _COLOURS or value in tags
+
+    versioned = [name for name, value in own.items() if tells(name, value)]
     missing = [name for name in versioned if name not in labels]
     if missing:
         yield Finding(
             f"its selector lacks {missing[0]}, so that it also selects the version before {title(deployment)}, and this one before it is ready",
             f"Add {missing[0]}: {own[missing[0]]} to its selector",
         )
-    if versioned and deployment.urn not in program.waits_for(service.urn):
+    switches = versioned or any(tells(name, value) for name, value in labels.items())
+    if switches and deployment.urn not in program.waits_for(service.urn) and not _governs(service, deployment):
         yield Finding(
             f"it would switch to {title(deployment)} before that is ready",
             "Add the Deployment to its depends_on",
         )
+
+
+def _asked_for(select: Mapping[str, Any]) -> dict[str, Any]:
+    """The labels of which a selector takes one value only."""
+    of_one = {
+        get(e, "key"): get(e, "values", 0)
+        for e in get(select, "matchExpressions") or ()
+        if get(e, "operator") == "In" and len(get(e, "values") or ()) == 1
+    }
+    return {**of_one, **(get(select, "matchLabels") or {})}
+
+
+def _governs(service: Resource, workload: Resource) -> bool:
+    """A StatefulSet's own Service names its pods, and so has to be there before them."""
+    return (
+        kind(workload) == "StatefulSet"
+        and is_headless(service)
+        and workload.get("spec", "serviceName") == object_name(service)
+    )
+
+
+def _always_somebody(service: Resource, workload: Resource) -> Iterator[Finding]:
+    """Whether somebody answers while the workload is updated; who asks a headless Service asks single pods."""
+    if is_headless(service):
+        return
+    if annotation(workload, SINGLETON) == "true" and any(map(_is_for_requests, service.get("spec", "ports") or ())):
+        yield Finding(
+            f"{title(workload)} is annotated {SINGLETON}, so nobody answers it while one version ends and the next starts",
+            "Remove that annotation; a worker that others of the program talk to has a port of another name and number than HTTP's",
+        )
+    if kind(workload) == "Deployment":
+        return  # which zero-downtime judges
+    if annotation(workload, "pulumi.com/skipAwait") == "true" or annotation(workload, "pulumi.com/waitFor") is not None:
+        yield Finding(
+            f"Pulumi does not wait until {title(workload)} is ready (pulumi.com/skipAwait or waitFor), so it would switch at once",
+            "Remove that annotation",
+        )
+    main = serving(workload)
+    if main is not None and get(main, "readinessProbe") is None:
+        yield Finding(
+            f"{named(main)} of {title(workload)} has no readinessProbe, so it gets requests as soon as its process runs",
+            "Add readinessProbe",
+        )
+
+
+def _is_for_requests(port: Mapping[str, Any]) -> bool:
+    said = str(get(port, "name") or get(port, "appProtocol") or "")
+    return said.startswith("http") or get(port, "port") in (80, 443, 8080)
 
 
 RULE = StackRule(

@@ -114,11 +114,11 @@ def running(key: str, **fields: Any) -> Change:
 
 
 def annotated(key: str, **annotations: str) -> Change:
-    """Annotations of ours, such as no_database."""
+    """Annotations, those without a slash of ours, such as no_database."""
 
     def change(resources: Resources) -> None:
         own = resources[key].props["metadata"].setdefault("annotations", {})
-        own |= {f"rollout.formance.com/{n.replace('_', '-')}": v for n, v in annotations.items()}
+        own |= {n if "/" in n else f"rollout.formance.com/{n.replace('_', '-')}": v for n, v in annotations.items()}
 
     return change
 

@@ -58,6 +58,11 @@ class Host:
         return [Diagnostic(d.policyName, d.urn, d.enforcementLevel == wire.MANDATORY, d.message) for d in found]
 
 
+def told(asked: Host, judged: Program, rule: str = "") -> list[str]:
+    """What forbids the update, by one rule or by any."""
+    return [d.message for d in asked.judge(judged) if d.mandatory and rule in ("", d.rule)]
+
+
 @contextmanager
 def host(stack: str) -> Iterator[Host]:
     """Starts the host as engines do: ``python -m pulumi.policy ENGINE_ADDRESS PACK``."""

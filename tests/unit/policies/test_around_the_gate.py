@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,24 +26,13 @@ from tests.unit.policies.good_program import (
     running,
     without,
 )
-from tests.unit.policies.host import Host, host
+from tests.unit.policies.host import Host, told
 
 pytestmark = pytest.mark.slow
 
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: prod}\n"
 STAGING, PROD = (Provider(f"urn:pulumi:prod::x::pulumi:providers:kubernetes::{n}", {"context": n}) for n in ("s", "p"))
 OLD, NEW = "ghcr.io/formancehq/api:6.0.0", "ghcr.io/formancehq/api:8.0.0"
-
-
-@pytest.fixture(scope="module")
-def production() -> Iterator[Host]:
-    with host("prod") as running_host:
-        yield running_host
-
-
-def told(production: Host, judged: Program, rule: str = "") -> list[str]:
-    """What forbids the update, by one rule or by any."""
-    return [d.message for d in production.judge(judged) if d.mandatory and rule in ("", d.rule)]
 
 
 def component(name: str, parent: str = "", *waits: str) -> Change:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from pulumi_policy.deserialize import SPECIAL_SECRET_SIG, SPECIAL_SIG_KEY
@@ -15,12 +14,6 @@ from tests.unit.policies.manifests import program
 from tests.unit.policies.mutations import MUTATIONS, Mutation
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def production() -> Iterator[Host]:
-    with host("prod") as running:
-        yield running
 
 
 def test_components_violate_nothing_in_production(production: Host) -> None:
