@@ -23,7 +23,7 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError, _is_unk
 from .levels import levels
 from .rule import ResourceRule, StackRule, Unknowable, Violation
 from .unpack import Packed, Properties
-from .values import UNKNOWN, Program, Provider, Resource
+from .values import UNKNOWN, UNREADABLE, Program, Provider, Resource
 
 
 def policy(rule: ResourceRule | StackRule) -> Policy:
@@ -87,18 +87,25 @@ def _remediate(rule: ResourceRule) -> Any:
     def remediate(args: ResourceValidationArgs) -> Mapping[str, Any] | None:
         assert rule.defaults is not None
         props: Any = args.props.for_writing() if isinstance(args.props, Packed) else args.props
-        changes = list(rule.defaults(_from_args(args, props)))
-        for path, value in changes:
-            place = props
-            for step in path[:-1]:
-                # Written in place, so that the SDK's proxies keep secrets secret.
-                if not isinstance(step, int) and place.get(step) is None:
-                    place[step] = {}
-                place = place[step]
-            place[path[-1]] = value
+        try:
+            changes = list(rule.defaults(_from_args(args, props)))
+            for path, value in changes:
+                _write(props, path, value)
+        except UNREADABLE:
+            return None  # not known yet, or of an odd form, which the rules that judge it tell
         return props if changes else None
 
     return remediate
+
+
+def _write(props: Any, path: Sequence[str | int], value: Any) -> None:
+    """Sets a value in place, so that the SDK's proxies keep secrets secret."""
+    place = props
+    for step in path[:-1]:
+        if not isinstance(step, int) and place.get(step) is None:
+            place[step] = {}
+        place = place[step]
+    place[path[-1]] = value
 
 
 def _from_args(args: ResourceValidationArgs, props: Any = None) -> Resource:

@@ -95,10 +95,16 @@ def containers(resource: Resource, *, init: bool = True) -> list[Mapping[str, An
 
     Raises:
         NotKnown: the list, or one of them, is not known yet.
+        TypeError: it is no list.
     """
     spec = pod(resource)
-    lists = ("initContainers", "containers") if init else ("containers",)
-    return [get(spec, name, n) for name in lists for n in range(len(get(spec, name) or ()))]
+    found = []
+    for name in ("initContainers", "containers") if init else ("containers",):
+        several = get(spec, name) or []
+        if not isinstance(several, list):
+            raise TypeError(name)
+        found += [get(several, n) for n in range(len(several))]
+    return found
 
 
 def named(container: Mapping[str, Any]) -> str:
