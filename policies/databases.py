@@ -48,6 +48,19 @@ def databases(container: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def in_arguments(container: Mapping[str, Any]) -> set[str]:
+    """The databases that the URIs in a container's command and arguments name."""
+    found = set()
+    for key in ("command", "args"):
+        for n in range(len(get(container, key) or ())):
+            try:
+                words = str(get(container, key, n)).split()
+            except NotKnown:
+                continue
+            found |= {_in_uri(text) for word in words for text in (word, word.partition("=")[2])}
+    return {name for name in found if name}
+
+
 def may_be_one(name: Any, other: Any) -> bool:
     """Whether two of those may be one database: a variable in a name may stand for anything."""
     return bool(name == other) or any(isinstance(n, str) and _VARIABLE.search(n) for n in (name, other))

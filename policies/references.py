@@ -1,4 +1,4 @@
-"""Which ConfigMaps and Secrets a workload's pods use."""
+"""Which ConfigMaps and Secrets a workload's pods use, and for what variables."""
 
 from __future__ import annotations
 
@@ -40,6 +40,38 @@ def _volume(volume: Mapping[str, Any]) -> Iterator[Reference]:
     for source in get(volume, "projected", "sources") or ():
         yield from _optional("ConfigMap", source, "configMap", "name")
         yield from _optional("Secret", source, "secret", "name")
+
+
+def variables(container: Mapping[str, Any], like: Resource, program: Program) -> list[Any]:
+    """The variables of a container, with the text of those that come out of ConfigMaps of this program, in Kubernetes' order."""
+    found: list[Any] = []
+    for source in get(container, "envFrom") or ():
+        for _, name in _optional("ConfigMap", source, "configMapRef", "name"):
+            prefix = get(source, "prefix") or ""
+            found += [{"name": f"{prefix}{k}", "value": v} for k, v in _data(program, like, name).items()]
+    for entry in get(container, "env") or ():
+        held: Mapping[str, Any] = {}
+        for _, name in _optional("ConfigMap", entry, "valueFrom", "configMapKeyRef", "name"):
+            held = _data(program, like, name)
+        key = str(get(entry, "valueFrom", "configMapKeyRef", "key"))
+        found.append({"name": get(entry, "name"), "value": held[key]} if key in held else entry)
+    return found
+
+
+def _data(program: Program, like: Resource, name: str) -> Mapping[str, Any]:
+    return _config_maps(program).get((place(like), name), {})
+
+
+@lru_cache(maxsize=4)
+def _config_maps(program: Program) -> dict[tuple[str, str | None], Mapping[str, Any]]:
+    found: dict[tuple[str, str | None], Mapping[str, Any]] = {}
+    for r in program.resources:
+        if kind(r) == "ConfigMap":
+            try:
+                found[(place(r), object_name(r))] = dict(r.get("data") or {})
+            except UNREADABLE:
+                continue
+    return found
 
 
 def users(target: Resource, program: Program) -> list[Resource]:

@@ -161,7 +161,7 @@ def _without_migration(resource: Resource, program: Program) -> Iterator[Finding
     yield Finding(
         "there is no migration Job of its module in this program",
         f"Add a Job that runs {_written(own)} with the argument migrate (or label yours {MODULE}: {module or 'MODULE'} and "
-        "rollout.formance.com/job: migrate, and add its image to migrationImages of this rule where that only migrates), and list it "
+        f"rollout.formance.com/job: migrate, and where its image only migrates, add that to migrationImages of this rule and label the Job {MODULE_VERSION}), and list it "
         f"in depends_on; without a database, annotate {NO_DATABASE}: 'true'",
     )
 

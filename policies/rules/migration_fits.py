@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from ..databases import NAMES, databases, may_be_one
+from ..databases import NAMES, databases, in_arguments, may_be_one
 from ..images import image_of
 from ..kubernetes import containers, kind, label, place
 from ..migration import JOB, MODULE, Container, is_migration, migrating, migrations_of, needs_gate, pairs
+from ..references import variables
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
@@ -49,8 +50,9 @@ def _same_database(resource: Resource, program: Program, options: Options) -> It
     for job in migrations_of(resource, program):
         found = pairs(resource, job)
         # Where an image that only migrates has no counterpart, any container of the workload may use its database.
-        own = _environment([s for _, s in found] or containers(resource, init=False))
-        theirs = _environment([m for m, _ in found] or migrating(job))
+        migrates = [m for m, _ in found] or migrating(job)
+        own = _environment([s for _, s in found] or containers(resource, init=False), resource, program)
+        theirs = _environment(migrates, job, program)
         others = []
         for name in (n for n in own if n in theirs):
             values = (*own[name], *theirs[name])
@@ -59,6 +61,14 @@ def _same_database(resource: Resource, program: Program, options: Options) -> It
                     others.append(name)
             elif name in NAMES or any(v is not UNKNOWN for v in values):  # else it need not be a database at all
                 unknown.add(name)
+        written = {name for container in migrates for name in in_arguments(container)}
+        ours_all = [value for values in own.values() for value in values]
+        if (
+            written
+            and ours_all
+            and not any(not isinstance(ours, str) or may_be_one(ours, its) for ours in ours_all for its in written)
+        ):
+            others.append("environment")
         if others:
             yield Finding(
                 f"the database in its {' and '.join(others)} is another than in its migration {title(job)}, "
@@ -109,11 +119,11 @@ def _makers_of_databases(program: Program) -> dict[tuple[str, str | None], list[
     return found
 
 
-def _environment(several: list[Container]) -> dict[str, list[Any]]:
-    """What the variables of these containers say of their databases, by name."""
+def _environment(several: list[Container], like: Resource, program: Program) -> dict[str, list[Any]]:
+    """What the variables of these containers of a resource say of their databases, by name."""
     found: dict[str, list[Any]] = {}
     for container in several:
-        for name, value in databases(container).items():
+        for name, value in databases({"env": variables(container, like, program)}).items():
             found.setdefault(name, []).append(value)
     return found
 

@@ -9,6 +9,7 @@ from ..images import Image
 from ..kubernetes import annotation, kind, label, object_name, selector
 from ..migration import (
     JOB,
+    MODULE_VERSION,
     NAME,
     SINGLETON,
     VERSION,
@@ -49,15 +50,18 @@ def _versioned(resource: Resource, program: Program, options: Options) -> Iterat
     named = [i for i in images_of(moved) if i.tag or i.digest]
     if not named:
         return
-    version = named[0].tag or "VERSION"
+    # An image that only migrates has a version of its own; whose it migrates to is told by the Job's label.
+    said = label(resource, MODULE_VERSION) if kind(resource) == "Job" else None
+    versions = [text for text in (said, *map(_text, named)) if text]
+    version = said or named[0].tag or "VERSION"
     example = f"{label(resource, NAME) or resource.name}-{version}{'-migrate' if kind(resource) == 'Job' else ''}"
-    if not any(_is_in(image, resource.name) for image in named):
+    if not any(_is_in(text, resource.name) for text in versions):
         yield Finding(
             f"its name in Pulumi's state does not have its version {version}, so an update changes or replaces the one that serves",
             f"Name it {example}",
         )
     name = object_name(resource)
-    if name is not None and not any(_is_in(image, name) for image in named):
+    if name is not None and not any(_is_in(text, name) for text in versions):
         yield Finding(
             f"its name in Kubernetes, {name}, does not have its version {version}: two versions would be one object, which the old one's deletion takes away",
             f"Name it {_slug(example)}, or leave metadata.name out",
@@ -74,9 +78,12 @@ def _selects_its_own(resource: Resource, program: Program, options: Options) -> 
             )
 
 
-def _is_in(image: Image, name: str) -> bool:
-    """The tag as a part of the name of its own, or its beginning where it is long: 1.1.0 is not in ledger-11.1.0."""
-    text = image.tag or (image.digest or "").removeprefix("sha256:")
+def _text(image: Image) -> str:
+    return image.tag or (image.digest or "").removeprefix("sha256:")
+
+
+def _is_in(text: str, name: str) -> bool:
+    """The version as a part of the name of its own, or its beginning where it is long: 1.1.0 is not in ledger-11.1.0."""
     return re.search(rf"(^|-){re.escape(_slug(text)[:12].strip('-'))}", _slug(name)) is not None
 
 

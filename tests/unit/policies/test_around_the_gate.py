@@ -235,6 +235,28 @@ def test_arguments_that_are_not_known_are_told_of_where_the_job_is_waited_for(pr
     assert told(production, changed(later, having(DEPLOYMENT, waits=[])), "gate")
 
 
+def test_the_database_of_a_migration_is_found_in_a_config_map_and_in_its_arguments(production: Host) -> None:
+    def config(database: str) -> Change:
+        text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: job-env, namespace: prod}\ndata: {POSTGRES_DB: %s}\n"
+        return having_too(text % database)
+
+    from_map = running(JOB, env=None, envFrom=[{"configMapRef": {"name": "job-env"}}])
+    by_key = running(
+        JOB, env=[{"name": "POSTGRES_DB", "valueFrom": {"configMapKeyRef": {"name": "job-env", "key": "POSTGRES_DB"}}}]
+    )
+    for job in (from_map, by_key):
+        assert told(production, changed(job, config("api"))) == []
+        (message,) = told(production, changed(job, config("another")))
+        assert "the database in its POSTGRES_DB is another than in its migration" in message
+
+    def arguments(database: str) -> Change:
+        return running(JOB, env=None, args=["migrate", "-database", f"postgres://db/{database}?sslmode=require", "up"])
+
+    assert told(production, changed(arguments("api"))) == []
+    assert told(production, changed(arguments("$(NAME)"))) == []
+    assert "the database in its environment is another" in str(told(production, changed(arguments("another"))))
+
+
 # Labels and annotations that are not true
 
 
@@ -251,10 +273,11 @@ def test_an_image_that_only_migrates_goes_by_its_labels(production: Host) -> Non
         label(JOB, "rollout.formance.com/job", "migrate"),
         label(JOB, "rollout.formance.com/module", "api"),
         label(DEPLOYMENT, "app.kubernetes.io/name", "api"),
-        label(DEPLOYMENT, "app.kubernetes.io/version", "7.0.0"),
+        label(DEPLOYMENT, "app.kubernetes.io/version", "7"),
     ]
-    versioned = [*flyway, label(JOB, "rollout.formance.com/version", "7.0.0")]
+    versioned = [*flyway, label(JOB, "rollout.formance.com/version", "7")]
     assert told(production, changed(*versioned), "whole-modules") == []
+    assert "Job 'api" not in str(told(production, changed(*versioned), "versioned-names"))
     assert told(production, changed(*flyway, label(JOB, "rollout.formance.com/version", "8")), "whole-modules")
     (message,) = told(production, changed(*versioned), "gate")
     assert "add its repository to migrationImages of this rule" in message
