@@ -77,6 +77,13 @@ def _rolled_out(resource: Resource, options: Options) -> Iterator[Finding]:
         yield Finding("it is paused, so the new version is never rolled out", "Remove spec.paused")
 
 
+def _kept(resource: Resource, options: Options) -> Iterator[Finding]:
+    if kind(resource) in ("Deployment", "Service") and resource.deleted_first and not _is_singleton(resource):
+        yield Finding(
+            "where it has to be replaced, it is deleted before its successor is made", "Remove deleteBeforeReplace"
+        )
+
+
 def _awaited(resource: Resource, options: Options) -> Iterator[Finding]:
     if kind(resource) != "Deployment":
         return
@@ -163,5 +170,5 @@ RULE = ResourceRule(
     "runs; a pod ends before every kube-proxy has heard of it, so it must drain; an await shorter than the grace period fails a good update.",
     severity="high",
     examples=Examples(PASSES, FAILS),
-    checks=(_strategy, _rolled_out, _awaited, _probes, _times),
+    checks=(_strategy, _rolled_out, _kept, _awaited, _probes, _times),
 )

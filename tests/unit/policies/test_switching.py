@@ -141,6 +141,13 @@ def test_a_budget_of_a_whole_namespace_is_nobodys_labels(production: Host) -> No
 # Who answers meanwhile
 
 
+@pytest.mark.parametrize("key", [DEPLOYMENT, SERVICE])
+def test_what_serves_is_not_deleted_before_its_successor_is_there(key: str, production: Host) -> None:
+    (message,) = told(production, changed(having(key, deleted_first=True)))
+    assert "it is deleted before its successor is made" in message
+    assert told(production, changed(having(JOB, deleted_first=True))) == []
+
+
 def stateful(name: str = "api") -> Change:
     def change(resources: Resources) -> None:
         spec = resources[DEPLOYMENT].props["spec"]
@@ -176,7 +183,7 @@ def test_what_a_service_selects_is_probed_and_waited_for(kind: str, production: 
 
 def test_a_singleton_answers_no_requests(production: Host) -> None:
     def alone(resources: Resources) -> None:
-        resources[DEPLOYMENT].props["spec"] |= {"strategy": {"type": "Recreate"}, "replicas": 1}
+        resources[DEPLOYMENT].props["spec"].update(strategy={"type": "Recreate"}, replicas=1)
 
     def grpc(resources: Resources) -> None:
         resources[SERVICE].props["spec"]["ports"] = [{"name": "grpc", "port": 8081}]
