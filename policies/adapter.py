@@ -154,6 +154,8 @@ def _from_stack(resource: PolicyResource, providers: dict[str, Provider]) -> Res
         dependencies=tuple(d.urn for d in resource.dependencies),
         property_dependencies={k: tuple(d.urn for d in v) for k, v in resource.property_dependencies.items()},
         protect=resource.opts.protect,
+        secrets=frozenset(getattr(resource.props, "secrets", ())),
+        aliases=tuple(resource.opts.aliases),
         deleted_first=bool(resource.opts.delete_before_replace),
         timeouts=_timeouts(resource.opts.custom_timeouts),
     )

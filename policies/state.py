@@ -38,8 +38,16 @@ def _resource(r: Mapping[str, Any], providers: Mapping[str, Provider]) -> Resour
         dependencies=tuple(r.get("dependencies") or ()),
         property_dependencies={k: tuple(v or ()) for k, v in (r.get("propertyDependencies") or {}).items()},
         protect=bool(r.get("protect")),
+        secrets=frozenset(name for name, value in (r.get("outputs") or {}).items() if _is_secret(value)),
+        aliases=tuple(r.get("aliases") or ()),
         timeouts=r.get("customTimeouts") or {},
     )
+
+
+def _is_secret(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return value.get(_SIGNATURE) == _SECRET or any(map(_is_secret, value.values()))
+    return isinstance(value, list) and any(map(_is_secret, value))
 
 
 def _plain(value: Any) -> Any:

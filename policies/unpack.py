@@ -7,7 +7,6 @@ has other ones, it does nothing and the pack is only slower. requirements.txt pi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -22,7 +21,14 @@ _KEPT = 4096  # requests' resources; more only means that some are unpacked agai
 
 
 class Properties(dict[str, Any]):
-    """Properties as plain values, with ``UNKNOWN`` where a value is not known yet."""
+    """Properties as plain values, with ``UNKNOWN`` where a value is not known yet, and the names of those with a secret."""
+
+    def __init__(self, message: Any) -> None:
+        self.secrets: set[str] = set()
+        for name, value in message.fields.items():
+            marks: list[str] = []
+            self[name] = _value(value, marks)
+            self.secrets.update(name for _ in marks)
 
 
 class Packed:
@@ -77,7 +83,7 @@ def _deserialize(packed: Any, proxy_secrets: bool = False) -> Any:
     if found is None:
         if len(_seen) >= _KEPT:
             _seen.clear()
-        found = _seen[id(packed.message)] = (packed.message, Properties(_struct(packed.message)))
+        found = _seen[id(packed.message)] = (packed.message, Properties(packed.message))
     return found[1]
 
 
@@ -85,22 +91,22 @@ def _proxy(properties: Any) -> Any:
     return properties if isinstance(properties, Properties | Packed) else unknown_checking_proxy(properties)
 
 
-def _struct(message: Any) -> dict[str, Any]:
-    return {name: _value(value) for name, value in message.fields.items()}
-
-
-def _value(value: Any) -> Any:
+def _value(value: Any, marks: list[str]) -> Any:
+    """The plain value; a mark is left for each secret in it."""
     kind = value.WhichOneof("kind")
     if kind == "string_value":
         text = value.string_value
         return UNKNOWN if _is_unknown(text) else text
     if kind == "struct_value":
-        found: Mapping[str, Any] = _struct(value.struct_value)
+        found = {name: _value(v, marks) for name, v in value.struct_value.fields.items()}
         if SPECIAL_SIG_KEY in found:
-            return found.get("value") if found[SPECIAL_SIG_KEY] == SPECIAL_SECRET_SIG else None  # else a file
+            if found[SPECIAL_SIG_KEY] != SPECIAL_SECRET_SIG:
+                return None  # a file
+            marks.append(SPECIAL_SECRET_SIG)
+            return found.get("value")
         return found
     if kind == "list_value":
-        return [_value(v) for v in value.list_value.values]
+        return [_value(v, marks) for v in value.list_value.values]
     if kind == "number_value":
         return value.number_value
     return value.bool_value if kind == "bool_value" else None

@@ -65,6 +65,8 @@ class Resource:
         property_dependencies: property -> URNs of the resources whose outputs it is made of.
         protect: Pulumi refuses to delete it.
         deleted_first: where it has to be replaced, it is deleted before its successor is made.
+        secrets: names of the properties that are, or hold, a Pulumi secret.
+        aliases: URNs that it had before.
         timeouts: seconds by ``create``, ``update`` and ``delete``; 0 or absent where the provider decides.
     """
 
@@ -79,6 +81,8 @@ class Resource:
     property_dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     protect: bool = False
     deleted_first: bool = False
+    secrets: frozenset[str] = frozenset()
+    aliases: tuple[str, ...] = ()
     timeouts: Mapping[str, float] = field(default_factory=dict)
 
     def get(self, *path: str | int) -> Any:

@@ -8,6 +8,7 @@ import pytest
 from pulumi_policy.deserialize import SPECIAL_SECRET_SIG, SPECIAL_SIG_KEY
 
 from policies.rules import pod_defaults
+from policies.values import Program, Resource
 from tests.unit.policies.components_program import broken, many, stack
 from tests.unit.policies.host import Host, host
 from tests.unit.policies.manifests import program
@@ -42,6 +43,15 @@ def test_what_is_filled_in_leaves_secrets_secret() -> None:
     pod = remediated["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["containers"][0]["env"][0]["value"] == secret
+
+
+def test_an_output_that_is_a_pulumi_secret_is_told_of(production: Host) -> None:
+    secret = {SPECIAL_SIG_KEY: SPECIAL_SECRET_SIG, "value": "canary"}
+    outputs = {"namespace": "dev", "database": {"host": "db", "user": secret}}
+    found = production.judge(Program((Resource("pulumi:pulumi:Stack", "rollout-prod", "urn", outputs),)))
+    assert [(d.rule, d.mandatory) for d in found] == [("no-credentials-in-outputs", True)]
+    assert "'database' is or holds a Pulumi secret" in found[0].message
+    assert "canary" not in found[0].message
 
 
 def test_production_changes_nothing(production: Host) -> None:

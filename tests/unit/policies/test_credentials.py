@@ -11,8 +11,8 @@ import pytest
 
 from policies.credentials import looks_like
 from policies.rule import Unknowable
-from policies.rules import no_plaintext_credentials
-from policies.values import UNKNOWN, Program
+from policies.rules import no_credentials_in_outputs, no_plaintext_credentials
+from policies.values import UNKNOWN, Program, Resource
 from tests.unit.policies.manifests import judge, messages, program
 
 
@@ -204,3 +204,51 @@ def test_messages_do_not_repeat_the_credential() -> None:
     found = messages(no_plaintext_credentials.RULE, no_plaintext_credentials.FAILS)
     assert found
     assert "hunter2" not in str(found)
+
+
+def exported(secrets: tuple[str, ...] = (), **outputs: Any) -> list[str]:
+    stack = Resource("pulumi:pulumi:Stack", "s", "urn", outputs, secrets=frozenset(secrets))
+    found = judge(no_credentials_in_outputs.RULE, Program((stack,)))
+    return [f"unknown: {f.path}" if isinstance(f, Unknowable) else f.message for f in found]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "path"),
+    [
+        ({"password": "hunter2"}, "password"),
+        ({"password": 12345678}, "password"),
+        ({"postgresPassword": UNKNOWN}, "postgresPassword"),
+        ({"passwords": ["hunter2"]}, "passwords.0"),
+        ({"database": {"password": {"value": "hunter2"}}}, "database.password.value"),
+        ({"database": {"uri": "postgres://u:hunter2@db/x"}}, "database.uri"),
+        ({"kubeconfig": "users: [{user: {client-key-data: LS0tLS1CRUdJTiBSU0E=}}]"}, "kubeconfig"),
+    ],
+)
+def test_an_output_is_judged_by_every_name_on_the_way_to_it(outputs: dict[str, Any], path: str) -> None:
+    (message,) = exported(**outputs)
+    assert f"its output '{path}' is a credential" in message or f"its output '{path}' is a URI" in message
+    assert exported(**outputs, namespace="dev", other=UNKNOWN) == [message, "unknown: other"]
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {"secret": "ledger-postgres"},
+        {"pullSecret": "regcred", "tlsSecret": "ledger-tls"},
+        {"secret": {"name": "Ledger"}},
+        {"password": {"secretName": "ledger-postgres", "version": 3}},
+        {"passwordFile": "/run/secrets/pw"},
+        {"nativeToken": "ETH", "passwordRequired": True},
+    ],
+)
+def test_an_output_that_says_where_a_credential_is_is_none(outputs: dict[str, Any]) -> None:
+    assert exported(**outputs) == []
+
+
+def test_an_output_that_is_a_pulumi_secret_is_one_whatever_its_name() -> None:
+    (message,) = exported(("database",), database={"host": "db", "user": "ledger"})
+    assert "its output 'database' is or holds a Pulumi secret" in message
+
+
+def test_an_output_that_may_be_the_name_of_a_secret_is_told_as_not_known() -> None:
+    assert exported(secret=UNKNOWN) == ["unknown: secret"]
