@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil
+from typing import Any
 
 from ..kubernetes import annotation, kind, matches, pod_labels, selector
 from ..migration import SINGLETON
@@ -58,30 +60,52 @@ def _enough(resource: Resource, program: Program, options: Options) -> Iterator[
 def _budget(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
     if kind(resource) != "Deployment" or annotation(resource, SINGLETON) == "true" or _replicas(resource, program) < 2:
         return
-    labels = pod_labels(resource)
-    for other in may_select(program, resource, labels):
-        if kind(other) == "PodDisruptionBudget" and matches(selector(other) or {}, labels):
-            least, most = other.get("spec", "minAvailable"), other.get("spec", "maxUnavailable")
-            replicas = _replicas(resource, program)
-            if most in (0, "0%") or least == "100%" or (isinstance(least, float | int) and least >= replicas):
-                yield Finding(
-                    f"{title(other)} allows no disruption, so no node that runs it can be drained",
-                    "Set maxUnavailable: 1 in the budget",
-                )
-            if most == "100%" or least in (0, "0%"):
-                yield Finding(
-                    f"{title(other)} allows every pod to be evicted at once", "Set maxUnavailable: 1 in the budget"
-                )
-            return
-    yield Finding(
-        "no PodDisruptionBudget selects its pods, so draining nodes may evict all of them at once",
-        "Add a PodDisruptionBudget with maxUnavailable: 1 and its labels",
-    )
+    labels, replicas = pod_labels(resource), _replicas(resource, program)
+    budgets = [
+        other
+        for other in may_select(program, resource, labels)
+        if kind(other) == "PodDisruptionBudget" and matches(selector(other) or {}, labels)
+    ]
+    if not budgets:
+        yield Finding(
+            "no PodDisruptionBudget selects its pods, so draining nodes may evict all of them at once",
+            "Add a PodDisruptionBudget with maxUnavailable: 1 and its labels",
+        )
+    if len(budgets) > 1:
+        # https://kubernetes.io/docs/tasks/run-application/configure-pdb/#specifying-a-poddisruptionbudget
+        yield Finding(
+            f"{' and '.join(title(b) for b in budgets)} select its pods, and none can be evicted that has more than one",
+            "Leave one of them",
+        )
+    for budget in budgets:
+        evicted = _evicted(budget, replicas)
+        if evicted <= 0:
+            yield Finding(
+                f"{title(budget)} allows no disruption of its {replicas:.0f} replicas, so no node that runs it can be drained",
+                "Set maxUnavailable: 1 in the budget",
+            )
+        elif evicted >= replicas:
+            yield Finding(
+                f"{title(budget)} allows every one of its {replicas:.0f} replicas to be evicted at once",
+                "Set maxUnavailable: 1 in the budget",
+            )
+
+
+def _evicted(budget: Resource, replicas: float) -> float:
+    """How many of the pods it lets go at once. Kubernetes rounds percentages up, of those that go and of those that stay."""
+
+    def pods(given: Any) -> float:
+        return ceil(replicas * float(given[:-1]) / 100) if str(given).endswith("%") else float(given)
+
+    most, least = budget.get("spec", "maxUnavailable"), budget.get("spec", "minAvailable")
+    if most is not None:
+        return pods(most)
+    return replicas if least is None else replicas - pods(least)
 
 
 RULE = StackRule(
     name="disruption-budget",
-    description="A Deployment has the replicas its environment asks for, and a PodDisruptionBudget that leaves all but one of them.",
+    description="A Deployment has the replicas its environment asks for, and one PodDisruptionBudget that lets some of them go and never all.",
     reason="A rollout needs a second pod to hand over to, and a drained node must not take the last one. A budget that allows nothing "
     "blocks the drain of its node for ever.",
     severity="medium",

@@ -261,6 +261,34 @@ SECURITY = "securityContext: {allowPrivilegeEscalation: false, capabilities: {dr
 
 
 @pytest.mark.parametrize(
+    ("replicas", "budget", "words"),
+    [
+        (2, "maxUnavailable: 1", None),
+        (2, "minAvailable: 1", None),
+        (2, "minAvailable: 50%", None),
+        (10, "minAvailable: 51%", None),
+        (10, "maxUnavailable: 30%", None),
+        (2, "maxUnavailable: 0%", "no disruption"),
+        (2, "minAvailable: 51%", "no disruption"),
+        (2, "maxUnavailable: 2", "every one of its 2 replicas"),
+        (2, 'maxUnavailable: "99%"', "every one"),
+        (2, "minAvailable: 0", "every one"),
+        (2, "unhealthyPodEvictionPolicy: AlwaysAllow", "every one"),
+    ],
+)
+def test_a_budget_lets_some_pods_go_and_never_all(replicas: int, budget: str, words: str | None) -> None:
+    text = disruption_budget.PASSES.replace("replicas: 2", f"replicas: {replicas}")
+    found = messages(disruption_budget.RULE, text.replace("maxUnavailable: 1", budget))
+    assert [words in m for m in found if words] == ([True] if words else [])
+
+
+def test_two_budgets_of_a_pod_are_refused() -> None:
+    other = disruption_budget.PASSES.partition("---")[2].replace("{name: ledger}", "{name: every}")
+    (message,) = messages(disruption_budget.RULE, f"{disruption_budget.PASSES}---{other}")
+    assert "PodDisruptionBudget 'ledger' and PodDisruptionBudget 'every' select its pods" in message
+
+
+@pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ("      automountServiceAccountToken: false\n", "", "token"),
