@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 
 from ..images import Image
 from ..kubernetes import annotation, kind, label, object_name, selector
@@ -78,21 +79,41 @@ def _selects_its_own(resource: Resource, program: Program, options: Options) -> 
             )
 
 
+def _same_as_before(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    """An alias makes one resource of two versions' in Pulumi's state. One of the same name only moves it, into a component."""
+    if _ours(resource, program):
+        before = next((n for n in (urn.rpartition("::")[2] for urn in resource.aliases) if n != resource.name), None)
+        if before is not None:
+            yield Finding(
+                f"by its alias it is what was named {before}, so an update changes or replaces the one that serves",
+                "Remove the alias; a version is a resource of its own",
+            )
+
+
+# A commit's hash, which names have as many digits of as they like, from twelve.
+_COMMIT = re.compile(r"((?:sha|git)-)?(?=[0-9]*[a-f])([0-9a-f]{12})[0-9a-f]*")
+# What makes another version of one, behind it in a name: 1.1.0 is not in ledger-1.1.0-rc.1, nor 1 in ledger-1.9.9.
+_GOES_ON = r"-(\d{1,4}|(alpha|beta|rc|pre|preview|snapshot)(-?\d+)?|(dev|post|build|hotfix|patch|p|m|b)-?\d+)(-|$)"
+
+
 def _text(image: Image) -> str:
     return image.tag or (image.digest or "").removeprefix("sha256:")
 
 
 def _is_in(text: str, name: str) -> bool:
-    """The version as a part of the name of its own, or its beginning where it is long: 1.1.0 is not in ledger-11.1.0."""
-    return re.search(rf"(^|-){re.escape(_slug(text)[:12].strip('-'))}", _slug(name)) is not None
+    """Whether a name has a version as a part of its own, or six digits of its SHA-256 where it is too long for a name."""
+    slug, digits = _slug(text), sha256(text.encode()).hexdigest()[:6]
+    commit = _COMMIT.fullmatch(slug)
+    whole = f"{commit[1] or ''}{commit[2]}[0-9a-f]*" if commit else re.escape(slug)
+    return re.search(rf"(^|-)({whole}|{digits})(?!{_GOES_ON})(-|$)", _slug(name)) is not None
 
 
 RULE = StackRule(
     name="versioned-names",
-    description="The Deployment and the migration Job of a labelled module have their version in their names and selectors.",
+    description="The Deployment and the migration Job of a labelled module have their whole version in their names, and it in its selector; no alias makes them those of another.",
     reason="Then a version's resources are new ones to Pulumi: made first, the old ones deleted only after everything succeeded, and going back "
     "after a failure changes nothing. Programs that do not use the labels of migration Jobs are left to update in place.",
     severity="high",
     examples=Examples(PASSES, FAILS),
-    checks=(_versioned, _selects_its_own),
+    checks=(_versioned, _same_as_before, _selects_its_own),
 )

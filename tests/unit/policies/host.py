@@ -91,6 +91,7 @@ def _common(r: Resource) -> dict[str, Any]:
     options = wire.AnalyzerResourceOptions(
         protect=r.protect,
         parent=r.parent,
+        aliases=r.aliases,
         customTimeouts=wire.AnalyzerResourceOptions.CustomTimeouts(**r.timeouts),
         deleteBeforeReplace=r.deleted_first,
         deleteBeforeReplaceDefined=r.deleted_first,

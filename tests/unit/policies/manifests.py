@@ -39,6 +39,7 @@ def program(text: str) -> Program:
                 inputs,
                 dependencies=tuple(waits),
                 protect=options.get("protect", False),
+                aliases=tuple(options.get("aliases", ())),
                 timeouts=options.get("timeouts", {}),
             )
         )

@@ -137,6 +137,13 @@ MUTATIONS = (
     Mutation(
         "The version is not in the Job's logical name", "versioned-names", lambda r: rename(r, JOB, "ledger-migrate")
     ),
+    Mutation(
+        "The Deployment is by an alias that of the version before",
+        "versioned-names",
+        lambda r: r.update(
+            {DEPLOYMENT: replace(r[DEPLOYMENT], aliases=(r[DEPLOYMENT].urn.replace("1.1.0", "1.0.0"),))}
+        ),
+    ),
     Mutation("The Deployment of the migrated version is missing", "whole-modules", _without_deployment),
     Mutation(
         "The Job is annotated skipAwait",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -19,6 +20,7 @@ from policies.rules import (
     pod_defaults,
     pod_security,
     sql_files,
+    versioned_names,
     zero_downtime,
 )
 from policies.values import UNKNOWN, Program
@@ -258,6 +260,41 @@ APPARMOR = "container.apparmor.security.beta.kubernetes.io/ledger"
 PROBE = "{httpGet: {path: /, port: 80, host: 169.254.169.254}}"
 TOKEN = "[{name: t, projected: {sources: [{serviceAccountToken: {path: token}}]}}]"
 SECURITY = "securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}"
+
+
+@pytest.mark.parametrize(
+    ("tag", "name", "has"),
+    [
+        ("1.1.0", "1.1.0", True),
+        ("1.1.0", "1.1.0-3f9a2b1c", True),
+        ("2.0.0-alpha.2", "2.0.0-alpha.2", True),
+        ("2.0.0-alpha.2", f"2-0-0-{sha256(b'2.0.0-alpha.2').hexdigest()[:6]}", True),
+        ("3f9a2b1c4d5e6f708192a3b4c5d6e7f801234567", "3f9a2b1c4d5e6f70", True),
+        ("sha-3f9a2b1c4d5e6f708192", "sha-3f9a2b1c4d5e", True),
+        ("2.0.0-alpha.2", "2.0.0-alpha.1", False),
+        ("v1.10.0-rc.12", "v1.10.0-rc.11", False),
+        ("1.1.0", "1.1.0-rc.1", False),
+        ("1.1.0", "1.1.0-rc", False),
+        ("1.1.0", "1.1.01", False),
+        ("1.1.0", "11.1.0", False),
+        ("1", "1.9.9", False),
+        ("20240115-1200-b2", "20240115-1200-b1", False),
+        ("3f9a2b1c4d5e6f708192a3b4c5d6e7f801234567", "3f9a2b1c4d5f", False),
+    ],
+)
+def test_a_name_has_the_whole_version(tag: str, name: str, has: bool) -> None:
+    text = versioned_names.PASSES.replace("ledger:1.1.0", f"ledger:{tag}")
+    text = text.replace("name: ledger-1.1.0", f"name: ledger-{name}").replace("[ledger-1.1.0", f"[ledger-{name}")
+    found = messages(versioned_names.RULE, text.replace("name: ledger-1-1-0", "generateName: ledger-"))
+    assert [f"does not have its version {tag}" in m for m in found] == ([] if has else [True, True])
+
+
+def test_an_alias_that_makes_one_resource_of_two_versions_is_refused() -> None:
+    urn = "urn:pulumi:dev::rollout::kubernetes:apps/v1:Deployment::ledger-"
+    text = versioned_names.PASSES.replace("name: ledger-1.1.0,", f'name: ledger-1.1.0, aliases: ["{urn}1.0.0"],')
+    (message,) = messages(versioned_names.RULE, text)
+    assert "what was named ledger-1.0.0" in message
+    assert messages(versioned_names.RULE, text.replace("ledger-1.0.0", "ledger-1.1.0")) == []
 
 
 @pytest.mark.parametrize(
