@@ -12,7 +12,7 @@ from ci.refused import Refused
 
 
 def guard(command: str, stack: str, environment: Mapping[str, str]) -> None:
-    """Lets a run begin, or not. By hand, where CI is not set, everything may.
+    """Lets a run begin, or not. By hand, where CI is not set, every commit and environment may.
 
     Args:
         command: "preview" or "up".
@@ -22,6 +22,8 @@ def guard(command: str, stack: str, environment: Mapping[str, str]) -> None:
     Raises:
         Refused: why it may not.
     """
+    if environment.get("PREVIEW") not in (None, "", "check"):
+        raise Refused(f"PREVIEW={environment['PREVIEW']!r} is not known; allowed: check")
     if not environment.get("CI"):
         return
     if command == "up" and environment.get("ROLLOUT_ENVIRONMENT") != stack:

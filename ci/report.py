@@ -10,7 +10,8 @@ from typing import Any
 from automation.plan import Change, Planned
 from automation.plan import lines as plan_lines
 
-_SIGNS = {"previewed": "✅", "unchanged": "✅", "deployed": "✅", "refused": "⛔"}
+_SIGNS = {"previewed": "✅", "unchanged": "✅", "deployed": "✅", "refused": "⛔", "checked": "⚠️"}
+_WORDS = {"checked": "checked without its cluster, so there is no plan"}
 _FOLDED = 40  # lines of a plan from which on it is opened by a click
 _LIKE = 3  # findings of one rule that are told; the others are counted
 # How a policy is named by a violation, at its end, and by a notice, at its beginning.
@@ -32,11 +33,17 @@ def report(command: str, stack: str, verdict: dict[str, Any] | None, text: str =
     counts = verdict.get("changes") or {}
     changes = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()) if n and what != "same")
     sign = _SIGNS.get(outcome, "❌")
-    lines = [f"### {sign} `{stack}`: {outcome.replace('_', ' ')}" + (f" ({changes})" if changes else ""), ""]
+    lines = [
+        f"### {sign} `{stack}`: {_WORDS.get(outcome, outcome.replace('_', ' '))}"
+        + (f" ({changes})" if changes else ""),
+        "",
+    ]
     text = text or str(verdict.get("error") or "")
     told = bool(text) and (command == "up" or sign != "✅")
     if told:
         lines += _block("text", grouped(text.splitlines()))
+    elif sign != "✅":
+        lines += ["The job's log says why.", ""]
     lines += _modules(verdict.get("modules") or [])
     lines += _plan(verdict.get("plan") or [])
     notices = verdict.get("notices") or []

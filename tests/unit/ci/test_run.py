@@ -26,6 +26,7 @@ def plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if name == "CI" or name.startswith(("CI_", "GITHUB_", "GITLAB_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PLANS", str(tmp_path / "plans"))
+    monkeypatch.delenv("PREVIEW", raising=False)
     return tmp_path / "plans"
 
 
@@ -87,6 +88,29 @@ def test_a_secret_that_is_not_set_is_missing_and_not_empty(monkeypatch: pytest.M
     assert "PULUMI_CONFIG_PASSPHRASE" not in os.environ
     assert "AWS_ROLE_ARN" not in os.environ
     assert os.environ["PULUMI_BACKEND_URL"] == "file:///state"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [(0, "### ⚠️ `prod`: checked without its cluster"), (2, "### ⛔ `prod`: refused")]
+)
+def test_a_stack_whose_cluster_a_preview_may_not_reach_is_checked(
+    code: int, told: str, plans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(arguments: Sequence[str]) -> int:
+        assert (arguments[0], arguments[-1]) == ("check", "prod")
+        print("prod: what was found")
+        return code
+
+    monkeypatch.setenv("PREVIEW", "check")
+    assert main(["preview", "prod"], check) == code
+    assert (plans / "prod.md").read_text().startswith(told)
+    assert "prod: what was found" in (plans / "prod.md").read_text()
+
+
+def test_a_way_to_preview_that_is_not_known_is_refused(plans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREVIEW", "chek")
+    assert main(["preview", "prod"], lambda _: pytest.fail("it was begun")) == 2
+    assert "allowed: check" in (plans / "prod.md").read_text()
 
 
 # A Python that hears signals instead of running rollout.
