@@ -93,6 +93,7 @@ def _plain(text: str) -> str:
 
 
 def main(folder: str, stacks: Sequence[str]) -> int:
+    """Returns 0 where every stack has a plan and none is refused: it may be required of a change."""
     reports = {}
     for stack in stacks:
         found = sorted(Path(folder).rglob(f"{stack}.md"))
@@ -102,12 +103,15 @@ def main(folder: str, stacks: Sequence[str]) -> int:
         notes = Notes.of(os.environ)
         if notes:
             notes.put(MARK, body)
-            return 0
+        else:
+            print(body)
     except ForgeError as error:
         print(f"{body}\nthe comment could not be made: {error}", file=sys.stderr)
         return 1
-    print(body)
-    return 0
+    not_well = [stack for stack, text in reports.items() if not text.startswith(("### ✅", "### ⚠️"))]
+    if not_well:
+        print(f"no plan that could be carried out: {', '.join(not_well)}", file=sys.stderr)
+    return 1 if not_well else 0
 
 
 if __name__ == "__main__":

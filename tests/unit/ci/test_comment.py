@@ -194,14 +194,20 @@ def job(request: pytest.FixtureRequest, forge: Forge, tmp_path: Path, monkeypatc
 
 
 def test_later_reports_replace_the_first(job: Path, forge: Forge) -> None:
-    assert main(str(job), ["dev", "prod"]) == 0
+    assert main(str(job), ["dev", "prod"]) == 1, "there is no plan of prod"
     (job / "plan-dev" / "dev.md").write_text("second")
-    assert main(str(job), ["dev", "prod"]) == 0
+    main(str(job), ["dev", "prod"])
     assert [method for method in forge.asked if method != "GET"] in (["POST", "PATCH"], ["POST", "PUT"])
     (ours,) = forge.ours()
     assert "second" in ours
     assert "`prod`: no plan" in ours
     assert "✅" not in ours
+
+
+@pytest.mark.parametrize(("report", "code"), [(OK, 0), ("### ⚠️ `{}`: checked", 0), (REFUSED, 1), ("", 1)])
+def test_a_change_may_be_required_to_have_every_plan(report: str, code: int, job: Path) -> None:
+    (job / "plan-dev" / "dev.md").write_text(report.format("dev"))
+    assert main(str(job), ["dev"]) == code
 
 
 def test_a_comment_of_somebody_else_that_looks_like_ours_is_left_alone(job: Path, forge: Forge) -> None:
@@ -274,6 +280,7 @@ def test_the_script_prints_it_where_there_is_no_request(tmp_path: Path) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CI_", "GITHUB_", "GITLAB_"))}
     environment = {**kept, "ROLLOUT_PYTHON": sys.executable, "PLANS": str(tmp_path)}
     script = REPOSITORY / "ci" / "comment"
-    done = subprocess.run([script, "dev", "prod"], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([script, "dev", "prod"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
     assert headings(done.stdout) == ["prod", "dev"]
     assert subprocess.run([script], env=environment, capture_output=True, check=False).returncode == 2

@@ -211,7 +211,7 @@ def test_actions_are_those_of_one_commit() -> None:
 def test_check_judges_every_stack() -> None:
     done = run("ci/check", "--json")
     assert done.returncode == 0, done.stderr
-    assert {r["stack"] for r in json.loads(done.stdout)} == {"dev", "staging", "prod"}
+    assert {r["stack"] for r in json.loads(done.stdout)["stacks"]} == {"dev", "staging", "prod"}
 
 
 @pytest.mark.parametrize("name", ["", "../x", "$(id)"])
