@@ -26,7 +26,7 @@ from .databases import NAMES, databases
 from .images import Image, image_of
 from .kubernetes import annotation, containers, is_serving, kind, label, matches, patched, place, pod_labels, selector
 from .selection import may_select
-from .values import UNREADABLE, NotKnown, Program, Resource, get
+from .values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
 JOB = "rollout.formance.com/job"
 MODULE = "rollout.formance.com/module"
@@ -106,36 +106,56 @@ def _says_so(job: Resource) -> bool:
 
 
 def _says(container: Container) -> bool:
-    known, unknown = [], ""
+    if _says_in(_text(container)):
+        return True
     for key in ("command", "args"):
         for n in range(len(get(container, key) or ())):
-            try:
-                known.append(str(get(container, key, n)))
-            except NotKnown:
-                unknown = key
-    if _says_in(" ".join(known)):
-        return True
-    if unknown:
-        raise NotKnown(unknown)
+            get(container, key, n)
     return False
 
 
 @lru_cache(maxsize=4096)  # the rules ask about a program's containers again and again
 def _says_in(text: str) -> bool:
+    return any(
+        not _is_quiet(said) and any(named and _OPPOSITE.isdisjoint(parts) for named, parts in map(_parts, said))
+        for said in _commands(text)
+    )
+
+
+def only_looks(job: Resource) -> bool:
+    """Whether all that a Job runs is one command that changes nothing, such as ``migrate status``: a label makes no gate of it."""
+    return any(
+        len(commands) == 1 and any(named for named, _ in map(_parts, commands[0])) and not says_so(container)
+        for container in migrating(job)
+        if (commands := _commands(_text(container))) and not _TALKS & set(commands[0])
+    )
+
+
+def _text(container: Container) -> str:
+    lists = (list(get(container, key) or ()) for key in ("command", "args"))
+    return " ".join(str(word) for several in lists for word in several if word is not UNKNOWN)
+
+
+def _commands(text: str) -> list[list[str]]:
+    """The words of each command of a shell's line, where it says anything of migrations."""
     if _WORD not in text.lower():
-        return False
-    for command in _COMMANDS.split(text.lower()):
-        said = [word for word in _WORDS.split(command) if word]
-        quiet = any(w in _TALKS or w.removesuffix("=true") in _LOOKS or w.startswith(("job/", "job.")) for w in said)
-        if not quiet and any(map(_migrates, said)):
-            return True
-    return False
+        return []
+    return [[word for word in _WORDS.split(command) if word] for command in _COMMANDS.split(text.lower())]
 
 
-def _migrates(word: str) -> bool:
-    parts = re.split(r"[^a-z0-9]+", word)
-    named = _WORD in parts or f"auto{_WORD}" in parts
-    return named and "://" not in word and not word.endswith(_OFF) and _OPPOSITE.isdisjoint(parts)
+def _is_quiet(said: list[str]) -> bool:
+    return _looks(said) or any(word in _TALKS or word.startswith(("job/", "job.")) for word in said)
+
+
+def _looks(said: list[str]) -> bool:
+    return any(word.removesuffix("=true") in _LOOKS for word in said)
+
+
+def _parts(word: str) -> tuple[bool, frozenset[str]]:
+    """Whether a word names migrations, and what it is made of."""
+    parts = frozenset(re.split(r"[^a-z0-9]+", word))
+    named = bool(parts & {_WORD, f"auto{_WORD}"})
+    return named and "://" not in word and not word.endswith(_OFF), parts
 
 
 def _any(questions: Iterable[Callable[[], bool]]) -> bool:

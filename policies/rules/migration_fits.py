@@ -9,7 +9,7 @@ from typing import Any
 from ..databases import NAMES, databases, in_arguments, may_be_one
 from ..images import image_of
 from ..kubernetes import containers, kind, label, place
-from ..migration import JOB, MODULE, Container, is_migration, migrating, migrations_of, needs_gate, pairs
+from ..migration import JOB, MODULE, Container, is_migration, migrating, migrations_of, needs_gate, only_looks, pairs
 from ..references import variables
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
@@ -90,6 +90,14 @@ def _command_of_its_own(resource: Resource, program: Program, options: Options) 
             )
 
 
+def _not_only_looking(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    if is_migration(job) and only_looks(job):
+        yield Finding(
+            "its command only looks at migrations or leaves them out, and so succeeds without one",
+            "Give it the arguments that migrate, such as [migrate]",
+        )
+
+
 def _after_the_database(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
     """The Job that makes the database is one of our labels; a foreign program's database is there before."""
     if not is_migration(job) or label(job, MODULE) is None:
@@ -155,5 +163,5 @@ RULE = StackRule(
     "migrate. The gate would open all the same.",
     severity="critical",
     examples=Examples(PASSES, FAILS),
-    checks=(_same_database, _command_of_its_own, _after_the_database),
+    checks=(_same_database, _command_of_its_own, _not_only_looking, _after_the_database),
 )
