@@ -32,6 +32,8 @@ def databases(container: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     texts: dict[str, str] = {}
     for entry in get(container, "env") or ():
+        if entry is UNKNOWN:
+            continue  # its name neither
         name = str(get(entry, "name"))
         try:
             value, source = get(entry, "value"), get(entry, "valueFrom")

@@ -50,11 +50,11 @@ def variables(container: Mapping[str, Any], like: Resource, program: Program) ->
             prefix = get(source, "prefix") or ""
             found += [{"name": f"{prefix}{k}", "value": v} for k, v in _data(program, like, name).items()]
     for entry in get(container, "env") or ():
-        held: Mapping[str, Any] = {}
         for _, name in _optional("ConfigMap", entry, "valueFrom", "configMapKeyRef", "name"):
-            held = _data(program, like, name)
-        key = str(get(entry, "valueFrom", "configMapKeyRef", "key"))
-        found.append({"name": get(entry, "name"), "value": held[key]} if key in held else entry)
+            held, key = _data(program, like, name), str(get(entry, "valueFrom", "configMapKeyRef", "key"))
+            if key in held:
+                entry = {"name": get(entry, "name"), "value": held[key]}
+        found.append(entry)
     return found
 
 

@@ -240,6 +240,8 @@ def _not_unseen(resource: Resource, program: Program, options: Options) -> Itera
             "it deploys what no policy sees: the provider renders the chart in the cluster",
             "Use kubernetes.helm.sh/v4.Chart, whose objects are resources of their own; or add its chart to releases of this rule",
         )
+    if kind(resource).endswith("List") and resource.get("items"):
+        yield Finding("it holds several objects, of which no policy sees any", "Declare each as a resource of its own")
 
 
 def _not_by_property(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:

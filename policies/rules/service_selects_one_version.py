@@ -10,7 +10,7 @@ from ..kubernetes import annotation, is_headless, kind, matches, named, object_n
 from ..migration import PODS, SINGLETON, VERSION, serving
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..selection import selected
-from ..values import Program, Resource, get
+from ..values import NotKnown, Program, Resource, get
 
 # By which of its labels a pod is of one version: that of the name itself, and what tells blue from green.
 _VERSIONS = frozenset(["version", "color", "colour", "slot", "revision", "generation", "commit", "sha", "build", "tag"])
@@ -81,7 +81,7 @@ def _after_it_is_ready(
     service: Resource, deployment: Resource, labels: dict[str, str], program: Program
 ) -> Iterator[Finding]:
     own = _asked_for(selector(deployment) or {})
-    tags = {image.tag for image in images(deployment)}
+    tags = _tags(deployment)
 
     def tells(name: str, value: object) -> bool:
         return name.rpartition("/")[2] in _VERSIONS or value in _COLOURS or value in tags
@@ -99,6 +99,13 @@ def _after_it_is_ready(
             f"it would switch to {title(deployment)} before that is ready",
             "Add the Deployment to its depends_on",
         )
+
+
+def _tags(workload: Resource) -> set[str | None]:
+    try:
+        return {image.tag for image in images(workload)}
+    except NotKnown:
+        return set()
 
 
 def _asked_for(select: Mapping[str, Any]) -> dict[str, Any]:

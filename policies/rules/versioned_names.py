@@ -55,17 +55,20 @@ def _versioned(resource: Resource, program: Program, options: Options) -> Iterat
     said = label(resource, MODULE_VERSION) if kind(resource) == "Job" else None
     versions = [text for text in (said, *map(_text, named)) if text]
     version = said or named[0].tag or "VERSION"
+    other = (
+        f", or label it {MODULE_VERSION} where its image only migrates" if kind(resource) == "Job" and not said else ""
+    )
     example = f"{label(resource, NAME) or resource.name}-{version}{'-migrate' if kind(resource) == 'Job' else ''}"
     if not any(_is_in(text, resource.name) for text in versions):
         yield Finding(
             f"its name in Pulumi's state does not have its version {version}, so an update changes or replaces the one that serves",
-            f"Name it {example}",
+            f"Name it {example}{other}",
         )
     name = object_name(resource)
     if name is not None and not any(_is_in(text, name) for text in versions):
         yield Finding(
             f"its name in Kubernetes, {name}, does not have its version {version}: two versions would be one object, which the old one's deletion takes away",
-            f"Name it {_slug(example)}, or leave metadata.name out",
+            f"Name it {_slug(example)}{other}, or leave metadata.name out",
         )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from policies.values import Resource
+from policies.values import Provider, Resource
 from tests.unit.policies.components_program import depends, rename
 
 JOB, DEPLOYMENT, SERVICE = "Job/ledger-1.1.0-migrate", "Deployment/ledger-1.1.0", "Service/ledger"
@@ -90,6 +91,40 @@ def _with_a_sidecar(resources: Resources) -> None:
         pod["containers"].append(proxy)
 
 
+def _without_waiting(*keys: str) -> Callable[[Resources], None]:
+    """Resources wait for the Namespace only, of which they and the Job are children."""
+
+    def change(resources: Resources) -> None:
+        namespace = resources["Namespace/dev"].urn
+        resources[JOB] = replace(resources[JOB], parent=namespace)
+        for key in keys:
+            resources[key] = replace(resources[key], parent=namespace, dependencies=(namespace,))
+
+    return change
+
+
+def _elsewhere(resources: Resources) -> None:
+    resources[JOB] = replace(resources[JOB], provider=Provider("another", {"context": "another"}))
+
+
+def _newer_job(resources: Resources) -> None:
+    props = copy.deepcopy(dict(resources[JOB].props))
+    props["metadata"]["name"] = "ledger-1-2-0-migrate"
+    props["spec"]["template"]["spec"]["containers"][0]["image"] = "ghcr.io/formancehq/ledger:1.2.0"
+    resources["newer"] = replace(resources[JOB], name="ledger-1.2.0-migrate", urn="newer", props=props)
+
+
+def _init_container(resources: Resources) -> None:
+    migrates = resources[JOB].props["spec"]["template"]["spec"]["containers"][0]
+    resources[DEPLOYMENT].props["spec"]["template"]["spec"]["initContainers"] = [{**migrates, "name": "first"}]
+
+
+def _patched(resources: Resources) -> None:
+    metadata = resources[JOB].props["metadata"]
+    props = {"metadata": {**metadata}, "spec": {"suspend": True}}
+    resources["patch"] = Resource("kubernetes:batch/v1:JobPatch", "patch", "patch", props)
+
+
 _JOB_POD = ("spec", "template", "spec")
 _SELECTOR = {"app.kubernetes.io/name": "ledger", "app.kubernetes.io/version": "1.1.0"}
 
@@ -127,6 +162,16 @@ MUTATIONS = (
         "gate",
         _props(JOB, "metadata", "labels", "rollout.formance.com/version", value="1.0.0"),
     ),
+    Mutation("The Deployment waits for the Namespace of the Job only", "gate", _without_waiting(DEPLOYMENT)),
+    Mutation("The Job goes to another cluster", "gate", _elsewhere),
+    Mutation("An init container of the Deployment migrates", "gate", _init_container),
+    Mutation(
+        "The Deployment says that it has no database",
+        "gate",
+        _props(DEPLOYMENT, "metadata", "annotations", "rollout.formance.com/no-database", value="true"),
+    ),
+    Mutation("A Patch suspends the Job", "gate", _patched),
+    Mutation("The record of the migration does not wait for it", "gate", _without_waiting("ConfigMap/ledger-migrated")),
     Mutation("The Deployment takes a property from the Job", "gate", _by_property),
     Mutation("A ConfigMap of the version does not wait for the Job", "gate", _ungated_configuration),
     Mutation(
@@ -145,6 +190,7 @@ MUTATIONS = (
         ),
     ),
     Mutation("The Deployment of the migrated version is missing", "whole-modules", _without_deployment),
+    Mutation("A Job of a newer version has the labels of this one", "whole-modules", _newer_job),
     Mutation(
         "The Job is annotated skipAwait",
         "job-bounded",
@@ -200,6 +246,11 @@ MUTATIONS = (
         "The Deployment is not waited for",
         "zero-downtime",
         _props(DEPLOYMENT, "metadata", "annotations", "pulumi.com/skipAwait", value="true"),
+    ),
+    Mutation(
+        "The Deployment is deleted before its successor is made",
+        "zero-downtime",
+        lambda r: r.update({DEPLOYMENT: replace(r[DEPLOYMENT], deleted_first=True)}),
     ),
     Mutation(
         "Two versions' Deployments have one name in Kubernetes",

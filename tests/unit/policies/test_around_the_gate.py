@@ -267,6 +267,18 @@ def test_a_label_hides_no_migration_of_another_version(production: Host) -> None
     assert "migrates to 1.2.0, and no Deployment of that image follows" in message
 
 
+@pytest.mark.parametrize("args", [["migrate", "status"], ["migrate", "--dry-run"], ["seed", "--skip-migrate"]])
+def test_a_label_makes_no_migration_of_a_look(args: list[str], production: Host) -> None:
+    labelled = label(JOB, "rollout.formance.com/job", "migrate")
+    assert "succeeds without one" in str(told(production, changed(labelled, running(JOB, args=args)), "migration-fits"))
+    for migrates in (
+        ["migrate"],
+        ["alembic", "upgrade", "head"],
+        ["sh", "-c", "rails db:migrate:status && rails db:migrate"],
+    ):
+        assert told(production, changed(labelled, running(JOB, args=migrates)), "migration-fits") == []
+
+
 def test_an_image_that_only_migrates_goes_by_its_labels(production: Host) -> None:
     flyway = [
         running(JOB, image="ghcr.io/formancehq/flyway:10.4.0"),
@@ -351,6 +363,13 @@ def test_a_release_cannot_be_seen_into(production: Host) -> None:
     release = Resource("kubernetes:helm.sh/v3:Release", "api", "urn:release", {"chart": "oci://example.org/api"})
     (message,) = told(production, Program((release,)))
     assert "Release 'api': it deploys what no policy sees" in message
+
+
+def test_a_list_of_objects_is_not_seen_into(production: Host) -> None:
+    items = [r.props for r in changed().resources if r.type.endswith("Deployment")]
+    several = Resource("kubernetes:apps/v1:DeploymentList", "several", "urn:list", {"items": items})
+    (message,) = told(production, Program((several,)))
+    assert "it holds several objects" in message
 
 
 # Patches
