@@ -22,11 +22,7 @@ VERDICT: dict[str, object] = {"outcome": "deployed", "modules": [], "changes": {
 
 @pytest.fixture(autouse=True)
 def plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in list(os.environ):
-        if name == "CI" or name.startswith(("CI_", "GITHUB_", "GITLAB_")):
-            monkeypatch.delenv(name)
     monkeypatch.setenv("PLANS", str(tmp_path / "plans"))
-    monkeypatch.delenv("PREVIEW", raising=False)
     return tmp_path / "plans"
 
 

@@ -20,13 +20,10 @@ from offline.workspace import REPOSITORY
 
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 SCRIPTS = sorted(p for p in (REPOSITORY / "ci").iterdir() if p.is_file() and not p.suffix and p.name != "common")
-# Without those of the job that runs this test: its summary and its comment are not for what is tested here.
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith(("CI_", "GITHUB_", "GITLAB_"))}
-ENVIRONMENT["ROLLOUT_PYTHON"] = sys.executable
 
 
 def run(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
-    environment = {**ENVIRONMENT, **more}
+    environment = {**os.environ, "ROLLOUT_PYTHON": sys.executable, **more}
     return subprocess.run(
         command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
