@@ -45,7 +45,7 @@ def main(arguments: Sequence[str], rollout: Rollout | None = None) -> int:
         print(f"usage: ci/{command} STACK, a name as in Pulumi.STACK.yaml", file=sys.stderr)
         return 2
     for name, value in list(os.environ.items()):
-        if name.startswith(_GIVEN) and not value:
+        if os.environ.get("CI") and name.startswith(_GIVEN) and not value:
             del os.environ[name]
     plans = Path(os.environ.get("PLANS") or _ROOT / "plans")
     plans.mkdir(parents=True, exist_ok=True)

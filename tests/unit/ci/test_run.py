@@ -76,11 +76,14 @@ def test_options_that_mean_nothing_are_reported(plans: Path) -> None:
     assert "did not finish" in (plans / "dev.md").read_text()
 
 
-def test_a_secret_that_is_not_set_is_missing_and_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_a_pipeline_has_not_is_missing_and_not_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
     monkeypatch.setenv("AWS_ROLE_ARN", "")
     monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///state")
-    main(["up", "dev"], Said(json.dumps(VERDICT)))
+    main(["preview", "dev"], Said(json.dumps(VERDICT)))
+    assert os.environ["PULUMI_CONFIG_PASSPHRASE"] == "", "by hand it may be meant"
+    monkeypatch.setenv("CI", "true")
+    main(["preview", "dev"], Said(json.dumps(VERDICT)))
     assert "PULUMI_CONFIG_PASSPHRASE" not in os.environ
     assert "AWS_ROLE_ARN" not in os.environ
     assert os.environ["PULUMI_BACKEND_URL"] == "file:///state"
