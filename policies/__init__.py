@@ -7,6 +7,7 @@ kubernetes  pods, containers, selectors
 images      image references
 selection   which objects select which pods
 unpack      makes the SDK's host fast enough for hundreds of resources
+commands    what a container's command says of migrations
 migration   which Jobs are migrations, and of what
 databases   which database a container's variables name
 references  who uses a ConfigMap or Secret

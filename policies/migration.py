@@ -17,16 +17,16 @@ migrates says ``elsewhere``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
+from .commands import changes_nothing, says_migrate, text
 from .databases import NAMES, databases
 from .images import Image, image_of
 from .kubernetes import annotation, containers, is_serving, kind, label, matches, patched, place, pod_labels, selector
 from .selection import may_select
-from .values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
+from .values import UNREADABLE, NotKnown, Program, Resource, get
 
 JOB = "rollout.formance.com/job"
 MODULE = "rollout.formance.com/module"
@@ -42,29 +42,6 @@ VERSION = "app.kubernetes.io/version"
 # https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-default-container
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 _WORD = "migrate"
-_COMMANDS = re.compile(r"[;&|\n]+")
-_WORDS = re.compile(r"[\s\"'`()]+")
-_OPPOSITE = frozenset(
-    [
-        "no",
-        "not",
-        "skip",
-        "without",
-        "disable",
-        "pre",
-        "post",
-        "before",
-        "after",
-        "for",
-        "if",
-        "pending",
-        "status",
-        "list",
-    ]
-)
-_OFF = ("=false", "=no", "=off", "=0")
-_LOOKS = frozenset(["status", "--dry-run", "--plan", "--check", "--list", "--pretend", "--help"])
-_TALKS = frozenset(["echo", "printf", "kubectl", "wait", "job", "jobs"])  # the name of a Job may be what is waited for
 # Ports of database servers and poolers: PostgreSQL, PgBouncer, CockroachDB, MySQL, SQL Server, MongoDB.
 _DATABASE_PORTS = frozenset([5432, 6432, 26257, 3306, 33060, 1433, 27017])
 # Kinds that serve a program, and are no database's own.
@@ -106,7 +83,7 @@ def _says_so(job: Resource) -> bool:
 
 
 def _says(container: Container) -> bool:
-    if _says_in(_text(container)):
+    if says_migrate(text(container)):
         return True
     for key in ("command", "args"):
         for n in range(len(get(container, key) or ())):
@@ -114,48 +91,9 @@ def _says(container: Container) -> bool:
     return False
 
 
-@lru_cache(maxsize=4096)  # the rules ask about a program's containers again and again
-def _says_in(text: str) -> bool:
-    return any(
-        not _is_quiet(said) and any(named and _OPPOSITE.isdisjoint(parts) for named, parts in map(_parts, said))
-        for said in _commands(text)
-    )
-
-
 def only_looks(job: Resource) -> bool:
-    """Whether all that a Job runs is one command that changes nothing, such as ``migrate status``: a label makes no gate of it."""
-    return any(
-        len(commands) == 1 and any(named for named, _ in map(_parts, commands[0])) and not says_so(container)
-        for container in migrating(job)
-        if (commands := _commands(_text(container))) and not _TALKS & set(commands[0])
-    )
-
-
-def _text(container: Container) -> str:
-    lists = (list(get(container, key) or ()) for key in ("command", "args"))
-    return " ".join(str(word) for several in lists for word in several if word is not UNKNOWN)
-
-
-def _commands(text: str) -> list[list[str]]:
-    """The words of each command of a shell's line, where it says anything of migrations."""
-    if _WORD not in text.lower():
-        return []
-    return [[word for word in _WORDS.split(command) if word] for command in _COMMANDS.split(text.lower())]
-
-
-def _is_quiet(said: list[str]) -> bool:
-    return _looks(said) or any(word in _TALKS or word.startswith(("job/", "job.")) for word in said)
-
-
-def _looks(said: list[str]) -> bool:
-    return any(word.removesuffix("=true") in _LOOKS for word in said)
-
-
-def _parts(word: str) -> tuple[bool, frozenset[str]]:
-    """Whether a word names migrations, and what it is made of."""
-    parts = frozenset(re.split(r"[^a-z0-9]+", word))
-    named = bool(parts & {_WORD, f"auto{_WORD}"})
-    return named and "://" not in word and not word.endswith(_OFF), parts
+    """Whether a migration Job runs one command only, which speaks of migrations and changes nothing: a label makes no gate of it."""
+    return any(changes_nothing(text(container)) for container in migrating(job))
 
 
 def _any(questions: Iterable[Callable[[], bool]]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 
 from ..images import Image
 from ..kubernetes import (
@@ -15,7 +14,6 @@ from ..kubernetes import (
     kind,
     label,
     named,
-    object_name,
     patched,
     place,
 )
@@ -42,7 +40,7 @@ from ..migration import (
 )
 from ..references import users
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..values import UNREADABLE, NotKnown, Program, Resource
+from ..values import NotKnown, Program, Resource
 
 _JOB = """
 apiVersion: batch/v1
@@ -209,41 +207,6 @@ def _recorded_afterwards(record: Resource, program: Program, options: Options) -
             )
 
 
-def _not_patched(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
-    """A Patch of what this program declares itself: the rules judge the one, and the cluster gets both."""
-    if not patched(resource) or resource.get("spec") is None:
-        return
-    made_of = {u for urns in resource.property_dependencies.values() for u in urns}
-    for other in _declared(program).get((place(resource), patched(resource)), ()):
-        if other.urn in made_of or object_name(other) == object_name(resource):
-            yield Finding(
-                f"it changes {title(other)} of this program, which is judged without it",
-                f"Write it in {title(other)} itself",
-            )
-
-
-@lru_cache(maxsize=4)
-def _declared(program: Program) -> dict[tuple[str, str], list[Resource]]:
-    found: dict[tuple[str, str], list[Resource]] = {}
-    if any(map(patched, program.resources)):
-        for r in program.resources:
-            try:
-                found.setdefault((place(r), kind(r)), []).append(r)
-            except UNREADABLE:
-                continue
-    return found
-
-
-def _not_unseen(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
-    if kind(resource) == "helm.sh/Release" and resource.get("chart") not in options["releases"]:
-        yield Finding(
-            "it deploys what no policy sees: the provider renders the chart in the cluster",
-            "Use kubernetes.helm.sh/v4.Chart, whose objects are resources of their own; or add its chart to releases of this rule",
-        )
-    if kind(resource).endswith("List") and resource.get("items"):
-        yield Finding("it holds several objects, of which no policy sees any", "Declare each as a resource of its own")
-
-
 def _not_by_property(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
     if not needs_gate(resource, program):
         return
@@ -287,12 +250,6 @@ RULE = StackRule(
             "default": [],
             "description": "repositories of images that only migrate; their version is told by labels",
         },
-        "releases": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "charts of Helm Releases that may deploy what is not seen",
-        },
     },
     examples=Examples(PASSES, FAILS),
     checks=(
@@ -302,7 +259,5 @@ RULE = StackRule(
         _not_behind_its_back,
         _without_a_database,
         _recorded_afterwards,
-        _not_patched,
-        _not_unseen,
     ),
 )

@@ -170,7 +170,7 @@ MUTATIONS = (
         "gate",
         _props(DEPLOYMENT, "metadata", "annotations", "rollout.formance.com/no-database", value="true"),
     ),
-    Mutation("A Patch suspends the Job", "gate", _patched),
+    Mutation("A Patch suspends the Job", "nothing-unseen", _patched),
     Mutation("The record of the migration does not wait for it", "gate", _without_waiting("ConfigMap/ledger-migrated")),
     Mutation("The Deployment takes a property from the Job", "gate", _by_property),
     Mutation("A ConfigMap of the version does not wait for the Job", "gate", _ungated_configuration),
