@@ -36,10 +36,49 @@ spec:
 """
 
 
-@pytest.mark.parametrize("tag", ["latest", "main", "Nightly", "edge"])
+@pytest.mark.parametrize(
+    "tag",
+    [
+        *("latest", "main", "Nightly", "edge", "lts", "v2", "16-alpine", "prod", "production", "release", "test"),
+        *("trunk", "rolling", "beta", "current", "latest-alpine", "latest-alpine3.19", "latest-arm64", "main-amd64"),
+    ],
+)
 def test_tags_that_move_are_refused(tag: str) -> None:
     (message,) = messages(images_pinned.RULE, images_pinned.PASSES.replace("1.1.0", tag))
     assert "another image tomorrow" in message
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        *(
+            "1.1.0",
+            "v1.1.0-rc.1",
+            "16.4",
+            "16.4-alpine",
+            "1234",
+            "1",
+            "main-1a2b3c4",
+            "main-g1a2b3c4d",
+            "main-20240115",
+        ),
+        *("release-1.2.3", "20240115-1200-b2", "1a2b3c4d5e6f", "mainframe", "stable-20240115"),
+    ],
+)
+def test_tags_of_one_version_are_not(tag: str) -> None:
+    assert messages(images_pinned.RULE, images_pinned.PASSES.replace("1.1.0", tag)) == []
+
+
+def test_a_digest_is_one() -> None:
+    (message,) = messages(images_pinned.RULE, images_pinned.PASSES.replace("1.1.0", "latest@sha256:nonsense"))
+    assert "sha256:nonsense is no digest" in message
+
+
+def test_an_image_that_is_mounted_is_pinned_too() -> None:
+    volume = "      volumes: [{name: v, image: {reference: 'docker.io/x:latest'}}, {name: w, emptyDir: {}}]\n"
+    text = images_pinned.PASSES.replace("      containers:", volume + "      containers:")
+    (message,) = messages(images_pinned.RULE, text)
+    assert "volume 'v' holds docker.io/x:latest" in message
 
 
 def test_an_image_without_a_tag_is_latest() -> None:
