@@ -18,10 +18,35 @@ pulumi: {protect: true}
 spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
 """
 FAILS = PASSES.replace("protect: true", "protect: false")
+# What holds data, and not what only serves it, such as an Aurora cluster's instances; azure-native has its versions in its types.
+_AZURE = r"azure-native(_\w+)?:"
 _TYPES = (
-    r"kubernetes:core/v1:PersistentVolumeClaim|kubernetes:postgresql\.cnpg\.io/.*:Cluster|kubernetes:acid\.zalan\.do/.*:postgresql"
-    r"|postgresql:.*:(Database|Schema)|mysql:.*:Database|aws:rds/(instance|cluster):.*|aws-native:rds:DB(Instance|Cluster)"
-    r"|gcp:sql/database(Instance)?:.*|azure-native:dbfor(postgresql|mysql):(Server|Database)|digitalocean:.*:DatabaseCluster"
+    r"kubernetes:core/v1:PersistentVolume(Claim)?",
+    r"kubernetes:postgresql\.cnpg\.io/.*:(Cluster|Database)",
+    r"kubernetes:acid\.zalan\.do/.*:postgresql",
+    r"kubernetes:postgres-operator\.crunchydata\.com/.*:PostgresCluster",
+    r"kubernetes:[\w.-]*percona\.com/.*:Percona\w*(Cluster|MySQL|MongoDB)",
+    r"kubernetes:mongodbcommunity\.mongodb\.com/.*:MongoDBCommunity",
+    r"kubernetes:k8s\.mariadb\.com/.*:(MariaDB|Database)",
+    r"postgresql:.*:(Database|Schema)",
+    r"mysql:.*:Database",
+    r"mongodbatlas:.*:(Advanced)?Cluster",
+    r"aws:(rds|docdb|neptune)/(instance|cluster|globalCluster):.*",
+    r"aws:(dynamodb/(table|globalTable)|keyspaces/table|redshift/cluster|memorydb/cluster|efs/fileSystem|ebs/volume):.*",
+    r"aws:fsx/\w+FileSystem:.*",
+    r"aws-native:(rds|docdb|neptune):(DBInstance|DBCluster|GlobalCluster)",
+    r"aws-native:(dynamodb:(Global)?Table|efs:FileSystem|ec2:Volume|redshift:Cluster)",
+    r"gcp:(sql/database(Instance)?|alloydb/(cluster|instance)|spanner/(instance|database)|bigtable/(instance|table)):.*",
+    r"gcp:(firestore/database|filestore/instance|compute/(regionDisk|disk)):.*",
+    r"google-native:sqladmin/.*:(Instance|Database)",
+    _AZURE
+    + r"dbfor(postgresql|mysql|mariadb)(/\w+)?:(dbfor\w+:)?(Server|SingleServer|FlexibleServer|ServerGroup|Cluster|Database)",
+    _AZURE + r"sql(/\w+)?:(sql:)?(Server|Database|ManagedInstance|ManagedDatabase)",
+    _AZURE + r"(documentdb(/\w+)?:(documentdb:)?(DatabaseAccount|MongoCluster)|compute(/\w+)?:(compute:)?Disk)",
+    r"azure:(postgresql|mysql|mariadb|mssql|sql)/(server|database|flexibleServer|flexible(Server)?Database|managed(Instance|Database)):.*",
+    r"azure:(cosmosdb/(account|\w+Database)|compute/managedDisk):.*",
+    r"digitalocean:.*:(DatabaseCluster|DatabaseDb|Volume)",
+    r"scaleway:.*:(RdbInstance|RdbDatabase)|scaleway:databases/.*:(Instance|Database)",
 )
 # What commands do to data that is there, with the tools that have them; --add-drop-database writes a dump and drops nothing.
 _DROPS = re.compile(
@@ -41,7 +66,7 @@ def _protected(resource: Resource, options: Options) -> Iterator[Finding]:
             "it holds data and is not protected: an update that drops or replaces it deletes the data",
             "Set protect=True in its ResourceOptions",
         )
-    if kind(resource) == "StatefulSet":
+    if kind(resource).removesuffix("Patch") == "StatefulSet":
         for when in ("whenDeleted", "whenScaled"):
             if resource.get("spec", "persistentVolumeClaimRetentionPolicy", when) == "Delete":
                 yield Finding(
@@ -51,9 +76,9 @@ def _protected(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _not_dropped(resource: Resource, options: Options) -> Iterator[Finding]:
-    if kind(resource) in ("Job", "CronJob") and _DROPS.search(words(resource)):
+    if kind(resource).removesuffix("Patch") in ("Job", "CronJob") and _DROPS.search(words(resource)):
         yield Finding("it drops a database", "Remove it; a database is dropped by hand, by somebody who has looked")
-    if kind(resource) == "CronJob" and _EMPTIES.search(words(resource)):
+    if kind(resource).removesuffix("Patch") == "CronJob" and _EMPTIES.search(words(resource)):
         yield Finding("it empties a table, again and again", "Delete the rows that are no longer needed, by their age")
 
 
@@ -66,8 +91,8 @@ RULE = ResourceRule(
     options={
         "types": {
             "type": "string",
-            "default": _TYPES,
-            "description": "regular expression of the resource types that hold data",
+            "default": "|".join(_TYPES),
+            "description": "regular expression of the resource types that hold data; those of other providers are added here",
         }
     },
     examples=Examples(PASSES, FAILS),

@@ -45,7 +45,7 @@ def _in_containers(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _in_config_maps(resource: Resource, options: Options) -> Iterator[Finding]:
-    if kind(resource) == "ConfigMap":
+    if kind(resource).removesuffix("Patch") == "ConfigMap":
         keys = [_Written(f"the key {key!r}", key, text) for key, text in _items(resource.props, "data")]
         keys += [
             _Written(f"the key {key!r}", key, _decoded(text)) for key, text in _items(resource.props, "binaryData")

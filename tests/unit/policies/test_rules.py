@@ -23,7 +23,7 @@ from policies.rules import (
     versioned_names,
     zero_downtime,
 )
-from policies.values import UNKNOWN, Program
+from policies.values import UNKNOWN, Program, Resource
 from tests.unit.policies.manifests import judge, messages, program
 
 CRON_JOB = """
@@ -495,6 +495,44 @@ def test_a_job_that_drops_a_database_is_refused(command: list[str]) -> None:
 def test_a_job_that_drops_no_database_is_not(command: list[str]) -> None:
     for text in (job_bounded.PASSES, CRON_JOB):
         assert messages(databases_protected.RULE, text.replace("[migrate]", json.dumps(command))) == []
+
+
+@pytest.mark.parametrize(
+    ("token", "holds_data"),
+    [
+        ("azure-native:dbforpostgresql/v20221201:Server", True),
+        ("azure-native:dbforpostgresql:Server", True),
+        ("azure-native_dbforpostgresql_v20221201:dbforpostgresql:Server", True),
+        ("azure-native:sql:Database", True),
+        ("azure:postgresql/flexibleServer:FlexibleServer", True),
+        ("azure:cosmosdb/mongoDatabase:MongoDatabase", True),
+        ("aws:rds/instance:Instance", True),
+        ("aws:rds/globalCluster:GlobalCluster", True),
+        ("aws:docdb/cluster:Cluster", True),
+        ("aws:dynamodb/table:Table", True),
+        ("aws:efs/fileSystem:FileSystem", True),
+        ("aws:ebs/volume:Volume", True),
+        ("gcp:alloydb/cluster:Cluster", True),
+        ("gcp:spanner/instance:Instance", True),
+        ("gcp:sql/databaseInstance:DatabaseInstance", True),
+        ("kubernetes:postgres-operator.crunchydata.com/v1beta1:PostgresCluster", True),
+        ("kubernetes:pxc.percona.com/v1:PerconaXtraDBCluster", True),
+        ("kubernetes:postgresql.cnpg.io/v1:Database", True),
+        ("kubernetes:core/v1:PersistentVolume", True),
+        ("mysql:index/database:Database", True),
+        ("digitalocean:index/databaseCluster:DatabaseCluster", True),
+        ("aws:rds/clusterInstance:ClusterInstance", False),
+        ("aws:rds/parameterGroup:ParameterGroup", False),
+        ("azure:postgresql/flexibleServerFirewallRule:FlexibleServerFirewallRule", False),
+        ("azure-native:dbforpostgresql:FirewallRule", False),
+        ("kubernetes:pxc.percona.com/v1:PerconaXtraDBClusterBackup", False),
+        ("kubernetes:core/v1:ConfigMap", False),
+    ],
+)
+def test_what_holds_data_is_protected(token: str, holds_data: bool) -> None:
+    for protect, count in ((False, int(holds_data)), (True, 0)):
+        resource = Resource(token, "x", "urn", {}, protect=protect)
+        assert len(judge(databases_protected.RULE, Program((resource,)))) == count
 
 
 def test_a_cron_job_empties_no_table() -> None:
