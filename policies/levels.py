@@ -1,7 +1,7 @@
 """How strictly each rule is held, and with which options, per environment: ``config/<environment>.json``.
 
-A stack is of the environment that its name is or begins with: ``dev-alice`` is held to ``dev.json``, and any other to
-``prod.json``.
+A stack is of the environment that its name is or begins with: ``dev-alice`` is held to ``dev.json``, and any other, also one
+that names two environments, to ``prod.json``.
 
 The files have the form of the engine's ``--policy-pack-config``: rule -> level, or an object of options with an
 ``enforcementLevel``; ``all`` is the level of every rule that has none of its own.
@@ -50,7 +50,10 @@ def levels(stack: str) -> dict[str, Level]:
             another form.
     """
     name = stack.rpartition("/")[2]
-    candidates = [CONFIG / f"{environment}.json" for environment in (name, name.partition("-")[0], "prod")]
+    first, *others = name.split("-")
+    # dev-prod may be either: the stricter one.
+    beginning = "prod" if any((CONFIG / f"{other}.json").is_file() for other in others) else first
+    candidates = [CONFIG / f"{environment}.json" for environment in (name, beginning, "prod")]
     file = next((f for f in candidates if f.is_file()), candidates[-1])
     where = f"policies/config/{file.name}"
     try:

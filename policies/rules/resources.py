@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..kubernetes import containers, is_workload, named
 from ..rule import Examples, Finding, Options, ResourceRule
@@ -26,13 +28,27 @@ FAILS = PASSES.replace("limits: {memory: 256Mi}", "limits: {}")
 _NAMES = {"type": "array", "items": {"type": "string"}}
 
 
+_ZERO = re.compile(r"0*(\.0*)?[a-zA-Z]*")
+
+
+def _is_some(container: Mapping[str, Any], kind: str, name: str) -> bool:
+    """Whether a quantity is given and not 0, which means none. A limit is also the request where there is no other.
+
+    https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#requests-and-limits
+    """
+    given = get(container, "resources", kind, name)
+    if given is None and kind == "requests":
+        given = get(container, "resources", "limits", name)
+    return given is not None and _ZERO.fullmatch(str(given)) is None
+
+
 def _given(resource: Resource, options: Options) -> Iterator[Finding]:
     if not is_workload(resource) or resource.type.endswith("Patch"):
         return
     for container in containers(resource):
         for kind, example in (("requests", "64Mi"), ("limits", "256Mi")):
             for name in options[kind]:
-                if get(container, "resources", kind, name) is None:
+                if not _is_some(container, kind, name):
                     value = example if name == "memory" else "25m"
                     yield Finding(
                         f"{named(container)} has no {kind} of {name}", f"Set resources.{kind}.{name}, such as {value}"

@@ -26,6 +26,12 @@ def test_a_stack_of_somebodys_own_is_held_to_its_environments_rules() -> None:
     assert levels("dev-alice") == levels("dev") != levels("prod")
 
 
+def test_a_stack_that_names_two_environments_is_held_to_productions_rules() -> None:
+    assert levels("dev-prod") == levels("staging-dev") == levels("prod")
+    assert levels("prod-dev") == levels("prod")
+    assert levels("staging-eu") == levels("staging")
+
+
 @pytest.mark.parametrize("text", ['{"gaet": "mandatory"}', '{"gate": "strict"}', '{"gate": {"images": []}}'])
 def test_a_slip_in_a_file_is_an_error(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dev.json").write_text(text)

@@ -19,6 +19,7 @@ from policies.rules import (
     job_bounded,
     pod_defaults,
     pod_security,
+    resources,
     sql_files,
     versioned_names,
     zero_downtime,
@@ -356,6 +357,22 @@ def test_a_budget_lets_some_pods_go_and_never_all(replicas: int, budget: str, wo
     text = disruption_budget.PASSES.replace("replicas: 2", f"replicas: {replicas}")
     found = messages(disruption_budget.RULE, text.replace("maxUnavailable: 1", budget))
     assert [words in m for m in found if words] == ([True] if words else [])
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("{limits: {cpu: 1, memory: 1Gi}}", []),
+        ("{requests: {cpu: 0.5, memory: 64Mi}, limits: {memory: 1Gi}}", []),
+        ("{requests: {cpu: '0', memory: 0Mi}, limits: {memory: 1Gi}}", ["requests of cpu", "requests of memory"]),
+        ("{requests: {cpu: 25m, memory: 64Mi}, limits: {memory: 0}}", ["limits of memory"]),
+        ("{limits: {memory: 1Gi}}", ["requests of cpu"]),
+    ],
+)
+def test_a_quantity_of_0_is_none_and_a_limit_is_a_request_too(written: str, words: list[str]) -> None:
+    given = "{requests: {cpu: 25m, memory: 64Mi}, limits: {memory: 256Mi}}"
+    found = messages(resources.RULE, resources.PASSES.replace(given, written))
+    assert [w in m for w, m in zip(words, found, strict=True)] == [True] * len(words)
 
 
 def test_two_budgets_of_a_pod_are_refused() -> None:
