@@ -69,7 +69,8 @@ def _bounded(job: Resource, options: Options) -> Iterator[Finding]:
             f"Set at most {most:.0f}, or raise maxDeadlineSeconds of this rule",
         )
     else:
-        wait, phase = shortest_await(job, "create", "update")
+        # A Job is made anew for every change that matters: its update is awaited only where a program gives it a time.
+        wait, phase = shortest_await(job, *(["create", "update"] if job.timeouts.get("update") else ["create"]))
         if wait <= deadline:
             yield Finding(
                 f"Pulumi waits {wait:.0f} s for it, no longer than its deadline of {deadline:.0f} s, and would not hear how it ended",

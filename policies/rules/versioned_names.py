@@ -10,6 +10,7 @@ from ..images import Image
 from ..kubernetes import annotation, kind, label, object_name, selector
 from ..migration import (
     JOB,
+    MODULE,
     MODULE_VERSION,
     NAME,
     SINGLETON,
@@ -58,7 +59,8 @@ def _versioned(resource: Resource, program: Program, options: Options) -> Iterat
     other = (
         f", or label it {MODULE_VERSION} where its image only migrates" if kind(resource) == "Job" and not said else ""
     )
-    example = f"{label(resource, NAME) or resource.name}-{version}{'-migrate' if kind(resource) == 'Job' else ''}"
+    module = label(resource, NAME) or label(resource, MODULE) or resource.name
+    example = f"{module}-{version}{'-migrate' if kind(resource) == 'Job' else ''}"
     if not any(_is_in(text, resource.name) for text in versions):
         yield Finding(
             f"its name in Pulumi's state does not have its version {version}, so an update changes or replaces the one that serves",

@@ -174,6 +174,7 @@ def test_a_shell_that_hides_a_failed_migration_is_refused(command: list[str], wo
     [
         ("{create: 30}", "660", "create of its CustomTimeouts to '660s'"),
         ("{update: 30}", "660", "update of its CustomTimeouts"),
+        ("{create: 1200}", "60", None),
         ("{create: 1200, update: 1200}", "60", None),
         ("{create: 0}", "660", None),
         ("{}", "+660", None),
