@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ci.forge import ForgeError, Notes
+from ci.report import shortened
 
 MARK = "<!-- rollout -->"
 _MOST = 60_000  # GitHub takes 65,536 characters
@@ -37,33 +38,16 @@ def comment(reports: Mapping[str, str], head: str, most: int = _MOST) -> str:
     return "\n".join([head, *sorted(last_first, key=lambda text: text.startswith("### ✅"))])
 
 
-def shortened(text: str, most: int) -> str:
-    """The beginning of a report: it ends with a whole line, and what is open is closed."""
-    if len(text) <= most:
-        return text
-    end = "\n*This is not all of it: the run has the rest.*\n"
-    lines: list[str] = []
-    room, fenced, details = most - len(end) - 40, False, 0
-    for line in text.splitlines():
-        room -= len(line) + 1
-        if room < 0:
-            break
-        lines.append(line)
-        if line.startswith("```"):
-            fenced = not fenced
-        elif not fenced:
-            details += line.startswith("<details") - line.startswith("</details")
-    return "\n".join([*lines, *["```"] * fenced, *["", "</details>"] * details, end])
-
-
 def heading(env: Mapping[str, str], rules: str) -> str:
     """What it is about: commit, run and time, and what of the rules the change changes."""
-    commit = env.get("COMMIT") or env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or env.get("CI_COMMIT_SHA") or "unknown"
+    commit = env.get("COMMIT") or env.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or env.get("CI_COMMIT_SHA")
     run = env.get("CI_PIPELINE_URL", "")
     if env.get("GITHUB_RUN_ID"):
         run = f"{env['GITHUB_SERVER_URL']}/{env['GITHUB_REPOSITORY']}/actions/runs/{env['GITHUB_RUN_ID']}"
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    about = f"Of commit {commit}" + (f" by [this run]({run})" if run else "") + f", {when}."
+    about = (
+        (f"Of commit {commit}" if commit else "Made by hand") + (f" by [this run]({run})" if run else "") + f", {when}."
+    )
     return "\n".join([MARK, "## What this change would do", "", about, "", *([rules, ""] if rules else [])])
 
 

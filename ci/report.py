@@ -76,6 +76,25 @@ def grouped(lines: Iterable[str]) -> list[str]:
     return kept
 
 
+def shortened(text: str, most: int) -> str:
+    """The beginning of a report: it ends with a whole line, and what is open is closed."""
+    if len(text) <= most:
+        return text
+    end = "\n*This is not all of it: the run has the rest.*\n"
+    lines: list[str] = []
+    room, fenced, details = most - len(end) - 40, False, 0
+    for line in text.splitlines():
+        room -= len(line) + 1
+        if room < 0:
+            break
+        lines.append(line)
+        if line.startswith("```"):
+            fenced = not fenced
+        elif not fenced:
+            details += line.startswith("<details") - line.startswith("</details")
+    return "\n".join([*lines, *["```"] * fenced, *["", "</details>"] * details, end])
+
+
 def _modules(modules: list[dict[str, Any]]) -> list[str]:
     changed = [m for m in modules if m["outcome"] != "unchanged"]
     unchanged = len(modules) - len(changed)

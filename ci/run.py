@@ -20,12 +20,14 @@ from typing import Any
 from ci.credentials import credentials
 from ci.guard import guard
 from ci.refused import Refused
-from ci.report import report
+from ci.report import report, shortened
 
 _ROOT = Path(__file__).resolve().parent.parent
 _STACK = re.compile(r"[a-z0-9][a-z0-9-]*")
 # A secret or variable that is not set reaches a job of GitHub as an empty one, which is none.
 _GIVEN = ("PULUMI_", "AWS_", "AZURE_", "GOOGLE_", "KUBECONFIG", "ENGINE")
+
+_SUMMARY = 250_000  # characters, of which GitHub takes a MiB, whatever alphabet they are of
 
 Rollout = Callable[[Sequence[str]], int]
 
@@ -126,7 +128,7 @@ def _tell(command: str, stack: str, verdict: dict[str, Any] | None, plans: Path)
         (plans / f"{stack}.md").write_text(said)
         if os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a") as summary:
-                summary.write(said)
+                summary.write(shortened(said, _SUMMARY))
     except OSError:
         traceback.print_exc()
     print(said)

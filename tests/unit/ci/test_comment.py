@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from ci.comment import MARK, changed_rules, comment, heading, main, shortened
+from ci.comment import MARK, changed_rules, comment, heading, main
+from ci.report import shortened
 from offline.workspace import REPOSITORY
 
 OK, REFUSED = "### ✅ `{}`: previewed\n", "### ⛔ `{}`: refused\n"

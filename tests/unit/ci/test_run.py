@@ -61,6 +61,19 @@ def test_a_report_that_cannot_be_made_changes_no_exit_code(plans: Path) -> None:
     assert "its report could not be made" in (plans / "dev.md").read_text()
 
 
+def test_the_summary_of_a_job_is_as_long_as_github_takes(
+    plans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    main(["up", "dev"], Said(json.dumps(VERDICT)))
+    main(["up", "prod"], Said(json.dumps(VERDICT), text="é€😀\n" * 500_000))
+    summary = (tmp_path / "summary").read_text()
+    assert "### ✅ `dev`" in summary
+    assert "### ✅ `prod`" in summary
+    assert len(summary.encode()) < 2**20
+    assert summary.count("```") == 4
+
+
 def test_an_earlier_report_is_not_taken_for_this_ones(plans: Path) -> None:
     main(["up", "dev"], Said(json.dumps(VERDICT), text="of yesterday"))
 
