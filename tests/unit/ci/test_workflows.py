@@ -197,6 +197,13 @@ def test_secrets_reach_the_step_that_needs_them_and_no_other() -> None:
                     assert step["run"] in ('exec ci/preview "$STACK"', 'exec ci/up "$STACK"')
 
 
+def test_every_variable_that_is_to_be_set_is_documented() -> None:
+    text = "".join(file.read_text() for file in WORKFLOWS) + (REPOSITORY / ".gitlab-ci.yml").read_text()
+    names = set(re.findall(r"(?:vars|secrets)\.([A-Z_]+)|\$(ROLLOUT_\w+)", text))
+    documented = (REPOSITORY / "docs" / "ci.md").read_text()
+    assert {a or b for a, b in names if f"`{a or b}`" not in documented} == set()
+
+
 def test_actions_are_those_of_one_commit() -> None:
     used = [line.strip() for file in WORKFLOWS for line in file.read_text().splitlines() if "uses:" in line]
     assert used
