@@ -65,12 +65,11 @@ def _newest(environment: Mapping[str, str]) -> None:
         raise Refused(
             f"whether this run's commit is the newest of {ref} could not be asked: {type(error).__name__}"
         ) from None
-    if done.returncode:
-        why = re.sub(r"//[^/@\s]*@", "//", " ".join(done.stderr.split()))
-        raise Refused(
-            f"whether this run's commit is the newest of {ref} could not be asked: {why or 'there is no such branch'}"
-        )
-    newest = done.stdout.split()[0]
+    found = {name: each for each, _, name in (line.partition("\t") for line in done.stdout.splitlines())}
+    newest = found.get(ref)  # git answers with every name that ends like it
+    if done.returncode or not newest:
+        why = re.sub(r"//[^/@\s]*@", "//", " ".join(done.stderr.split())) or "there is no such branch"
+        raise Refused(f"whether this run's commit is the newest of {ref} could not be asked: {why}")
     if newest != commit:
         raise Refused(
             f"this run is of commit {commit[:12]}, and {ref} is at {newest[:12]}, whose own run goes on from here: an older commit's "

@@ -71,6 +71,7 @@ def test_what_cannot_be_asked_is_not_taken_for_a_yes(commits: tuple[str, str], t
     with pytest.raises(Refused, match="could not be asked") as refused:
         guard("up", "prod", {**gitlab(tmp_path, commits[1]), "CI_REPOSITORY_URL": url})
     assert "hidden" not in str(refused.value)
+    git(tmp_path / "o" / "r", "branch", "a/refs/heads/gone", commits[1])
     with pytest.raises(Refused, match="no such branch"):
         guard("up", "prod", {**gitlab(tmp_path, commits[1]), "CI_COMMIT_BRANCH": "gone"})
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from automation.database import Finding
+from automation.rehearsal import Rehearsal
+from automation.verdict import EngineName, ModuleVerdict, Outcome, Serving, Verdict
+from automation.wording import text
 from ci.report import grouped, report
 
 PREVIEWED: dict[str, Any] = {
@@ -89,6 +94,26 @@ def test_what_is_no_plan_is_told_as_the_terminal_tells_it() -> None:
     assert f"```text\n{block}\n```" in report("preview", "prod", {**PREVIEWED, "outcome": "refused"}, said)
     assert f"```text\n{block}\n```" in report("up", "prod", {**PREVIEWED, "outcome": "deployed"}, said)
     assert said not in report("preview", "prod", PREVIEWED, said), "a plan is told resource by resource"
+
+
+def test_why_a_rehearsal_refused_is_told() -> None:
+    finding = Finding(
+        "breaks", "column-dropped", "column accounts.name", "1.0.0 reads it", "drop it with the next version"
+    )
+    rehearsal = Rehearsal("refused", "j", "1.0.0", 3.0, findings=(finding,))
+    module = ModuleVerdict(
+        "ledger", "1.1.0", "1.0.0", Outcome.REFUSED, serving=Serving("1.0.0", 2, 2), rehearsal=rehearsal
+    )
+    verdict = Verdict("prod", EngineName("pulumi", "3.260.0"), Outcome.REFUSED, 5.0, (module,))
+    told = report("up", "prod", json.loads(json.dumps(verdict.as_json())), text(verdict))
+    for said in (
+        "ledger 1.1.0: refused by its rehearsal",
+        "column accounts.name: BREAKS 1.0.0 (column-dropped): 1.0.0 reads it",
+        "instead: drop it with the next version",
+        "previous version 1.0.0 still serving (2/2 ready)",
+        "By Pulumi CLI 3.260.0.",
+    ):
+        assert said in told
 
 
 def test_no_verdict_is_told() -> None:
