@@ -68,9 +68,9 @@ _VALUES = (
     (re.compile(r"(?:^|[\s\"'=])[^\s:@/\"'=]{1,64}:([^\s@\"']{1,200})@(?:tcp|unix)\("), "a data source with a password"),
     (re.compile(r"\bidentified\s{1,9}by\s{1,9}'([^'\n]*)'|\bpassword\s{1,9}'([^'\n]*)'", re.IGNORECASE), "a role's password"),
     (re.compile(r"\bauthorization[\"']?\s{0,9}[:=]\s{0,9}[\"']?(?:bearer|basic|token)\s{1,9}([^\s\"',;]+)", re.IGNORECASE), "an Authorization header"),
-    (re.compile(r"\"auth\"\s{0,9}:\s{0,9}\"[A-Za-z0-9+/]{11,}={0,2}\""), "a registry's password"),
+    (re.compile(r"\"auth\"\s{0,9}:\s{0,9}\"(?=[A-Za-z+/]*\d)[A-Za-z0-9+/]{11,}={0,2}\""), "a registry's password"),
     (re.compile(r"\bcurl\b[^|;&\n]{0,200}?\s(?:-u|--user)[\s=][\"']?[^\s:\"']{1,64}:([^\s\"']+)"), "a password for curl"),
-    (re.compile(r"\bmysql\w{0,9}\s(?:[^|;&\n]{0,200}?\s)?-p([^\s\"']+)"), "a password for mysql"),
+    (re.compile(r"\bmysql\w{0,9}\s(?:[^|;&\n]{0,200}?\s)?-p[\"']?([^\s\"']+)"), "a password for mysql"),
     (re.compile(r"\bredis-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s{1,9}([^\s\"']+)"), "a password for redis-cli"),
     (re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----"), "a private key"),
     (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), "an AWS access key"),
@@ -118,9 +118,10 @@ def _judge(name: str, text: str) -> str | None:
             if not _harmless(next((g for g in found.groups() if g is not None), None)):
                 return what
     harmless = _may_be(name)
-    if (harmless and not _harmless(text, harmless)) or _FILE.search(name) or _assigns(text):
+    if (harmless and not _harmless(text, harmless)) or _FILE.search(name):
         return "a credential"
-    return None
+    assigned = _assigned(text)
+    return f"a credential named {assigned}" if assigned else None
 
 
 _known = lru_cache(maxsize=4096)(_judge)  # a program's modules have the same variables
@@ -133,13 +134,15 @@ def _may_be(name: str) -> re.Pattern[str] | None:
     return next((harmless for ends, harmless in _NAMES if ends.search(snake)), None)
 
 
-def _assigns(text: str) -> bool:
+def _assigned(text: str) -> str | None:
+    """The name that a text gives a credential to."""
     for found in _ASSIGNMENT.finditer(text):
-        harmless = _may_be(found[1] or found[2])
+        name = found[1] or found[2]
+        harmless = _may_be(name)
         value = _VALUE.match(text, found.end()) if harmless else None
         if value and not _harmless(next(g for g in value.groups() if g is not None), harmless):
-            return True
-    return False
+            return name
+    return None
 
 
 def _harmless(value: str | None, also: re.Pattern[str] | None = None) -> bool:

@@ -32,11 +32,12 @@ _INSTEAD = "Put it into a Secret and refer to it: valueFrom.secretKeyRef, or $(V
 
 
 class _Written(NamedTuple):
-    """A text in a manifest: where, under which name if it has one, and itself, or ``UNKNOWN``."""
+    """A text in a manifest: where, under which name if it has one, itself or ``UNKNOWN``, whether the name says what it is."""
 
     where: str
     name: str
     text: Any
+    by_name: bool = True
 
 
 def _in_containers(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -60,7 +61,9 @@ def _in_annotations(resource: Resource, options: Options) -> Iterator[Finding]:
             paths.append((*template_path(resource), "metadata", "annotations"))
         # Judged by what they say only: an annotation named like a credential names a Secret.
         found = [
-            _Written(f"the annotation {key}", "", text) for path in paths for key, text in _items(resource.props, *path)
+            _Written(f"the annotation {key}", key, text, by_name=False)
+            for path in paths
+            for key, text in _items(resource.props, *path)
         ]
         yield from _judged(found, options)
 
@@ -68,11 +71,11 @@ def _in_annotations(resource: Resource, options: Options) -> Iterator[Finding]:
 def _judged(written: Iterable[_Written], options: Options) -> Iterator[Finding]:
     """What stands there; then, for a value that is wholly another resource's output, that it is not known."""
     unknown = None
-    for where, name, text in written:
+    for where, name, text, by_name in written:
         if text is UNKNOWN:
             unknown = unknown or where
         else:
-            what = None if name in options["allowed"] else looks_like(name, text)
+            what = None if name in options["allowed"] else looks_like(name if by_name else "", text)
             if what:
                 yield Finding(f"{what} stands in plain text in {where}", _INSTEAD)
     if unknown:
@@ -136,7 +139,7 @@ RULE = ResourceRule(
             "type": "array",
             "items": {"type": "string"},
             "default": [],
-            "description": "variables and keys that only look like credentials",
+            "description": "names of variables, keys, headers and annotations whose values only look like credentials",
         }
     },
     examples=Examples(PASSES, FAILS),

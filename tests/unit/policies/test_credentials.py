@@ -105,6 +105,7 @@ def test_a_credential_is_told_by_its_name_or_its_value(name: str, value: object)
         ("t.json", '{"password": {"type": "string"}}'),
         ("entry.sh", 'DATABASE_URL="postgres://u:$PW@db/x" psql "postgres://u:${PW}@db"'),
         ("roles.sql", "ALTER ROLE a PASSWORD :'pw'; ALTER ROLE b PASSWORD '$PW'"),
+        ("t.json", '{"auth": "certificates"}'),
         ("nginx.conf", "proxy_pass http://ledger:8080;"),
     ],
 )
@@ -190,6 +191,16 @@ def test_an_annotation_that_names_a_secret_is_none() -> None:
         "{name: ledger}", "{name: ledger, annotations: {x/auth-password: a}}"
     )
     assert messages(no_plaintext_credentials.RULE, text) == []
+
+
+def test_what_only_looks_like_a_credential_is_allowed_by_its_name() -> None:
+    text = no_plaintext_credentials.PASSES.replace(
+        "{name: ledger}", "{name: ledger, annotations: {note: 'password: x'}}"
+    )
+    (message,) = messages(no_plaintext_credentials.RULE, text)
+    assert "a credential named password stands in plain text in the annotation note" in message
+    assert messages(no_plaintext_credentials.RULE, text, allowed=["note"]) == []
+    assert messages(no_plaintext_credentials.RULE, no_plaintext_credentials.FAILS, allowed=["POSTGRES_URI"]) == []
 
 
 def test_what_may_be_a_credential_once_it_is_known_is_told_after_what_is_one() -> None:
