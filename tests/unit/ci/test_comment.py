@@ -100,6 +100,7 @@ def change(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", [{"PULL_REQUEST": "7"}, {"CI_MERGE_REQUEST_DIFF_BASE_SHA": "main^1", "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "change"}])  # fmt: skip
 def test_a_change_of_the_rules_it_is_judged_by_is_told(env: dict[str, str], change: Path) -> None:
     assert (
@@ -108,6 +109,7 @@ def test_a_change_of_the_rules_it_is_judged_by_is_told(env: dict[str, str], chan
     )
 
 
+@pytest.mark.slow
 def test_a_change_of_other_things_is_not(change: Path) -> None:
     assert changed_rules({"CI_MERGE_REQUEST_DIFF_BASE_SHA": "HEAD"}, change) == ""
     assert "is not known" in changed_rules({"CI_MERGE_REQUEST_DIFF_BASE_SHA": "nowhere"}, change)

@@ -55,6 +55,7 @@ def gitlab(tmp_path: Path, commit: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forge", [github, gitlab])
 @pytest.mark.parametrize("command", ["preview", "up"])
 def test_an_older_commit_is_not_put_over_a_newer_one(
@@ -66,6 +67,7 @@ def test_an_older_commit_is_not_put_over_a_newer_one(
         guard(command, "prod", forge(tmp_path, old))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_asked_is_not_taken_for_a_yes(commits: tuple[str, str], tmp_path: Path) -> None:
     url = f"file://gitlab-ci-token:hidden@{tmp_path}/nowhere"
     with pytest.raises(Refused, match="could not be asked") as refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -68,11 +69,13 @@ def test_both_pipelines_know_every_stack() -> None:
     assert all(set(each) == stacks and each[-1] == "prod" for each in commented), "production is told first"
 
 
+@functools.cache
 def workflow(name: str) -> dict[str, Any]:
     jobs: dict[str, Any] = yaml.safe_load((REPOSITORY / f".github/workflows/{name}.yml").read_text())["jobs"]
     return jobs
 
 
+@functools.cache
 def jobs_of_gitlab() -> dict[str, Any]:
     content = yaml.safe_load((REPOSITORY / ".gitlab-ci.yml").read_text())
     return {name: job for name, job in content.items() if isinstance(job, dict)}
@@ -218,6 +221,7 @@ def test_check_judges_every_stack() -> None:
     assert {r["stack"] for r in json.loads(done.stdout)["stacks"]} == {"dev", "staging", "prod"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "../x", "$(id)"])
 def test_a_stack_must_have_a_name(name: str) -> None:
     done = run("ci/preview", name)
