@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..images import Image
 from ..kubernetes import (
@@ -90,11 +90,10 @@ def _written(several: Iterable[Image]) -> str:
 
 
 def _matching(workload: Resource, program: Program, options: Options) -> list[Resource]:
-    version = label(workload, VERSION)
     return [
         job
         for job in migrations_of(workload, program)
-        if not _ahead(workload, job, options) and label(job, MODULE_VERSION) in (None, version)
+        if not _ahead(workload, job, options) and _is_of_its_version(job, workload)
     ]
 
 
@@ -131,12 +130,22 @@ def _behind_its_migration(resource: Resource, program: Program, options: Options
             "Give the Job and the Deployment the same image, by tag and digest, and the same version label" + told,
         )
         return
-    missing = [job for job in matching if job.urn not in program.waits_for(resource.urn)]
+    # A label makes a Job of any image one of the module's migrations.
+    labelled = [job for job in found if _is_of_its_version(job, resource) and not pairs(resource, job)]
+    missing = _not_waited_for(resource, {job.urn: job for job in (*matching, *labelled)}, program)
     if missing:
         yield Finding(
-            f"it does not wait for its migration {' and '.join(title(job) for job in missing)}",
+            f"it does not wait for its migration {' and '.join(map(title, missing))}",
             f"Add the Job{'s' * (len(missing) > 1)} to depends_on of the Deployment, or of something it depends on",
         )
+
+
+def _is_of_its_version(job: Resource, workload: Resource) -> bool:
+    return label(job, MODULE_VERSION) in (None, label(workload, VERSION))
+
+
+def _not_waited_for(resource: Resource, jobs: Mapping[str, Resource], program: Program) -> list[Resource]:
+    return [job for urn, job in jobs.items() if urn not in program.waits_for(resource.urn)]
 
 
 def _without_migration(resource: Resource, program: Program) -> Iterator[Finding]:
@@ -230,9 +239,10 @@ def _its_configuration_too(resource: Resource, program: Program, options: Option
     jobs = {job.urn: job for u in using for job in _matching(u, program, options)}
     if any(resource.urn in (before := program.waits_for(job)) or early & {job, *before} for job in jobs):
         return
-    if jobs and not jobs.keys() & program.waits_for(resource.urn):
+    missing = _not_waited_for(resource, jobs, program)
+    if missing:
         yield Finding(
-            f"{title(using[0])} uses it, and it would change before the migration {title(next(iter(jobs.values())))} has succeeded",
+            f"{title(using[0])} uses it, and it would change before the migration {' and '.join(map(title, missing))} has succeeded",
             "Add the Job to its depends_on, and the version to its name",
         )
 

@@ -279,6 +279,16 @@ def test_a_label_makes_no_migration_of_a_look(args: list[str], production: Host)
         assert told(production, changed(labelled, running(JOB, args=migrates)), "migration-fits") == []
 
 
+def test_a_label_makes_a_migration_of_any_image(production: Host) -> None:
+    labels = [label(DEPLOYMENT, "app.kubernetes.io/name", "api")]
+    for key in (JOB, "Job/data"):
+        labels += [label(key, "rollout.formance.com/job", "migrate"), label(key, "rollout.formance.com/module", "api")]
+    other = [copied(JOB, "data", running(JOB, image="ghcr.io/formancehq/data:1.0.0", args=["backfill"])), *labels]
+    (message,) = told(production, changed(*other), "gate")
+    assert "does not wait for its migration Job 'data'" in message
+    assert told(production, changed(*other, having(DEPLOYMENT, waits=[JOB, "Job/data"])), "gate") == []
+
+
 def test_an_image_that_only_migrates_goes_by_its_labels(production: Host) -> None:
     flyway = [
         running(JOB, image="ghcr.io/formancehq/flyway:10.4.0"),
