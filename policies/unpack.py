@@ -17,7 +17,7 @@ from pulumi_policy.proxy import _is_unknown, unknown_checking_proxy
 
 from .values import UNKNOWN
 
-_KEPT = 4096  # requests' resources; more only means that some are unpacked again
+_KEPT = 8192  # requests' resources and their providers; more only means that some are unpacked again
 
 
 class Properties(dict[str, Any]):

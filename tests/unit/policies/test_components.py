@@ -28,10 +28,12 @@ def test_a_break_of_the_gate_is_caught_in_production(mutation: Mutation, product
 
 
 @pytest.mark.measures
-def test_a_hundred_modules_take_the_pack_less_than_two_seconds(production: Host) -> None:
-    stack_of_many, begun = many(100), production.cpu_seconds()
-    assert production.judge(stack_of_many) == []
-    assert production.cpu_seconds() - begun < 2
+def test_a_hundred_modules_take_the_pack_less_than_two_seconds() -> None:
+    stack_of_many = many(100)
+    with host("prod") as fresh:  # as each preview starts one
+        begun = fresh.cpu_seconds()
+        assert fresh.judge(stack_of_many) == []
+        assert fresh.cpu_seconds() - begun < 2
 
 
 def test_what_is_filled_in_leaves_secrets_secret() -> None:
