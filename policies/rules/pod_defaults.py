@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..kubernetes import is_workload, pod, template_path
 from ..rule import Examples, ResourceRule
-from ..values import NotKnown, Resource, get
+from ..values import UNREADABLE, NotKnown, Resource, get
 from .pod_security import PASSES
 
 _Contradicts = Callable[[Any], bool]
@@ -65,28 +65,37 @@ def _defaults(resource: Resource) -> Iterator[tuple[tuple[str | int, ...], Any]]
         spec, root = pod(resource), (*template_path(resource), "spec")
         if _of_windows(spec):
             return
-    except NotKnown:
+        places: list[tuple[str | int, ...]] = [
+            (kind, n) for kind in _KINDS for n in range(len(_read(spec, kind) or ()))
+        ]
+    except UNREADABLE:
         return
     for path, value, contradicts in _POD:
         yield from _missing(spec, root, path, value, contradicts)
-    for kind in _KINDS:
-        try:
-            every = get(spec, kind) or ()
-        except NotKnown:
-            continue
-        for n, container in enumerate(every):
+    for place in places:
+        container = _read(spec, *place)
+        if isinstance(container, Mapping):
             for path, value, contradicts in _CONTAINER:
-                yield from _missing(container, (*root, kind, n), path, value, contradicts)
+                yield from _missing(container, (*root, *place), path, value, contradicts)
+
+
+def _read(spec: Any, *place: str | int) -> Any:
+    try:
+        return get(spec, *place)
+    except NotKnown:
+        return None
 
 
 def _missing(
     value: Any, root: tuple[str | int, ...], path: tuple[str, ...], default: Any, contradicts: _Contradicts
 ) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     try:
-        if get(value, *path) is None and not contradicts(value):
-            yield (*root, *path), default
-    except NotKnown:
-        return  # what comes later may be meant
+        around = get(value, *path[:-1])
+        missing = isinstance(around, Mapping | None) and get(around, path[-1]) is None and not contradicts(value)
+    except UNREADABLE:
+        return  # what comes later may be meant, and the rules tell of what has another form
+    if missing:
+        yield (*root, *path), default
 
 
 RULE = ResourceRule(

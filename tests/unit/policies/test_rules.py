@@ -457,6 +457,14 @@ ALL_DEFAULTS = {
 }
 
 
+@pytest.mark.parametrize("containers", [True, [None], [UNKNOWN], UNKNOWN, {"a": 1}, [{"securityContext": 1}]])
+def test_what_has_another_form_is_not_completed(containers: object) -> None:
+    assert pod_defaults.RULE.defaults is not None
+    (deployment,) = program(images_pinned.PASSES).resources
+    odd = replace(deployment, props={"spec": {"template": {"spec": {"containers": containers}}}})
+    assert [path for path, _ in pod_defaults.RULE.defaults(odd) if "containers" in path] == []
+
+
 @pytest.mark.parametrize(
     ("old", "new", "left_out"),
     [
