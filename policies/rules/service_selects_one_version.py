@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -93,12 +94,27 @@ def _after_it_is_ready(
             f"its selector lacks {missing[0]}, so that it also selects the version before {title(deployment)}, and this one before it is ready",
             f"Add {missing[0]}: {own[missing[0]]} to its selector",
         )
-    switches = versioned or any(tells(name, value) for name, value in labels.items())
-    if switches and deployment.urn not in program.waits_for(service.urn) and not _governs(service, deployment):
+    if _governs(service, deployment):
+        return
+    asked = [name for name, value in labels.items() if tells(name, value)]
+    in_place = [name for name in asked if name not in own and not _is_named(deployment, labels[name])]
+    if in_place:
+        yield Finding(
+            f"it selects {in_place[0]}={labels[in_place[0]]}, and {title(deployment)} is updated in place: the pods that it selects "
+            "would be gone before it switches",
+            f"Take {in_place[0]} out of its selector, or declare a Deployment per version, with it in its name and its selector",
+        )
+    elif (versioned or asked) and deployment.urn not in program.waits_for(service.urn):
         yield Finding(
             f"it would switch to {title(deployment)} before that is ready",
             "Add the Deployment to its depends_on",
         )
+
+
+def _is_named(workload: Resource, version: object) -> bool:
+    """Whether each version has a resource of its own: its name says which."""
+    said, name = (re.sub(r"[^a-z0-9]+", "-", text.lower()) for text in (str(version), workload.name))
+    return said in name
 
 
 def _tags(workload: Resource) -> set[str | None]:
@@ -160,7 +176,8 @@ RULE = StackRule(
     name="service-selects-one-version",
     description="A Service selects the pods of one Deployment of this update, by its version where that has one, and waits for it.",
     reason="A Service is what makes a version serve. A selector of no pods is an outage, one of two versions sends traffic to what is not "
-    "proven yet, and a switch that does not wait for the Deployment has no endpoints until it is ready.",
+    "proven yet, and a switch that does not wait for the Deployment has no endpoints until it is ready. Where one Deployment is updated in place, the pods of the version that its Service still "
+    "selects go before it switches.",
     severity="critical",
     examples=Examples(PASSES, FAILS),
     checks=(_one_version,),

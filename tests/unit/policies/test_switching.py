@@ -56,13 +56,14 @@ def service(name: str, selector: str, more: str = "") -> Change:
 @pytest.mark.parametrize(
     "change",
     [
-        labelled("version", "7.0.0", service=True),
+        labelled("version", "7.0.0", own=True, service=True),
         labelled("color", "green", own=True, service=True),
-        labelled("shop.example/deployed", "green", service=True),
-        labelled("release", "7.0.0", service=True),
+        labelled("shop.example/deployed", "green", own=True, service=True),
+        labelled("release", "7.0.0", own=True, service=True),
         labelled("version", "7.0.0", expression=True, service=True),
+        labelled("version", "api", service=True),
     ],
-    ids=["a version", "a colour", "a colour's name", "the image's tag", "by an expression"],
+    ids=["a version", "a colour", "a colour's name", "the image's tag", "by an expression", "by the Deployment's name"],
 )
 def test_a_service_that_selects_one_version_waits_for_it(change: Change, production: Host) -> None:
     assert told(production, changed(change)) == []
@@ -78,6 +79,15 @@ def test_a_service_that_selects_one_version_waits_for_it(change: Change, product
 def test_a_service_selects_the_version_that_its_deployment_selects(change: Change, production: Host) -> None:
     (message,) = told(production, changed(change))
     assert "its selector lacks" in message
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(("name", "value"), [("version", "7.0.0"), ("color", "green"), ("release", "7.0.0")])
+def test_a_version_that_is_updated_in_place_is_not_selected(
+    name: str, value: str, early: bool, production: Host
+) -> None:
+    (message,) = told(production, changed(labelled(name, value, service=True), *[EARLY] * early))
+    assert f"selects {name}={value}, and Deployment 'api' is updated in place" in message
 
 
 def test_a_deployment_that_is_updated_in_place_needs_no_switch(production: Host) -> None:
