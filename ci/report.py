@@ -33,16 +33,20 @@ def report(command: str, stack: str, verdict: dict[str, Any] | None, text: str =
     counts = verdict.get("changes") or {}
     changes = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()) if n and what != "same")
     sign = _SIGNS.get(outcome, "❌")
+    goes = _goes(verdict)
+    if sign == "✅" and goes:
+        sign = "⚠️"
     lines = [
         f"### {sign} `{stack}`: {_WORDS.get(outcome, outcome.replace('_', ' '))}"
         + (f" ({changes})" if changes else ""),
         "",
     ]
+    lines += goes
     text = text or str(verdict.get("error") or "")
-    told = bool(text) and (command == "up" or sign != "✅")
+    told = bool(text) and (command == "up" or outcome not in ("previewed", "unchanged"))
     if told:
         lines += _block("text", grouped(text.splitlines()))
-    elif sign != "✅":
+    elif outcome not in ("previewed", "unchanged", "deployed"):
         lines += ["The job's log says why.", ""]
     lines += _modules(verdict.get("modules") or [])
     lines += _plan(verdict.get("plan") or [])
@@ -54,6 +58,15 @@ def report(command: str, stack: str, verdict: dict[str, Any] | None, text: str =
         name = "Pulumi CLI" if engine["name"] == "pulumi" else "the offline engine, which stands in for the Pulumi CLI"
         lines += [f"By {name} {engine['version']}.", ""]
     return "\n".join(lines)
+
+
+def _goes(verdict: dict[str, Any]) -> list[str]:
+    """What a reviewer must not overlook: modules that are removed, and objects that are deleted before their successor is made."""
+    removed = [m["name"] for m in verdict.get("modules") or [] if not m["version"]]
+    replaced = [f"{p['kind']} {p['name']}" for p in verdict.get("plan") or [] if p["operation"] == "replace"]
+    lines = [f"**Removed: {', '.join(map(_code, removed))}.**"] * bool(removed)
+    lines += [f"**Deleted and made anew: {', '.join(map(_code, replaced))}.**"] * bool(replaced)
+    return [*lines, ""] if lines else []
 
 
 def grouped(lines: Iterable[str]) -> list[str]:

@@ -49,6 +49,18 @@ What needs no cluster is tested beside it (`tests/parity/test_recordings.py`): t
 CLI's words, and writes every recorded state back as it was. `tests/parity/test_compare.py` plants each kind of difference and
 sees that it is found.
 
+## The CLI itself
+
+With a `pulumi` on the PATH and `ENGINE=pulumi`, the demo, the tests on the cluster and every scenario run on that CLI and its own
+Kubernetes provider. Seen with the CLI 3.260.0 and pulumi-kubernetes 4.34.2, built from their sources, on the offline cluster:
+
+    ENGINE=pulumi make demo             # as it should be in all eight steps: 17,174 requests, 0 lost, sum of all balances 0
+    ENGINE=pulumi make test-cluster     # the 124 tests that drive an engine pass, ten modules at once and the pipelines' scripts among them
+    make parity                         # what was recorded happens again
+
+Of 46 scenarios (`command` needs a plugin that was not there) 42 agree with what was recorded. In three only texts differ that no two
+runs share (addresses, plugins, a stack trace); in `deletion-times-out` Kubernetes had removed the pods before the limit of the third update.
+
 ## One state
 
 {one_state}

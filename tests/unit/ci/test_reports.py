@@ -81,6 +81,16 @@ def test_a_plan_tells_each_resource_and_what_differs_in_it() -> None:
     assert "<details><summary>Plan: 30 resources</summary>" in long, "a long plan is folded"
 
 
+def test_what_is_removed_or_replaced_is_no_green_plan() -> None:
+    gone = {**PREVIEWED["modules"][0], "name": "second", "version": "", "detail": "removed; its database is kept"}
+    job = {"module": "ledger", "operation": "replace", "kind": "Job", "name": "j", "instead_of": "", "changes": []}
+    text = report("preview", "prod", {**PREVIEWED, "modules": [gone], "plan": [job]})
+    assert text.startswith("### ⚠️ `prod`: previewed")
+    assert "**Removed: `second`.**\n**Deleted and made anew: `Job j`.**" in text
+    assert "| `second` | `1.0.0` |  | `removed; its database is kept` |" in text
+    assert "The job's log says why" not in text
+
+
 def test_a_refusal_leads_with_its_reason() -> None:
     refused = {**PREVIEWED, "outcome": "refused", "error": "1 mandatory policy is not kept"}
     text = report("preview", "prod", refused)
