@@ -28,12 +28,18 @@ def test_a_break_of_the_gate_is_caught_in_production(mutation: Mutation, product
 
 
 @pytest.mark.measures
-def test_a_hundred_modules_take_the_pack_less_than_two_seconds() -> None:
-    stack_of_many = many(100)
-    with host("prod") as fresh:  # as each preview starts one
-        begun = fresh.cpu_seconds()
-        assert fresh.judge(stack_of_many) == []
-        assert fresh.cpu_seconds() - begun < 2
+def test_to_judge_a_hundred_modules_costs_no_more_than_six_times_what_asking_does() -> None:
+    """About three times, and twelve where `unpack` is not in place. How many seconds that is, is the machine's: benchmarks/policies.py."""
+    stack_of_many, seconds = many(100), []
+    for rules in (False, True):
+        with host("prod") as fresh:  # as each preview starts one
+            if not rules:
+                fresh.disable()
+            begun = fresh.cpu_seconds()
+            assert fresh.judge(stack_of_many) == []
+            seconds.append(fresh.cpu_seconds() - begun)
+    asking, judging = seconds
+    assert judging < 6 * asking
 
 
 def test_what_is_filled_in_leaves_secrets_secret() -> None:
