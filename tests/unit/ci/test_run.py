@@ -126,11 +126,22 @@ def test_a_way_to_preview_that_is_not_known_is_refused(plans: Path, monkeypatch:
 
 
 # A Python that hears signals instead of running rollout.
-LISTENING = """#!/bin/bash
-trap 'echo "$BASHPID INT" >>"$HEARD"; exit 130' INT
-trap 'echo "$BASHPID TERM" >>"$HEARD"; exit 130' TERM
-echo ready >"$HEARD"
-while :; do read -rt 0.05 <> <(:) || true; done
+# Sets its own handlers, as rollout does: where the tests run in the background, SIGINT is ignored from the beginning.
+LISTENING = f"""#!{sys.executable}
+import os, signal
+from pathlib import Path
+
+heard = Path(os.environ["HEARD"])
+
+def hear(number, frame):
+    heard.write_text(f"{{heard.read_text()}} {{os.getpid()}} {{signal.Signals(number).name}}")
+    os._exit(130)
+
+signal.signal(signal.SIGINT, hear)
+signal.signal(signal.SIGTERM, hear)
+heard.write_text("ready")
+while True:
+    signal.pause()
 """
 
 
@@ -154,17 +165,17 @@ def test_rollout_is_the_process_that_a_cancelled_step_signals(
     step = tmp_path / "step.sh"  # as GitHub writes it
     step.write_text(line)
     environment = {**os.environ, "ROLLOUT_PYTHON": str(python), "HEARD": str(heard), "STACK": "prod"}
-    process = subprocess.Popen(["bash", "-e", str(step)], cwd=REPOSITORY, env=environment)
-    try:
-        end = time.monotonic() + 60
-        while not heard.exists() or not heard.read_text():
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        process.send_signal(number)
-        assert process.wait(60) == 130
-    finally:
-        process.kill()
-    assert heard.read_text().split() == ["ready", str(process.pid), number.name.removeprefix("SIG")]
+    with subprocess.Popen(["bash", "-e", str(step)], cwd=REPOSITORY, env=environment) as process:
+        try:
+            end = time.monotonic() + 60
+            while not heard.exists() or not heard.read_text():
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            process.send_signal(number)
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
+    assert heard.read_text().split() == ["ready", str(process.pid), number.name]
 
 
 @pytest.mark.slow
