@@ -10,23 +10,26 @@ PYTHON := $(ROLLOUT_CACHE)/venv/bin/python
 JSON ?=
 K ?=
 
-.PHONY: help venv cluster images up down demo test test-all test-fast test-unit test-cluster test-kit crash check
+.PHONY: help venv pulumi up down demo test test-all test-fast test-unit test-cluster test-kit check
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 venv: ## the Python environment
-	@offline/setup-venv
+	@devkit/setup-venv
 
-up: venv ## the offline cluster with PostgreSQL and the sample's images, unless KUBE_CONTEXT names another cluster
-	@$(PYTHON) -m offline.cluster up
-	@$(PYTHON) -m offline.images load
+pulumi: venv ## the Pulumi CLI with its plugins: the one on the PATH, or built from its Go modules
+	@$(PYTHON) -m devkit.pulumi >/dev/null
 
-down: venv ## remove the offline cluster and everything it left on this machine
-	@$(PYTHON) -m offline.cluster down
+up: pulumi ## a one-node Kubernetes with PostgreSQL and the sample's images, unless KUBE_CONTEXT names another cluster
+	@$(PYTHON) -m devkit.cluster up
+	@$(PYTHON) -m devkit.images load
+
+down: venv ## remove that cluster and everything it left on this machine
+	@$(PYTHON) -m devkit.cluster down
 
 demo: up ## a real ledger from 1.0.0 to 1.6.0 under traffic, with four failures on the way (JSON=file writes the figures)
-	@$(PYTHON) -m offline.demo $(if $(JSON),--json "$(JSON)")
+	@$(PYTHON) -m devkit.demo $(if $(JSON),--json "$(JSON)")
 
 check: venv ## style, types, layers, workflows
 	@$(PYTHON) -m ruff check .
@@ -38,7 +41,7 @@ check: venv ## style, types, layers, workflows
 test-fast: venv ## everything that needs no cluster, under 30 s
 	@$(PYTHON) -m pytest tests/unit -q -m "not slow" -n 2 --dist loadfile
 
-test-unit: venv ## the same, with the engine and policy packs as processes of their own
+test-unit: pulumi ## the same, and what starts the Pulumi CLI
 	@$(PYTHON) -m pytest tests/unit -q -n 2 --dist loadfile
 
 # Rollouts wait more than they work, so four tests run at once, each in a namespace of its own. The stack of ten modules is a crowd by
@@ -48,7 +51,7 @@ TOGETHER := cluster and stacks and not measures
 AT_ONCE := -n 4 --dist loadscope
 STACK := $(PYTEST) tests/cluster -m "cluster and not stacks and not measures"
 test-cluster: up ## the tests on the real cluster; K='failed or killed' chooses some
-	@$(PYTHON) -m offline.images load gateway nats module
+	@$(PYTHON) -m devkit.images load gateway nats module
 	@$(PYTHON) -m tests.cluster.s3_server
 ifeq ($(K),)
 	@$(PYTEST) tests/cluster -m "$(TOGETHER)" $(AT_ONCE)
@@ -58,21 +61,12 @@ else
 	@$(PYTEST) tests/cluster -m cluster -k "$(K)"
 endif
 
-.PHONY: bench-gate bench-noop exactly-once parity record test-parity test-postgres
-parity: up ## the same scenarios on every engine of this machine, against what the Pulumi CLI was recorded doing (JSON=file, K=pattern)
-	@$(PYTHON) -m tests.parity run -k "$(K)" $(if $(JSON),--json "$(JSON)")
-
-record: up ## write those expectations anew, from the Pulumi CLI on the PATH (K=pattern)
-	@$(PYTHON) -m tests.parity record -k "$(K)"
-
-test-parity: venv ## what of parity needs no cluster: the recorded events and states of the CLI through the offline engine
-	@$(PYTHON) -m pytest tests/parity -q -m "not cluster" -n 2
-
+.PHONY: bench-gate bench-noop exactly-once test-postgres
 MAJORS ?= 16 17 18
 test-postgres: venv ## the migrator's tests against other majors of PostgreSQL (MAJORS='16 17 18')
 	@$(PYTHON) -m tests.other_postgres $(MAJORS)
 
-test-kit: venv ## the offline cluster itself: killed, frozen, detached, removed; it is down afterwards
+test-kit: venv ## the devkit's cluster itself: killed, frozen, detached, removed; it is down afterwards
 	@TEST_KIT=1 $(PYTHON) -m pytest tests/cluster_kit -q
 
 bench-noop: up ## what a `rollout up` takes that has nothing to do, for 1, 25 and 100 modules, as JSON
@@ -81,10 +75,6 @@ bench-noop: up ## what a `rollout up` takes that has nothing to do, for 1, 25 an
 bench-gate: up ## what a witness and a rehearsal add to an upgrade of the sample, as JSON
 	@$(PYTHON) -m benchmarks.gate
 
-ROUNDS ?= 500
-crash: venv ## kill -9 of the engine at random moments, ROUNDS=500 times (SEED=1): the state stays whole and the next update converges
-	@ROUNDS=$(ROUNDS) $(PYTHON) -m pytest tests/unit/engine_cli/test_crash.py -q -s
-
 exactly-once: ROUNDS = 67
 exactly-once: up ## 2, 5 and 20 migration pods started together and killed at random, ROUNDS=67 times each: every file is committed once
 	@ROUNDS=$(ROUNDS) $(PYTEST) -s tests/cluster/test_once_with_pods.py
@@ -92,19 +82,19 @@ exactly-once: up ## 2, 5 and 20 migration pods started together and killed at ra
 # $(call beside,COMMAND): what needs no cluster takes the processor time that the command leaves; its output comes after the command's.
 define beside
 	@log=$$(mktemp); \
-	nice $(PYTEST) tests/unit tests/parity -m "not cluster and not measures" -n 2 --dist loadfile >"$$log" 2>&1 & beside=$$!; \
+	nice $(PYTEST) tests/unit -m "not cluster and not measures" -n 2 --dist loadfile >"$$log" 2>&1 & beside=$$!; \
 	trap 'kill $$beside 2>/dev/null || true; rm -f "$$log"' EXIT; \
 	failed=; $(1) || failed=1; wait $$beside || failed=1; cat "$$log"; test -z "$$failed"
 endef
 
 test: check up ## what every change must pass: all but the tests marked `long`
-	@$(PYTHON) -m offline.images load gateway
-	$(call beside,$(PYTEST) tests/cluster tests/parity -m "$(TOGETHER) and not long" $(AT_ONCE))
+	@$(PYTHON) -m devkit.images load gateway
+	$(call beside,$(PYTEST) tests/cluster -m "$(TOGETHER) and not long" $(AT_ONCE))
 	@$(PYTEST) tests/unit tests/cluster -m "measures and not long"
 
 test-all: check up ## everything, in half an hour
-	@$(PYTHON) -m offline.images load gateway nats module
+	@$(PYTHON) -m devkit.images load gateway nats module
 	@$(PYTHON) -m tests.cluster.s3_server
 	$(call beside,$(STACK))
-	@$(PYTEST) tests/cluster tests/parity -m "$(TOGETHER)" $(AT_ONCE)
+	@$(PYTEST) tests/cluster -m "$(TOGETHER)" $(AT_ONCE)
 	@$(PYTEST) tests/unit tests/cluster -m measures

@@ -7,7 +7,8 @@ AutomationError
 ├── BackendMissing        nothing says where the state is kept
 ├── PassphraseMissing     the stack's secrets cannot be read
 ├── EngineFailed          the engine could not answer
-├── EngineNotFound        no Pulumi CLI, and the offline engine was ruled out or is not there
+├── PulumiNotFound        no Pulumi CLI on the PATH
+├── UnsupportedPulumi     one that is too old or too new
 └── ClusterUnreachable    the Kubernetes API does not answer
 """
 
@@ -70,8 +71,25 @@ class EngineFailed(AutomationError):
     """The engine could not say what it was asked for."""
 
 
-class EngineNotFound(AutomationError):
-    """No engine to run the program with."""
+class PulumiNotFound(AutomationError):
+    """No Pulumi CLI on the PATH, or one that does not run."""
+
+
+class UnsupportedPulumi(AutomationError):
+    """The Pulumi CLI on the PATH is too old or too new.
+
+    Args:
+        executable: its path.
+        version: its version.
+        oldest: the oldest that is supported.
+        untried: the first that is not supported any more.
+    """
+
+    def __init__(self, executable: str, version: str, oldest: str, untried: str) -> None:
+        super().__init__(
+            f"{executable} is version {version}, and this program needs {oldest} or newer, below {untried}: "
+            "https://www.pulumi.com/docs/install/"
+        )
 
 
 class ClusterUnreachable(AutomationError):

@@ -32,10 +32,10 @@ from pulumi.automation.errors import create_command_error
 from pulumi.automation.events import EngineEvent
 from semver import VersionInfo
 
-from .engine import Engine
 from .errors import BackendMissing, EngineFailed, PassphraseMissing, ProjectNotFound, StackNotConfigured
 from .interrupt import Interrupt
 from .locks import FileBackend
+from .pulumi_cli import PulumiCli
 from .steps import Diagnostic, Failure, FailureKind, Finding, LockHolder, Phase, Run, Step, belongs_to
 from .verdict import essence
 
@@ -158,10 +158,10 @@ def _ending_with_us() -> list[str]:
 class _Command(PulumiCommand):
     """Runs the engine's executable in a session of its own, so that Ctrl-C in a terminal reaches it only through us."""
 
-    def __init__(self, engine: Engine, interrupt: Interrupt) -> None:
+    def __init__(self, cli: PulumiCli, interrupt: Interrupt) -> None:
         # Not super().__init__: it starts a process to ask for the version, which is known.
-        self.command = str(engine.executable)
-        self.version = VersionInfo.parse(engine.version)
+        self.command = str(cli.executable)
+        self.version = VersionInfo.parse(cli.version)
         self._interrupt = interrupt
         self._start = _ending_with_us()
 
@@ -335,12 +335,12 @@ def _mapping(value: Any, key: str) -> Mapping[str, Any]:
 
 
 class Session:
-    """One stack of one project, driven by one engine.
+    """One stack of one project, driven by one CLI.
 
     Args:
         project: whose.
         stack: name.
-        engine: to run.
+        cli: to run.
         interrupt: to be obeyed.
         environment: variables to add for the engine.
 
@@ -352,7 +352,7 @@ class Session:
         self,
         project: Project,
         stack: str,
-        engine: Engine,
+        cli: PulumiCli,
         interrupt: Interrupt,
         backend: str,
         environment: Mapping[str, str] | None = None,
@@ -361,7 +361,7 @@ class Session:
         python = os.environ.get("PULUMI_PYTHON_CMD", sys.executable)
         env = {"ROLLOUT_PYTHON": sys.executable, "PULUMI_PYTHON_CMD": python, **(environment or {})}
         self._workspace = LocalWorkspace(
-            work_dir=str(project.folder), env_vars=env, pulumi_command=_Command(engine, interrupt)
+            work_dir=str(project.folder), env_vars=env, pulumi_command=_Command(cli, interrupt)
         )
         self._stack = _Stack(stack, self._workspace)
         self._project = project

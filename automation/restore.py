@@ -16,7 +16,7 @@ from .interrupt import Interrupt
 from .last_words import LastWords, parse, read
 from .pulumi_adapter import Recorder, Session
 from .rollout import Facts, Preflight, Request, Rollout
-from .verdict import EngineName, JobReport, ModuleVerdict, Outcome, RestoreReport, Snapshot, Verdict
+from .verdict import JobReport, ModuleVerdict, Outcome, RestoreReport, Snapshot, Verdict
 
 if TYPE_CHECKING:
     from components.backing_up import Backups
@@ -84,7 +84,7 @@ class Listing:
     """The backups of a stack."""
 
     stack: str
-    engine: EngineName
+    pulumi: str
     modules: tuple[ModuleBackups, ...]
 
     @property
@@ -94,7 +94,7 @@ class Listing:
 
     def as_json(self) -> dict[str, Any]:
         """The document that ``--json`` prints."""
-        return {"stack": self.stack, "engine": asdict(self.engine), "modules": [asdict(m) for m in self.modules]}
+        return {"stack": self.stack, "pulumi": self.pulumi, "modules": [asdict(m) for m in self.modules]}
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Restoring(Rollout):
         """
         with self._planned(module) as (_, backups, _, plans):
             found = tuple(self._listed(backups, plan) for plan in plans)
-        return Listing(self._request.stack, self._name(), found)
+        return Listing(self._request.stack, self._pulumi.version, found)
 
     def restore(
         self,
@@ -235,7 +235,7 @@ class Restoring(Rollout):
             return self._restored(cluster, backups, plan, chosen, differences, verdict)
 
         # Ctrl-C is for the restore: the engine must go on holding the lock until that has come to an end.
-        session = Session(self._project, self._request.stack, self._engine, Interrupt(), "", self._request.environment)
+        session = Session(self._project, self._request.stack, self._pulumi, Interrupt(), "", self._request.environment)
         holding = Holding(work, outputs_of(state))
         run = session.hold(holding, f"rollout restore: {plan.module}, backup {chosen.id}")
         result = holding.result()
@@ -383,7 +383,7 @@ class Restoring(Rollout):
     def _ended(self, module: ModuleVerdict, error: str = "") -> Verdict:
         return Verdict(
             self._request.stack,
-            self._name(),
+            self._pulumi.version,
             module.outcome,
             self._seconds(),
             (module,),

@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import backup, locks, sql
-from .engine import Engine, choose
 from .errors import AutomationError, ClusterUnreachable, UsageError
 from .interrupt import Interrupt
 from .plan import planned
 from .program import InlineProgram, Overlay, load
 from .progress import Narrator, OnProgress
 from .pulumi_adapter import PendingConfig, Project, Recorder, Session
+from .pulumi_cli import find
 from .redact import Redactor
 from .rehearsal import Rehearsal, report
 from .steps import LockHolder, Run, Step
 from .verdict import (
-    EngineName,
     ModuleVerdict,
     Outcome,
     Snapshot,
@@ -110,9 +109,9 @@ class Rollout:
             from settings import set_versions
 
             set_versions(self._written, request.versions)
-        self._engine: Engine = choose(environment)
+        self._pulumi = find(environment)
         self._session = Session(
-            self._project, request.stack, self._engine, self._interrupt, backend, request.environment
+            self._project, request.stack, self._pulumi, self._interrupt, backend, request.environment
         )
         self._notices: list[str] = []
         self._rehearsals: dict[str, Rehearsal] = {}
@@ -207,7 +206,7 @@ class Rollout:
             told += self._of_namespace(program.settings, facts.cluster if everything else None)
             return Verdict(
                 self._request.stack,
-                self._name(),
+                self._pulumi.version,
                 outcome,
                 self._seconds(),
                 changes=run.changes or {},
@@ -216,7 +215,7 @@ class Rollout:
         if program.refusal or (run.failure and run.failure.kind != "failed"):
             return self._early_failure(program, run, facts)
         return judge(
-            self._request.stack, self._name(), wanted, run, before=facts.before, after=self._after(facts.cluster),
+            self._request.stack, self._pulumi.version, wanted, run, before=facts.before, after=self._after(facts.cluster),
             interrupted=self._interrupt.requested, seconds=self._seconds(), notices=self._notices,
         )  # fmt: skip
 
@@ -338,7 +337,7 @@ class Rollout:
         error = f"another update holds the stack: {who}"
         return Verdict(
             self._request.stack,
-            self._name(),
+            self._pulumi.version,
             Outcome.LOCKED,
             self._seconds(),
             error=error,
@@ -381,7 +380,7 @@ class Rollout:
         clean = tuple(self._clean(n) for n in notices)
         return Verdict(
             self._request.stack,
-            self._name(),
+            self._pulumi.version,
             outcome,
             self._seconds(),
             tuple(modules),
@@ -409,7 +408,7 @@ class Rollout:
         text = self._clean(refusal or program.refusal or (run.failure.text if run.failure else "the engine refused"))
         verdict = refused(
             self._request.stack,
-            self._name(),
+            self._pulumi.version,
             text,
             seconds=self._seconds(),
             modules=modules,
@@ -436,7 +435,7 @@ class Rollout:
         # A request of our own to stop is not the person's: it must not look like Ctrl-C in the verdict.
         engine_stop = Interrupt()
         forget = self._interrupt.listen(lambda _count: (engine_stop.request(), None)[1])
-        session = Session(self._project, self._request.stack, self._engine, engine_stop, "", self._request.environment)
+        session = Session(self._project, self._request.stack, self._pulumi, engine_stop, "", self._request.environment)
 
         def give_up() -> None:
             # With --continue-on-error the others are to finish; the engine then ends this one by its own deadline.
@@ -479,7 +478,7 @@ class Rollout:
     def _judge(self, program: InlineProgram, run: Run, before: Snapshot, cluster: Cluster, watched: Watched) -> Verdict:
         verdict = judge(
             self._request.stack,
-            self._name(),
+            self._pulumi.version,
             _wanted(program),
             run,
             before=before,
@@ -506,9 +505,6 @@ class Rollout:
         ):  # the API may be gone in the middle of a failure; the verdict then says that it does not know
             return cluster.snapshot()
         return None
-
-    def _name(self) -> EngineName:
-        return EngineName(self._engine.name, self._engine.version)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._begun

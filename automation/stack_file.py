@@ -98,7 +98,7 @@ class StackFile:
         return "\n".join(self._located(line) for line in message.splitlines())
 
     def is_encrypted(self, line: str) -> bool:
-        """Whether a line of a message speaks of a value that is encrypted, so that its stand-in may be what is wrong."""
+        """Whether a line of a message speaks of a value that is encrypted, so that its placeholder may be what is wrong."""
         found = _PATH.search(line)
         return found is not None and any(_within(found[0], path) for path in self.encrypted)
 

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .engine import choose
 from .interrupt import Interrupt
 from .pulumi_adapter import Project, Session
+from .pulumi_cli import find
 from .redact import Redactor, secret_values
-from .verdict import EngineName, Snapshot
+from .verdict import Snapshot
 
 if TYPE_CHECKING:
     from settings import StackSettings
@@ -56,7 +56,7 @@ class Status:
     """A stack's state in the configuration, in Pulumi and in the cluster."""
 
     stack: str
-    engine: EngineName
+    pulumi: str
     modules: tuple[ModuleStatus, ...]
     pending_operations: tuple[str, ...] = ()
     init_errors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Status:
         """The document that ``--json`` prints."""
         return {
             "stack": self.stack,
-            "engine": asdict(self.engine),
+            "pulumi": self.pulumi,
             "modules": [{**asdict(m), "settled": m.settled} for m in self.modules],
             "pending_operations": list(self.pending_operations),
             "init_errors": {urn: list(errors) for urn, errors in self.init_errors.items()},
@@ -92,8 +92,8 @@ def status(stack: str, cwd: Path = Path(), environment: Mapping[str, str] | None
     whole = {**os.environ, **(environment or {})}
     project = Project.load(cwd.resolve())
     backend = project.check(stack, whole)
-    engine = choose(whole)
-    session = Session(project, stack, engine, Interrupt(), backend, environment)
+    cli = find(whole)
+    session = Session(project, stack, cli, Interrupt(), backend, environment)
     with ThreadPoolExecutor(2) as pool:
         asked_state = pool.submit(session.state)
         config, secret = session.config()
@@ -104,7 +104,7 @@ def status(stack: str, cwd: Path = Path(), environment: Mapping[str, str] | None
     locks = session.files.locks() if session.files else []
     return Status(
         stack,
-        EngineName(engine.name, engine.version),
+        cli.version,
         tuple(_modules(wanted, snapshot, records)),
         tuple(each["resource"]["urn"] for each in state.get("pending_operations") or []),
         {

@@ -212,19 +212,11 @@ class ModuleVerdict:
 
 
 @dataclass(frozen=True)
-class EngineName:
-    """The engine that ran: the Pulumi CLI or the offline engine, and its version."""
-
-    name: str
-    version: str
-
-
-@dataclass(frozen=True)
 class Verdict:
     """How a run came out, for people by `wording.text` and for programs by `as_json`."""
 
     stack: str
-    engine: EngineName
+    pulumi: str
     outcome: Outcome
     seconds: float
     modules: tuple[ModuleVerdict, ...] = ()
@@ -242,7 +234,7 @@ class Verdict:
         """The document that ``--json`` prints."""
         return {
             "stack": self.stack,
-            "engine": asdict(self.engine),
+            "pulumi": self.pulumi,
             "outcome": self.outcome.value,
             "exit_code": self.exit_code,
             "seconds": round(self.seconds, 2),
@@ -290,7 +282,7 @@ def _module_json(module: ModuleVerdict) -> dict[str, Any]:
 
 def judge(
     stack: str,
-    engine: EngineName,
+    pulumi: str,
     wanted: Mapping[str, str],
     run: Run,
     *,
@@ -307,7 +299,7 @@ def judge(
 
     Args:
         stack: name.
-        engine: that ran.
+        pulumi: the version of the CLI that ran.
         wanted: module -> version label.
         run: what the engine did.
         before: the cluster before it.
@@ -333,7 +325,7 @@ def judge(
             replace(m, outcome=Outcome.LOCKED, job=None) if m.outcome is not Outcome.UNCHANGED else m for m in modules
         )
         return Verdict(
-            stack, engine, Outcome.LOCKED, seconds, locked, {}, failure.text, tuple(notices), lock=_lock(failure)
+            stack, pulumi, Outcome.LOCKED, seconds, locked, {}, failure.text, tuple(notices), lock=_lock(failure)
         )
     outcome = max((m.outcome for m in modules), key=lambda o: o.exit_code, default=Outcome.UNCHANGED)
     error = ""
@@ -358,7 +350,7 @@ def judge(
             Outcome.ROLLOUT_FAILED,
             "\n".join(run.errors()) or (failure.text if failure else "the update failed"),
         )
-    return Verdict(stack, engine, outcome, seconds, modules, dict(run.changes or {}), error, tuple(notices))
+    return Verdict(stack, pulumi, outcome, seconds, modules, dict(run.changes or {}), error, tuple(notices))
 
 
 def removals(run: Run, wanted: Mapping[str, str], before: Snapshot, outcome: Outcome) -> Iterator[ModuleVerdict]:
@@ -372,7 +364,7 @@ def removals(run: Run, wanted: Mapping[str, str], before: Snapshot, outcome: Out
 
 def refused(
     stack: str,
-    engine: EngineName,
+    pulumi: str,
     reason: str,
     *,
     seconds: float = 0.0,
@@ -381,7 +373,7 @@ def refused(
     changes: Mapping[str, int] | None = None,
 ) -> Verdict:
     """The verdict where something said no before anything moved."""
-    return Verdict(stack, engine, Outcome.REFUSED, seconds, tuple(modules), changes or {}, reason, tuple(notices))
+    return Verdict(stack, pulumi, Outcome.REFUSED, seconds, tuple(modules), changes or {}, reason, tuple(notices))
 
 
 def refusal_of(preview: Run) -> str | None:

@@ -28,12 +28,12 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 import migrator
+from devkit import paths
+from devkit.cluster import packages
 from migrator import database
 from migrator.database import Target
 from migrator.errors import Blocked
 from migrator.settings import Settings
-from offline import paths
-from offline.cluster import packages
 
 LOCK_TIMEOUT = 0.5
 CLIENTS = 8

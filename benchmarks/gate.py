@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from offline.demo.stage import connect
-from offline.workspace import Workspace
+from devkit.demo.stage import connect
+from devkit.workspace import Workspace
 from tests.cluster.stacks import WITNESSED, Stack
 
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -1,17 +1,13 @@
-"""What ``rollout up`` takes when there is nothing to do, for 1, 25 and 100 modules: ``python -m benchmarks.noop [ROUNDS [SIZES]]``
-prints JSON (``make bench-noop``).
+"""What ``rollout up`` takes when there is nothing to do, and ``rollout preview`` of a new stack, for 1, 25 and 100 modules:
+``python -m benchmarks.noop [ROUNDS [SIZES]]`` prints JSON (``make bench-noop``).
 
-The cluster is a real one, which is asked and not changed. The objects of so many modules are not in it: the engine wrote the
-state with a provider that returns an object instead of making it. The sizes take turns, so that whatever else the machine
-does weighs on all of them.
+The cluster is a real one, which is asked and not changed. The objects of so many modules are not in it: the state that says
+they are is made of what a preview plans. The sizes take turns, so that whatever else the machine does weighs on all of them.
 """
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -20,52 +16,56 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from offline import providers
-from offline.cli.main import main as pulumi
-from offline.engine.provider import Call, Made
-from offline.engine.values import Properties
-from offline.providers.kubernetes import metadata, state
-from offline.providers.kubernetes.provider import KubernetesProvider
-from offline.workspace import Workspace
+from devkit.workspace import Workspace
 
 
-class _Pretended(KubernetesProvider):
-    """Says that everything was made."""
-
-    def create(self, call: Call, type: str, inputs: Properties) -> Made:  # noqa: ARG002
-        made_from = state.plain(inputs)
-        live = copy.deepcopy(made_from)
-        live["metadata"] |= {"uid": f"uid-{metadata.full_name(live)}", "resourceVersion": "1"}
-        outputs = state.outputs(made_from, live, inputs, str(live["apiVersion"]), "pulumi-kubernetes-0")
-        return Made(metadata.full_name(live), outputs)
-
-
-def installed(folder: Path, count: int) -> Workspace:
-    """A stack of so many modules whose state says that all of them are there."""
+def workspace(folder: Path, count: int) -> Workspace:
+    """A stack of so many modules that has never been updated."""
     stack = f"noop-{count}"
     module = {"image": "localhost/rollout/ledger", "version": "1.0.0"}
-    workspace = Workspace.create(folder / stack, stack, {"modules": {f"m{i}": module for i in range(count)}})
-    factories = providers.factories() | {"kubernetes": _Pretended}
-    with (
-        mock.patch.dict(os.environ, workspace.env, clear=True), mock.patch("offline.cli.commands.update.factories", return_value=factories),
-        contextlib.chdir(workspace.root), contextlib.redirect_stdout(sys.stderr),
-    ):  # fmt: skip
-        code = pulumi(["up", "--stack", stack, "--yes", "--skip-preview", "--non-interactive", "--suppress-progress"])
-    assert code == 0, "the state could not be written"
-    return workspace
+    return Workspace.create(folder / stack, stack, {"modules": {f"m{i}": module for i in range(count)}})
 
 
-def no_op(workspace: Workspace) -> dict[str, float]:
-    """Seconds and CPU seconds of one ``rollout up``, with the engine it runs."""
+def pretend(stack: Workspace) -> None:
+    """Has the stack's state say that everything is there that a preview would create."""
+    planned = json.loads(stack.pulumi("preview", "--json", "--show-secrets", "--stack", stack.stack).stdout)
+    resources = [_made(step["newState"]) for step in planned["steps"]]
+    exported = json.loads(stack.pulumi("stack", "export", "--stack", stack.stack).stdout)
+    exported["deployment"]["resources"] = resources
+    state = stack.root / "state.json"
+    state.write_text(json.dumps(exported))
+    stack.pulumi("stack", "import", "--file", str(state), "--stack", stack.stack)
+
+
+def _made(planned: dict[str, Any]) -> dict[str, Any]:
+    """A resource as the state has it once it is made."""
+    if not planned["custom"]:
+        return planned
+    inputs = planned.get("inputs") or {}
+    if planned["type"].startswith("pulumi:providers:"):
+        return {**planned, "id": planned["urn"].rsplit("::", 1)[1], "outputs": inputs}
+    metadata = inputs.get("metadata") or {}
+    name = "/".join(part for part in (metadata.get("namespace"), metadata["name"]) if part)
+    live = {**inputs, "metadata": {**metadata, "uid": f"uid-{name}", "resourceVersion": "1"}}
+    outputs = {
+        **live,
+        "__initialApiVersion": inputs["apiVersion"],
+        "__fieldManager": "pulumi-kubernetes-0",
+        "__inputs": inputs,
+    }
+    return {**planned, "id": name, "outputs": outputs}
+
+
+def measured(stack: Workspace, command: str, outcome: str) -> dict[str, float]:
+    """Seconds and CPU seconds of one ``rollout ...``, with the engine it runs."""
     begun, used = time.monotonic(), _cpu()
     done = subprocess.run(
-        workspace.command(["up"], json_output=True), cwd=workspace.root, env=workspace.env, capture_output=True, text=True, check=True
+        stack.command([command], json_output=True), cwd=stack.root, env=stack.env, capture_output=True, text=True, check=False
     )  # fmt: skip
-    measured = {"seconds": time.monotonic() - begun, "cpu_seconds": _cpu() - used}
-    assert json.loads(done.stdout)["outcome"] == "unchanged", done.stdout
-    return measured
+    found = {"seconds": time.monotonic() - begun, "cpu_seconds": _cpu() - used}
+    assert json.loads(done.stdout)["outcome"] == outcome, done.stdout
+    return found
 
 
 def _cpu() -> float:
@@ -74,13 +74,21 @@ def _cpu() -> float:
 
 
 def main(rounds: int, sizes: list[int]) -> None:
-    measured: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
+    found: dict[str, dict[int, list[dict[str, float]]]] = {"preview": {}, "no_op": {}}
     with tempfile.TemporaryDirectory() as name:
-        workspaces = {size: installed(Path(name), size) for size in sizes}
-        for _ in range(rounds):
-            for size, workspace in workspaces.items():
-                measured[size].append(no_op(workspace))
-    print(json.dumps({"rounds": rounds, "modules": {size: _median(runs) for size, runs in measured.items()}}))
+        stacks = {size: workspace(Path(name), size) for size in sizes}
+        for command, key, outcome in (("preview", "preview", "previewed"), ("up", "no_op", "unchanged")):
+            for _ in range(rounds):
+                for size, stack in stacks.items():
+                    found[key].setdefault(size, []).append(measured(stack, command, outcome))
+            if key == "preview":
+                for stack in stacks.values():
+                    pretend(stack)
+    print(
+        json.dumps(
+            {"rounds": rounds, **{k: {size: _median(runs) for size, runs in v.items()} for k, v in found.items()}}
+        )
+    )
 
 
 def _median(runs: list[dict[str, float]]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import yaml
 
-from offline.workspace import engine_path
 from policies.kubernetes import kind
 from tests.unit.policies.components_program import many
 from tests.unit.policies.engine import PACK, project
@@ -43,7 +42,7 @@ def main(pairs: int) -> None:
     cpu: dict[str, list[float]] = {"without": [], "with": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        environment = {**os.environ, **project(folder, manifests()), "PATH": engine_path()}
+        environment = {**os.environ, **project(folder, manifests())}
 
         def pulumi(*args: str) -> None:
             command = ["pulumi", *args, "--stack", "prod", "--non-interactive"]

@@ -53,10 +53,8 @@ def report(command: str, stack: str, verdict: dict[str, Any] | None, text: str =
     notices = verdict.get("notices") or []
     if notices and not told:
         lines += ["<details><summary>Advice</summary>", "", *_block("text", grouped(notices)), "</details>", ""]
-    engine = verdict.get("engine")
-    if engine:
-        name = "Pulumi CLI" if engine["name"] == "pulumi" else "the offline engine, which stands in for the Pulumi CLI"
-        lines += [f"By {name} {engine['version']}.", ""]
+    if version := verdict.get("pulumi"):
+        lines += [f"By Pulumi CLI {version}.", ""]
     return "\n".join(lines)
 
 

@@ -25,7 +25,7 @@ from ci.report import report, shortened
 _ROOT = Path(__file__).resolve().parent.parent
 _STACK = re.compile(r"[a-z0-9][a-z0-9-]*")
 # A secret or variable that is not set reaches a job of GitHub as an empty one, which is none.
-_GIVEN = ("PULUMI_", "AWS_", "AZURE_", "GOOGLE_", "KUBECONFIG", "ENGINE")
+_GIVEN = ("PULUMI_", "AWS_", "AZURE_", "GOOGLE_", "KUBECONFIG")
 
 _SUMMARY = 250_000  # characters, of which GitHub takes a MiB, whatever alphabet they are of
 

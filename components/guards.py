@@ -1,4 +1,4 @@
-"""Hooks that refuse or delay the steps Pulumi's own rules would get wrong. They work the same in every engine.
+"""Hooks that refuse or delay the steps Pulumi's own rules would get wrong.
 
 - Nothing that serves is deleted, nor what it stands on. With ``--continue-on-error`` the engine goes on to delete the old
   Deployment, its disruption budget and its credentials of a module whose new version failed
@@ -9,7 +9,7 @@
 - An API starts, or is changed, once its worker is up: a worker is stopped before it starts anew, and Pulumi does not wait for that.
 - A version whose replicas are an autoscaler's begins with one pod; its Service switches when it has as many as serve.
 - An update killed between the API server's answer and Pulumi's checkpoint leaves an object Pulumi does not know. The
-  provider takes existing objects over (``upsertExistingObjects``), so that the next update converges; the guard sees to
+  provider takes existing objects over (a server-side apply), so that the next update converges; the guard sees to
   it that this is only ever done to objects of this very stack.
 
 Hooks are known to the engine by name only while the program runs, so every run registers them; ``destroy`` needs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,6 +24,11 @@ from .names import Owner
 from .network import declare_network_policies
 from .rehearsing import Rehearsals
 from .scope import Scope
+
+# After a killed update the next one takes over what that one had begun; the hook `ours-or-new` guards everything else. Before
+# pulumi-kubernetes 4.30 a server-side apply always does so (`Creation` in provider/pkg/await); since then it has to be asked for.
+_UPSERT = "upsert_existing_objects"
+_TAKES_OVER: dict[str, Any] = {_UPSERT: True} if _UPSERT in inspect.signature(k8s.ProviderArgs).parameters else {}
 
 
 class Stack(pulumi.ComponentResource):
@@ -61,9 +67,8 @@ class Stack(pulumi.ComponentResource):
         provider = k8s.Provider(
             "kubernetes",
             context=settings.context,
-            # After a killed update the next one takes over what that one had begun; `ours-or-new` guards everything else.
-            upsert_existing_objects=True,
             opts=pulumi.ResourceOptions(parent=self),
+            **_TAKES_OVER,
         )
         plans = {name: settings.plan(name) for name in settings.modules}
         contents = _contents(plans, cluster, owner)

@@ -10,15 +10,18 @@ sys.path.insert(
 
 from pulumi_policy import EnforcementLevel, PolicyPack
 
-from policies.adapter import initial_config, policy
+from policies.adapter import follow_the_stack, initial_config, policy
 from policies.rules import RULES
 from policies.unpack import install
 
 install()
+# `pulumi policy analyze` names no stack.
+config = initial_config(os.environ.get("PULUMI_STACK", ""))
+follow_the_stack(config)
 
 PolicyPack(
     "rollout",
     policies=[policy(rule) for rule in RULES],
     enforcement_level=EnforcementLevel.MANDATORY,
-    initial_config=initial_config(os.environ.get("PULUMI_STACK", "")),
+    initial_config=config,
 )

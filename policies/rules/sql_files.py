@@ -24,7 +24,7 @@ kind: Job
 metadata: {name: ledger-1-1-0-migrate}
 spec:
   template:
-    metadata: {annotations: {rollout.formance.com/sql: offline/sample/sql/1.1.0}}
+    metadata: {annotations: {rollout.formance.com/sql: devkit/sample/sql/1.1.0}}
     spec:
       containers: [{name: migrate, image: "example.org/ledger:1.1.0", args: [migrate]}]
 """

@@ -12,17 +12,13 @@ from lightkube import Client
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from offline.demo.stage import connect
+from devkit.demo.stage import connect
 from tests.cluster.loaded import LoadedWorkspace
 from tests.cluster.stacks import Stack
 
 _number = itertools.count(1)
 # Their tests share a namespace, what a module sets up, or a lock.
-_TOGETHER = (
-    "tests/cluster/engine_providers/",
-    "tests/cluster/migrator/test_corpus.py",
-    "tests/parity/test_one_state.py",
-)
+_TOGETHER = ("tests/cluster/migrator/test_corpus.py",)
 
 
 class BySharing(LoadScopeScheduling):  # type: ignore[misc]  # it has no types

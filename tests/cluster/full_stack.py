@@ -11,9 +11,9 @@ from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Namespace, Pod, Secret, Service
 
 from components.pod import container_security, pod_security
-from offline.cluster import build
-from offline.demo import clients
-from offline.workspace import Workspace
+from devkit.demo import clients
+from devkit.tools import build
+from devkit.workspace import Workspace
 from tests.cluster.stacks import Stack, wait_for
 
 CADDY = [f"{build.CADDY.version().removeprefix('v')}{suffix}" for suffix in ("-rc.1", "-rc.2", "")]
@@ -23,7 +23,7 @@ MODULES = (*DATABASES, "stargate", "wallets")
 ROUTED = (*DATABASES, "wallets")
 WORKERS = ("ledger-worker", "payments-worker", "transactionplane-worker")
 CLIENTS = ("orchestration", "reconciliation", "transactionplane", "wallets")
-# What the sample is told of the stack it is in; see offline/sample/strict.py.
+# What the sample is told of the stack it is in; see devkit/sample/strict.py.
 FEATURES = "gateway,auth,broker,traces"
 HOST = "stack.example.org"
 _CREDENTIALS = ("encryption", "signing", "delegated", "tunnel")

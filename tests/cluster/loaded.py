@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offline.workspace import Workspace
+from devkit.workspace import Workspace
 
 # There is one such context in a process, so also what others preload is said here.
 PROCESSES = multiprocessing.get_context("forkserver")

@@ -10,16 +10,16 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from offline import paths
-from offline.cluster.postgres import USER, _bin
+from devkit import paths
+from devkit.cluster.postgres import USER, _bin
 
 
 class PrivatePostgres:
     """The server; it and its data are gone at the end.
 
     Args:
-        programs: folder of initdb and pg_ctl; default: those of the offline cluster's server.
-        host: where it listens; default: the offline cluster's address, which pods reach.
+        programs: folder of initdb and pg_ctl; default: those of the devkit cluster's server.
+        host: where it listens; default: the devkit cluster's address, which pods reach.
     """
 
     def __init__(self, programs: Path | None = None, host: str = "") -> None:

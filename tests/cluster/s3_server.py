@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from offline import paths
-from offline.cluster import build
-from offline.cluster.progress import Progress
+from devkit import paths
+from devkit.cluster.progress import Progress
+from devkit.tools import build
 
 BUCKET = "rollout-backups"
 

@@ -18,9 +18,9 @@ from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Pod, Secret, Service
 
-from offline import paths
-from offline.demo.stage import schema
-from offline.workspace import Workspace
+from devkit import paths
+from devkit.demo.stage import schema
+from devkit.workspace import Workspace
 
 T = TypeVar("T")
 

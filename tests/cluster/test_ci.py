@@ -18,7 +18,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace, ServiceAccountToken
 
 from automation.check import check_state
-from offline.workspace import REPOSITORY, Workspace
+from devkit.workspace import REPOSITORY, Workspace
 from tests.cluster.stacks import WITNESSED, Stack, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]

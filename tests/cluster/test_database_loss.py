@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from offline.demo.clients import Clients
-from offline.sample import ranges, verify
+from devkit.demo.clients import Clients
+from devkit.sample import ranges, verify
 from tests.cluster.private_postgres import PrivatePostgres
 from tests.cluster.stacks import WITNESSED, Stack, wait_for
 

@@ -14,7 +14,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Namespace, Pod, Secret, ServiceAccount
 
-from offline import paths
+from devkit import paths
 from tests.cluster.stacks import WITNESSED, Stack, audit_lines, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
@@ -41,7 +41,7 @@ class TestOneStack:
         shared.gate_held()
         assert list(shared.jobs().values()) == ["succeeded"], "the Job of the old version is cleaned up"
 
-    @pytest.mark.skipif("KUBE_CONTEXT" in os.environ, reason="the audit log is the offline cluster's")
+    @pytest.mark.skipif("KUBE_CONTEXT" in os.environ, reason="the audit log is the devkit cluster's")
     def test_no_op_writes_nothing(self, shared: Stack) -> None:
         shared.at("1.1.0", **WITNESSED)
         log = paths.state_dir() / "audit.log"

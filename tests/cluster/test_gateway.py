@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from lightkube.resources.core_v1 import ConfigMap
 
-from offline.cluster import build
-from offline.demo.clients import Clients
+from devkit.demo.clients import Clients
+from devkit.tools import build
 from tests.cluster.stacks import LEDGER, Stack
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]

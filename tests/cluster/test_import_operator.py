@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from offline.workspace import ROLLOUT, Workspace
+from devkit.workspace import ROLLOUT, Workspace
 from tests.cluster.stacks import Stack
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]

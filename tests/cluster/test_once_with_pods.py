@@ -33,10 +33,10 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap, Namespace, Pod, ServiceAccount
 
 from components.cluster import prepare_types
+from devkit import paths
+from devkit.cluster import containerd
+from devkit.cluster.errors import ComponentError
 from migrator import Settings, database
-from offline import paths
-from offline.cluster import containerd
-from offline.cluster.errors import ComponentError
 from tests.cluster.stacks import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]

@@ -29,7 +29,7 @@ from lightkube.resources.core_v1 import Pod
 import automation
 from automation import wording
 from automation.verdict import Outcome, Verdict
-from offline.workspace import REPOSITORY
+from devkit.workspace import REPOSITORY
 from tests.cluster.stacks import Stack, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
@@ -200,7 +200,7 @@ def test_an_engine_ended_by_someone_else_is_a_cancelled_run_that_the_next_one_co
 
 def test_a_preview_reads_the_sql_files_of_what_will_migrate(stack: Stack) -> None:
     folder = stack.workspace.root / "sql"
-    shutil.copytree(REPOSITORY / "offline/sample/sql/1.5.0", folder)
+    shutil.copytree(REPOSITORY / "devkit/sample/sql/1.5.0", folder)
     stack.configure(version="1.0.0", migration={"sql": "sql"})
     code, verdict = stack.workspace.rollout("preview")
     assert (code, verdict["outcome"]) == (0, "previewed")

@@ -20,8 +20,8 @@ from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Namespace, Pod, Secret
 from lightkube.types import PatchType
 
-from offline import paths
-from offline.workspace import postgres_uri
+from devkit import paths
+from devkit.workspace import postgres_uri
 from settings import PostgresServer
 from tests.cluster.stacks import LEDGER, Stack, wait_for
 

@@ -15,7 +15,7 @@ from lightkube import Client
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.networking_v1 import Ingress
 
-from offline.demo.clients import Clients
+from devkit.demo.clients import Clients
 from tests.cluster.full_stack import CADDY, DATABASES, HOST, MODULES, ROUTED, WORKERS, FullStack, versions
 from tests.cluster.loaded import LoadedWorkspace
 from tests.cluster.stacks import wait_for

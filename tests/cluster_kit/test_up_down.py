@@ -1,6 +1,6 @@
-"""The offline cluster as a whole: it comes up, comes back after any kind of death, and goes without a trace.
+"""The devkit's cluster as a whole: it comes up, comes back after any kind of death, and goes without a trace.
 
-These tests take the machine's offline cluster down, so they run only when asked for: ``make test-kit``.
+These tests take the machine's devkit's cluster down, so they run only when asked for: ``make test-kit``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from offline import paths
-from offline.cluster import config, containerd, files, network, postgres, processes
+from devkit import paths
+from devkit.cluster import config, containerd, files, network, postgres, processes
 
 pytestmark = [
     pytest.mark.skipif(os.environ.get("TEST_KIT") != "1", reason="takes the cluster down (make test-kit)"),
@@ -67,7 +67,7 @@ WORKLOAD = [
 
 def cluster(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
     result = subprocess.run(
-        [sys.executable, "-m", "offline.cluster", *arguments], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-m", "devkit.cluster", *arguments], capture_output=True, text=True, timeout=300, check=False
     )
     assert result.returncode == expect, result.stdout + result.stderr
     return result
@@ -276,7 +276,7 @@ def test_second_up_changes_nothing_and_takes_less_than_two_seconds(before: dict[
 
 def test_two_ups_at_once_both_succeed(before: dict[str, object]) -> None:
     kill()
-    command = [sys.executable, "-m", "offline.cluster", "up"]
+    command = [sys.executable, "-m", "devkit.cluster", "up"]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
@@ -287,7 +287,7 @@ def test_two_ups_at_once_both_succeed(before: dict[str, object]) -> None:
 def test_interrupted_up_is_finished_by_the_next(before: dict[str, object]) -> None:
     for seconds in (0.3, 0.8, 1.5, 3.0):
         cluster("down")
-        interrupted = subprocess.Popen([sys.executable, "-m", "offline.cluster", "up"], stderr=subprocess.DEVNULL)
+        interrupted = subprocess.Popen([sys.executable, "-m", "devkit.cluster", "up"], stderr=subprocess.DEVNULL)
         time.sleep(seconds)
         interrupted.kill()
         interrupted.wait()

@@ -19,9 +19,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from devkit import paths
 from migrator import Settings, database
 from migrator.database import Target
-from offline import paths
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 QUIET = Settings(lock_timeout=0.5, retry_budget=10, runner_budget=30, connect_budget=5)
@@ -162,7 +162,7 @@ def server() -> str:
 
 @pytest.fixture(scope="session")
 def superuser(server: str) -> str:
-    """Connection string of a superuser, whom the offline cluster admits through a socket if root asks; else the server's own."""
+    """Connection string of a superuser, whom the devkit's cluster admits through a socket if root asks; else the server's own."""
     if "TEST_POSTGRES_URI" in os.environ or os.geteuid() != 0:
         return server
     kit = paths.postgres()

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 import migrator
+from devkit.sample.versions import VERSIONS, Version
 from migrator import files
 from migrator.errors import Blocked, HistoryMismatch, StatementFailed
-from offline.sample.versions import VERSIONS, Version
 from tests.cluster.migrator.conftest import QUIET, Database, catalogue
 from tests.cluster.migrator.test_fingerprint import take
 from tests.cluster.stacks import wait_for

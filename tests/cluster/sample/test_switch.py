@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from lightkube.resources.core_v1 import Pod
 
+from devkit import paths
+from devkit.demo.stage import connect
+from devkit.sample import ranges, verify
 from migrator import Settings, database
 from migrator.database import Target
-from offline import paths
-from offline.demo.stage import connect
-from offline.sample import ranges, verify
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 

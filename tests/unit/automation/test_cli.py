@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from automation.cli import main
+from automation.pulumi_cli import PulumiCli
 from automation.rollout import Rollout
-from automation.verdict import EngineName, Outcome, Verdict
+from automation.verdict import Outcome, Verdict
 
 
 @pytest.fixture
@@ -121,7 +122,8 @@ def test_a_folder_that_is_no_policy_pack_is_refused(project: Path, capsys: pytes
 def test_a_pipeline_gets_the_verdict_for_programs_and_for_people(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verdict = Verdict("dev", EngineName("offline", "1"), Outcome.REFUSED, 1.0, error="frozen until Monday")
+    verdict = Verdict("dev", "3.274.1", Outcome.REFUSED, 1.0, error="frozen until Monday")
+    monkeypatch.setattr("automation.rollout.find", lambda _: PulumiCli("3.274.1", Path("pulumi")))
     monkeypatch.setattr(Rollout, "preview", lambda self: verdict)
     assert main(["preview", "--stack", "dev", "--json", "--report", str(project / "report")]) == 2
     assert json.loads(capsys.readouterr().out)["error"] == "frozen until Monday"

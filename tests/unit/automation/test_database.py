@@ -9,7 +9,6 @@ from automation.database import Database, findings, parse, together
 from automation.rehearsal import Rehearsal
 from automation.steps import Run
 from automation.verdict import (
-    EngineName,
     JobReport,
     ModuleVerdict,
     Outcome,
@@ -39,7 +38,7 @@ def failed(database: Database | None) -> str:
     module = ModuleVerdict(
         "ledger", "1.2.0", "1.1.0", Outcome.MIGRATION_FAILED, job=job, serving=Serving("1.1.0", 2, 2)
     )
-    return text(Verdict("dev", EngineName("e", "1"), Outcome.MIGRATION_FAILED, 1.0, (module,)))
+    return text(Verdict("dev", "3.274.1", Outcome.MIGRATION_FAILED, 1.0, (module,)))
 
 
 def test_a_database_that_was_changed_by_a_failed_migration_is_told_in_full() -> None:
@@ -74,7 +73,7 @@ REFUSED = Rehearsal("refused", "ledger-1-5-0-rehearse-x", "1.1.0", 8.0, findings
 
 def test_a_refused_rehearsal_refuses_the_update_with_the_column_named() -> None:
     verdict = judge(
-        "dev", EngineName("e", "1"), {"ledger": "1.5.0"}, Run(ok=False), before=Snapshot({"ledger": Serving("1.1.0", 2, 2)}),
+        "dev", "3.274.1", {"ledger": "1.5.0"}, Run(ok=False), before=Snapshot({"ledger": Serving("1.1.0", 2, 2)}),
         after=Snapshot({"ledger": Serving("1.1.0", 2, 2)}), rehearsals={"ledger": REFUSED},
     )  # fmt: skip
     assert (verdict.outcome, verdict.exit_code) == (Outcome.REFUSED, 2)

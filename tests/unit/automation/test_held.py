@@ -8,10 +8,11 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from automation.engine import choose
 from automation.held import Holding, outputs_of, urns_of
 from automation.interrupt import Interrupt
 from automation.pulumi_adapter import Project, Recorder, Session
+from automation.pulumi_cli import find
+from devkit.workspace import pulumi_environment
 
 STATE = {
     "resources": [
@@ -92,10 +93,10 @@ def test_while_it_is_held_an_update_is_told_who_holds_it_and_nothing_of_the_stac
     state.mkdir()
     (tmp_path / "Pulumi.yaml").write_text("name: test\nruntime: python\n")
     (tmp_path / "Pulumi.dev.yaml").write_text("config: {}\n")
-    for name, value in {"BACKEND_URL": f"file://{state}", "CONFIG_PASSPHRASE": "x", "HOME": str(tmp_path)}.items():
-        monkeypatch.setenv(f"PULUMI_{name}", value)
-    engine = choose({"PATH": "/nowhere"})
-    session = Session(Project.load(tmp_path), "dev", engine, Interrupt(), f"file://{state}")
+    given = {"PULUMI_BACKEND_URL": f"file://{state}", "PULUMI_CONFIG_PASSPHRASE": "x"}
+    for name, value in (given | pulumi_environment(tmp_path / "home")).items():
+        monkeypatch.setenv(name, value)
+    session = Session(Project.load(tmp_path), "dev", find(), Interrupt(), f"file://{state}")
     assert session.up(declared, Recorder(), [], False).ok
     before = session.state()
 

@@ -16,9 +16,10 @@ import pytest
 import settings
 from automation import restore
 from automation.errors import UsageError
+from automation.pulumi_cli import PulumiCli
 from automation.restore import Available, Listing, ModuleBackups, Question, Restoring, _chosen, text
 from automation.rollout import Facts, Request
-from automation.verdict import EngineName, Outcome, Serving, Snapshot
+from automation.verdict import Outcome, Serving, Snapshot
 from components.backup import Backup
 
 BACKUP = Available(
@@ -62,7 +63,7 @@ def test_the_newest_backup_is_taken_unless_another_is_named() -> None:
 
 def test_backups_are_listed_newest_first_and_what_cannot_be_listed_says_why() -> None:
     payments = ModuleBackups("payments", "command", "dev-payments", message="only its tool can list them")
-    listing = Listing("dev", EngineName("offline", "3"), (LEDGER, payments))
+    listing = Listing("dev", "3.274.1", (LEDGER, payments))
     lines = text(listing).splitlines()
     assert lines[0] == "ledger (pvc, database dev-ledger, now about 1500 rows, 9.0 MiB on disk)"
     assert lines[1].split() == [
@@ -81,7 +82,7 @@ class StackOfOne:
         (folder / "Pulumi.dev.yaml").write_text("encryptionsalt: v1:x\nconfig: {}\n")
         monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{folder}/state")
         monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "x")
-        monkeypatch.setenv("ENGINE", "offline")
+        monkeypatch.setattr("automation.rollout.find", lambda _: PulumiCli("3.274.1", Path("pulumi")))
         config: dict[str, Any] = {
             "modules": {"ledger": {"image": "example.org/ledger", "version": "1.1.0", "backup": "pvc"}},
             "postgres": {"uri": "postgresql://admin:p@10.0.0.1:5432"},

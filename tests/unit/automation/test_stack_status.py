@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from automation.stack_status import Status, _modules, text
-from automation.verdict import EngineName, JobState, Serving, Snapshot
+from automation.verdict import JobState, Serving, Snapshot
 from tests.unit.full_stack import load
 
 POSTGRES = {"uri": "postgresql://h:5432?secret=postgres"}
@@ -13,7 +13,7 @@ SHOP = {"image": "example.org/shop", "version": "1.1.0"}
 def shown(snapshot: Snapshot, records: dict[str, str] | None = None, **module: object) -> list[str]:
     """The table's line of a module, in words."""
     wanted = load({"modules": {"shop": {**SHOP, **module}}, "postgres": POSTGRES})
-    status = Status("dev", EngineName("offline", "1"), tuple(_modules(wanted, snapshot, records or {})))
+    status = Status("dev", "3.274.1", tuple(_modules(wanted, snapshot, records or {})))
     return text(status).splitlines()[1].split(maxsplit=5)
 
 

@@ -11,7 +11,6 @@ from automation.backup import BackupReport
 from automation.last_words import LastWords
 from automation.steps import Diagnostic, Failure, Finding, LockHolder, Phase, Run, Step
 from automation.verdict import (
-    EngineName,
     JobReport,
     JobState,
     Outcome,
@@ -26,7 +25,7 @@ from automation.verdict import (
     refused,
 )
 
-ENGINE = EngineName("offline", "3.260.0")
+PULUMI = "3.274.1"
 FAILED = Failure("failed", "update failed")
 
 
@@ -84,7 +83,7 @@ def failed_migration() -> Verdict:
     run = Run(False, (job(phase="started"), job(phase="failed")), failure=FAILED)
     watched = Watched(jobs={DIVISION.name: DIVISION})
     return judge(
-        "dev", ENGINE, {"ledger": "1.2.0"}, run, before=serving(), after=serving(), watched=watched, seconds=4.2
+        "dev", PULUMI, {"ledger": "1.2.0"}, run, before=serving(), after=serving(), watched=watched, seconds=4.2
     )
 
 
@@ -107,7 +106,7 @@ def test_failed_migration_leads_with_the_cause_and_ends_with_what_serves() -> No
 def test_failed_migration_as_json() -> None:
     document = failed_migration().as_json()
     assert document["outcome"] == "migration_failed"
-    assert document["engine"] == {"name": "offline", "version": "3.260.0"}
+    assert document["pulumi"] == "3.274.1"
     [module] = document["modules"]
     assert (module["name"], module["version"], module["previous"], module["outcome"]) == (
         "ledger",
@@ -132,13 +131,13 @@ def test_failed_migration_as_json() -> None:
 )
 def test_what_serves_is_said_as_it_was_found(after: Snapshot | None, said: str) -> None:
     run = Run(False, (job(phase="started"), job(phase="failed")), failure=FAILED)
-    verdict = judge("dev", ENGINE, {"ledger": "1.2.0"}, run, before=serving(), after=after)
+    verdict = judge("dev", PULUMI, {"ledger": "1.2.0"}, run, before=serving(), after=after)
     assert f"  {said}" in wording.text(verdict).splitlines()
 
 
 def test_a_failed_first_install_says_that_nothing_served() -> None:
     run = Run(False, (job(phase="started"), job(phase="failed")), failure=FAILED)
-    verdict = judge("dev", ENGINE, {"ledger": "1.0.0"}, run, before=Snapshot(), after=Snapshot())
+    verdict = judge("dev", PULUMI, {"ledger": "1.0.0"}, run, before=Snapshot(), after=Snapshot())
     assert "nothing served before, nothing serves now: this was the first install" in wording.text(verdict)
 
 
@@ -146,7 +145,7 @@ def test_without_a_watch_the_engines_own_words_are_the_cause() -> None:
     failing = job(phase="failed")
     text = "2 errors occurred:\n\t* resource \"urn:x\" was successfully created, but the Kubernetes API server reported that it failed to fully initialize or become live: Resource 'j' was created but failed to initialize\n\t* [BackoffLimitExceeded] Job has reached the specified backoff limit\n\n"
     run = Run(False, (job(phase="started"), failing), (Diagnostic("error", text, failing.urn),), failure=FAILED)
-    [module] = judge("dev", ENGINE, {"ledger": "1.2.0"}, run, before=serving(), after=serving()).modules
+    [module] = judge("dev", PULUMI, {"ledger": "1.2.0"}, run, before=serving(), after=serving()).modules
     assert module.job is not None
     assert module.job.words.message == "[BackoffLimitExceeded] Job has reached the specified backoff limit"
 
@@ -165,7 +164,7 @@ def test_a_database_that_cannot_be_made_is_a_failed_migration_of_its_own_job() -
     )
     verdict = judge(
         "dev",
-        ENGINE,
+        PULUMI,
         {"ledger": "1.0.0"},
         Run(False, (failing,), failure=FAILED),
         before=Snapshot(),
@@ -187,7 +186,7 @@ def test_good_update_is_deployed() -> None:
     )
     verdict = judge(
         "dev",
-        ENGINE,
+        PULUMI,
         {"ledger": "1.2.0"},
         Run(True, steps, changes={"create": 2, "same": 9}),
         before=serving(),
@@ -216,7 +215,7 @@ def test_unhealthy_version_is_a_failed_rollout_with_its_pods() -> None:
     )
     verdict = judge(
         "dev",
-        ENGINE,
+        PULUMI,
         {"ledger": "1.4.0"},
         run,
         before=serving(),
@@ -241,7 +240,7 @@ def test_rollout_given_up_early_is_a_failed_rollout_although_the_engine_was_told
     watched = Watched(halted={"ledger": "Pod x: ImagePullBackOff: not found"})
     verdict = judge(
         "dev",
-        ENGINE,
+        PULUMI,
         {"ledger": "1.4.0"},
         Run(False, (job("1.4.0"), failing), failure=FAILED),
         before=serving(),
@@ -263,7 +262,7 @@ def test_one_failed_module_of_two_leaves_the_other_deployed_and_the_run_failed()
     after = Snapshot({"ledger": Serving("1.1.0", 2, 2), "wallets": Serving("2.0.0", 2, 2)})
     verdict = judge(
         "dev",
-        ENGINE,
+        PULUMI,
         {"ledger": "1.2.0", "wallets": "2.0.0"},
         Run(False, steps, failure=FAILED),
         before=before,
@@ -277,7 +276,7 @@ def test_a_module_the_halted_run_did_not_reach_is_unchanged_and_says_so() -> Non
     wanted = {"ledger": "1.2.0", "wallets": "2.0.0"}
     before = Snapshot({"ledger": Serving("1.1.0", 2, 2), "wallets": Serving("1.9.0", 2, 2)})
     verdict = judge(
-        "dev", ENGINE, wanted, Run(False, (job(phase="failed"),), failure=FAILED), before=before, after=before
+        "dev", PULUMI, wanted, Run(False, (job(phase="failed"),), failure=FAILED), before=before, after=before
     )
     wallets = verdict.modules[1]
     assert (wallets.outcome, wallets.detail) == (Outcome.UNCHANGED, "not reached: the run halted before")
@@ -288,7 +287,7 @@ def test_what_cannot_be_removed_after_a_good_rollout_fails_the_run_and_says_that
     removal = step("Deployment", "ledger-1.1.0", "delete", "failed")
     steps = (job(), step("Deployment", "ledger-1.2.0"), step("Service", "ledger", "update"), removal)
     run = Run(False, steps, (Diagnostic("error", "timed out", removal.urn),), failure=FAILED)
-    verdict = judge("dev", ENGINE, {"ledger": "1.2.0"}, run, before=serving(), after=serving("1.2.0"))
+    verdict = judge("dev", PULUMI, {"ledger": "1.2.0"}, run, before=serving(), after=serving("1.2.0"))
     assert verdict.outcome is Outcome.ROLLOUT_FAILED
     assert "1.2.0 serves, but what it replaces could not be removed: timed out" in wording.text(verdict)
     assert "the new version 1.2.0 serves (2/2 ready)" in wording.text(verdict)
@@ -298,7 +297,7 @@ def test_interrupt_in_mid_migration_is_cancelled_and_names_the_running_job() -> 
     running = JobState("ledger-1-2-0-migrate-0a1b2c3d", "ledger", "migrate", "1.2.0", "active")
     run = Run(False, (job(phase="started"), job(phase="failed")), failure=FAILED)
     verdict = judge(
-        "dev", ENGINE, {"ledger": "1.2.0"}, run, before=serving(), after=serving(jobs=[running]), interrupted=True
+        "dev", PULUMI, {"ledger": "1.2.0"}, run, before=serving(), after=serving(jobs=[running]), interrupted=True
     )
     assert (verdict.outcome, verdict.exit_code) == (Outcome.CANCELLED, 130)
     text = wording.text(verdict)
@@ -311,7 +310,7 @@ def test_a_migration_that_had_failed_before_the_interrupt_stays_failed() -> None
     run = Run(False, (job(phase="started"), job(phase="failed")), failure=FAILED)
     verdict = judge(
         "dev",
-        ENGINE,
+        PULUMI,
         {"ledger": "1.2.0"},
         run,
         before=serving(),
@@ -324,7 +323,7 @@ def test_a_migration_that_had_failed_before_the_interrupt_stays_failed() -> None
 
 def test_a_killed_engine_leaves_a_cancelled_run_to_be_repeated() -> None:
     run = Run(False, (job(phase="started"),), failure=Failure("killed", "the engine was ended by SIGKILL"))
-    verdict = judge("dev", ENGINE, {"ledger": "1.2.0"}, run, before=serving(), after=serving())
+    verdict = judge("dev", PULUMI, {"ledger": "1.2.0"}, run, before=serving(), after=serving())
     assert (verdict.outcome, verdict.exit_code) == (Outcome.CANCELLED, 130)
     assert "SIGKILL" in verdict.error
 
@@ -333,7 +332,7 @@ def test_locked_names_the_holder() -> None:
     failure = Failure(
         "locked", "the stack is currently locked", (LockHolder("ann", "build-7", 4711, "2026-11-22T21:37:49Z"),)
     )
-    verdict = judge("dev", ENGINE, {"ledger": "1.2.0"}, Run(False, failure=failure), before=serving(), after=serving())
+    verdict = judge("dev", PULUMI, {"ledger": "1.2.0"}, Run(False, failure=failure), before=serving(), after=serving())
     assert (verdict.outcome, verdict.exit_code) == (Outcome.LOCKED, 5)
     assert wording.text(verdict).startswith(
         "stack dev is locked by another update: ann@build-7 (pid 4711), since 2026-11-22T21:37:49Z"
@@ -342,7 +341,7 @@ def test_locked_names_the_holder() -> None:
 
 def test_a_failure_of_the_stack_itself_is_not_lost() -> None:
     run = Run(False, (), (Diagnostic("error", "Namespace dev exists and was not made by this stack"),), failure=FAILED)
-    verdict = judge("dev", ENGINE, {"ledger": "1.0.0"}, run, before=Snapshot(), after=Snapshot())
+    verdict = judge("dev", PULUMI, {"ledger": "1.0.0"}, run, before=Snapshot(), after=Snapshot())
     assert verdict.outcome is Outcome.ROLLOUT_FAILED
     assert "Namespace dev exists" in wording.text(verdict)
 
@@ -355,7 +354,7 @@ def test_a_preview_with_a_mandatory_finding_refuses_with_every_one_of_them() -> 
     )
     reason = refusal_of(Run(False, findings=findings, failure=FAILED))
     assert reason == "1 mandatory policy is not kept:\n  Job ledger-1.2.0-migrate: Jobs end no deadline (gate/bounded)"
-    assert refused("dev", ENGINE, reason).exit_code == 2
+    assert refused("dev", PULUMI, reason).exit_code == 2
 
 
 def test_a_good_preview_refuses_nothing() -> None:
@@ -401,7 +400,7 @@ def test_a_database_that_cannot_be_backed_up_is_not_migrated_and_the_verdict_say
     run = Run(False, (job(phase="failed"),), failure=Failure("failed", "hook"))
     verdict = judge(
         "dev",
-        ENGINE,
+        PULUMI,
         {"ledger": "1.2.0"},
         run,
         before=serving("1.1.0"),

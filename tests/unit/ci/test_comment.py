@@ -16,7 +16,7 @@ import pytest
 
 from ci.comment import MARK, changed_rules, comment, heading, main
 from ci.report import shortened
-from offline.workspace import REPOSITORY
+from devkit.workspace import REPOSITORY
 
 OK, REFUSED = "### ✅ `{}`: previewed\n", "### ⛔ `{}`: refused\n"
 

@@ -9,7 +9,7 @@ import pytest
 
 from automation.database import Finding
 from automation.rehearsal import Rehearsal
-from automation.verdict import EngineName, ModuleVerdict, Outcome, Serving, Verdict
+from automation.verdict import ModuleVerdict, Outcome, Serving, Verdict
 from automation.wording import text
 from ci.report import grouped, report
 
@@ -58,10 +58,8 @@ def test_many_findings_of_one_rule_are_a_number() -> None:
     assert kept[-2:] == [notices[2], "  ... and 2 more of rollout/pod-defaults"]
 
 
-def test_the_engine_is_named() -> None:
-    engine = {"name": "offline", "version": "3.260.0"}
-    assert "stands in for the Pulumi CLI 3.260.0" in report("preview", "prod", {**PREVIEWED, "engine": engine})
-    assert "By Pulumi CLI 3.260.0." in report("up", "prod", {**PREVIEWED, "engine": {**engine, "name": "pulumi"}})
+def test_the_version_of_the_cli_is_named() -> None:
+    assert "By Pulumi CLI 3.274.1." in report("up", "prod", {**PREVIEWED, "pulumi": "3.274.1"})
 
 
 def test_a_plan_tells_each_resource_and_what_differs_in_it() -> None:
@@ -114,14 +112,14 @@ def test_why_a_rehearsal_refused_is_told() -> None:
     module = ModuleVerdict(
         "ledger", "1.1.0", "1.0.0", Outcome.REFUSED, serving=Serving("1.0.0", 2, 2), rehearsal=rehearsal
     )
-    verdict = Verdict("prod", EngineName("pulumi", "3.260.0"), Outcome.REFUSED, 5.0, (module,))
+    verdict = Verdict("prod", "3.274.1", Outcome.REFUSED, 5.0, (module,))
     told = report("up", "prod", json.loads(json.dumps(verdict.as_json())), text(verdict))
     for said in (
         "ledger 1.1.0: refused by its rehearsal",
         "column accounts.name: BREAKS 1.0.0 (column-dropped): 1.0.0 reads it",
         "instead: drop it with the next version",
         "previous version 1.0.0 still serving (2/2 ready)",
-        "By Pulumi CLI 3.260.0.",
+        "By Pulumi CLI 3.274.1.",
     ):
         assert said in told
 

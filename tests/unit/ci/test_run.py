@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ci.run import main
-from offline.workspace import REPOSITORY
+from devkit.workspace import REPOSITORY
 
 VERDICT: dict[str, object] = {"outcome": "deployed", "modules": [], "changes": {}, "error": None}
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from offline.workspace import REPOSITORY
+from devkit.workspace import REPOSITORY
 
 WORKFLOWS = sorted((REPOSITORY / ".github" / "workflows").glob("*.yml"))
 SCRIPTS = sorted(p for p in (REPOSITORY / "ci").iterdir() if p.is_file() and not p.suffix and p.name != "common")
@@ -237,7 +237,7 @@ def test_a_preview_that_cannot_start_leaves_a_report_and_its_exit_code(tmp_path:
     assert "Pulumi.prod.yaml" in (tmp_path / "plans" / "prod.md").read_text()
 
 
-ARCHIVE = f"pulumi-v3.260.0-linux-{ {'x86_64': 'x64', 'aarch64': 'arm64'}[os.uname().machine] }.tar.gz"
+ARCHIVE = f"pulumi-v3.274.1-linux-{ {'x86_64': 'x64', 'aarch64': 'arm64'}[os.uname().machine] }.tar.gz"
 
 
 @pytest.fixture
@@ -245,13 +245,13 @@ def release(tmp_path: Path) -> Path:
     """A release of Pulumi, and a curl that has nothing else."""
     release, tools = tmp_path / "release", tmp_path / "tools"
     (tmp_path / "pulumi").mkdir(parents=True)
-    (tmp_path / "pulumi" / "pulumi").write_text("#!/bin/sh\necho v3.260.0\n")
+    (tmp_path / "pulumi" / "pulumi").write_text("#!/bin/sh\necho v3.274.1\n")
     (tmp_path / "pulumi" / "pulumi").chmod(0o755)
     release.mkdir()
     tools.mkdir()
     subprocess.run(["tar", "-czf", release / ARCHIVE, "pulumi"], cwd=tmp_path, check=True)
     digest = hashlib.sha256((release / ARCHIVE).read_bytes()).hexdigest()
-    (release / "pulumi-3.260.0-checksums.txt").write_text(f"{'0' * 64}  other.tar.gz\n{digest}  {ARCHIVE}\n")
+    (release / "pulumi-3.274.1-checksums.txt").write_text(f"{'0' * 64}  other.tar.gz\n{digest}  {ARCHIVE}\n")
     (tools / "curl").write_text(
         '#!/bin/bash\nwhile [ "$1" != --output ]; do shift; done\nexec cp "${0%/*}/../release/${3##*/}" "$2"\n'
     )
@@ -276,7 +276,7 @@ def test_the_cli_is_installed_where_its_checksum_is_right(release: Path) -> None
     done = install(release)
     assert done.returncode == 0, done.stderr
     folder = release.parent / "home" / ".pulumi" / "bin"
-    assert run(str(folder / "pulumi")).stdout == "v3.260.0\n"
+    assert run(str(folder / "pulumi")).stdout == "v3.274.1\n"
     assert (release.parent / "home" / "path").read_text() == f"{folder}\n"
 
 

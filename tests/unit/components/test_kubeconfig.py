@@ -15,7 +15,6 @@ from automation.errors import ClusterUnreachable as Unreachable
 from components import kubeconfig
 from components.cluster import LiveCluster
 from components.errors import ClusterUnreachable
-from offline.providers.kubernetes.kubeconfig import Kubeconfig
 from tests.unit.components.api import Api
 from tests.unit.components.declared import OWNER
 
@@ -52,11 +51,6 @@ def test_paths_stay_relative_to_the_file_they_stand_in(files: tuple[Path, Path])
     assert chosen.user is not None
     assert chosen.cluster.certificate_auth == str(files[1].parent / "ca.crt")
     assert chosen.user.client_key == str(files[1].parent / "tls.key")
-
-
-def test_the_offline_engine_reads_the_same(files: tuple[Path, Path]) -> None:
-    assert Kubeconfig(None).cluster["server"] == "https://east"
-    assert Kubeconfig(None, context="west").cluster["server"] == "https://west"
 
 
 def test_kubeconfig_comes_before_the_pods_service_account(

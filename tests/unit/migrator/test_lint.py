@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from automation.check import check
+from devkit.sample.versions import SQL, VERSIONS
 from migrator.cli import main
 from migrator.errors import InvalidMigration
 from migrator.lint import LintFinding, lint
-from offline.sample.versions import SQL, VERSIONS
 from tests.unit.policies.test_check import project
 
 NON_TRANSACTIONAL = "-- migrate: non-transactional\n"

@@ -1,4 +1,4 @@
-"""Previews with the pack, by the engine that is found, without a cluster."""
+"""Previews with the pack, by the Pulumi CLI, without a cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unittest.mock import patch
 import yaml
 from pulumi import automation as auto
 
-from offline.workspace import REPOSITORY, engine_path
+from devkit.workspace import REPOSITORY, pulumi_environment
 
 PACK = REPOSITORY / "policies"
 FOREIGN = Path(__file__).parent / "foreign"
@@ -57,8 +57,7 @@ def project(folder: Path, manifests: str = "", program: Path = FOREIGN) -> dict[
     return {
         "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
         "PULUMI_CONFIG_PASSPHRASE": "test",
-        "PULUMI_HOME": str(folder / "home"),
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        **pulumi_environment(folder / "home"),
         "KUBECONFIG": str(folder / "no-cluster"),
         "MANIFESTS": str(folder / "manifests.yaml"),
         "ROLLOUT_PYTHON": sys.executable,
@@ -69,10 +68,11 @@ def preview(
     folder: Path, stack: str, manifests: str = "", *, program: Path = FOREIGN, config: Path | None = None
 ) -> Preview:
     """Previews a foreign program with the pack, through the Automation API, as a stack of this name."""
-    options = auto.LocalWorkspaceOptions(env_vars=project(folder, manifests, program))
+    environment = project(folder, manifests, program)
+    options = auto.LocalWorkspaceOptions(env_vars=environment)
     seen = Preview()
     # The SDK looks the executable up in this process's PATH.
-    with patch.dict(os.environ, PATH=engine_path()):
+    with patch.dict(os.environ, PATH=environment["PATH"]):
         selected = auto.create_or_select_stack(stack, work_dir=str(folder), opts=options)
         try:
             selected.preview(

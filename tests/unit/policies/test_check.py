@@ -13,7 +13,7 @@ import yaml
 from automation.check import check, check_state
 from automation.cli import main
 from automation.errors import NothingConfigured, StackNotConfigured, UsageError
-from offline.workspace import REPOSITORY
+from devkit.workspace import REPOSITORY
 from policies import levels
 
 

@@ -600,7 +600,7 @@ def test_what_is_not_known_is_told_and_everything_else_is_judged() -> None:
 
 def test_sql_files_are_told_with_file_line_and_rule() -> None:
     (message,) = messages(sql_files.RULE, sql_files.FAILS)
-    assert "offline/sample/sql/1.5.0/0150_drop_reference.sql:3: Dropping a column" in message
+    assert "devkit/sample/sql/1.5.0/0150_drop_reference.sql:3: Dropping a column" in message
     assert "ban-drop-column" in message
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from offline.sample import strict
+from devkit.sample import strict
 from settings import InvalidSettings, SettingsError, StackSettings, Variable
 from settings.catalog import KINDS, find
 from settings.module import merged

@@ -1,0 +1,1 @@
+"""What is built from Go modules: one folder per upstream release, with the ``go.mod`` and ``go.sum`` that pin it."""
