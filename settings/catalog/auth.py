@@ -105,8 +105,8 @@ def _written(name: str, client: ClientSettings) -> dict[str, Any]:
     written["redirectUris"] = list(client.redirect_uris)
     written["postLogoutRedirectUris"] = list(client.post_logout_redirect_uris)
     written["scopes"] = list(client.scopes or ())
-    if client.secret is not None:
-        written["secret"] = f"${_variable(name)}"
+    # A list is all that auth reads, in every version; what else is in the file it ignores (formancehq/auth, pkg/client.go, StaticClient).
+    written["secrets"] = [f"${_variable(name)}"] if client.secret is not None else []
     return written
 
 

@@ -6,10 +6,12 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from devkit.sample import strict
 from settings import InvalidSettings, SettingsError, StackSettings, Variable
 from settings.catalog import KINDS, find
+from settings.environment import SecretKey
 from settings.module import merged
 from tests.unit.full_stack import MODULES, STACK, load
 
@@ -157,11 +159,35 @@ def test_payments_has_an_image_for_those_with_a_licence(version: str, licence: b
     assert stack(payments={"version": version}, **changes).image("payments") == f"ghcr.io/formancehq/{image}:{version}"
 
 
-def test_the_auth_file_names_every_client_and_holds_no_secret(full: StackSettings) -> None:
-    (file,) = full.plan("auth").api.files
-    for client in ("console", "orchestration", "reconciliation", "transactionplane", "wallets"):
-        assert f"id: {client}" in file.content
-    assert "$AUTH_CLIENT_SECRET_WALLETS" in file.content
+# What auth decodes its file into (formancehq/auth v2.1.0 to v2.4.3, pkg/client.go: StaticClient and ClientOptions): it ignores every
+# other key, and of a secret that begins with $ it takes the variable of that name.
+_STATIC_CLIENT = {
+    "id": str,
+    "public": bool,
+    "redirectUris": list,
+    "description": str,
+    "name": str,
+    "postLogoutRedirectUris": list,
+    "metadata": dict,
+    "trusted": bool,
+    "scopes": list,
+    "secrets": list,
+}
+
+
+def test_auth_reads_every_client_of_its_file_with_its_secret(full: StackSettings) -> None:
+    role = full.plan("auth").api
+    (file,) = role.files
+    variables = {v.name: v.secret for v in role.env if v.secret}
+    clients = {}
+    for client in yaml.safe_load(file.content)["clients"]:
+        for key, value in client.items():
+            assert isinstance(value, _STATIC_CLIENT[key]), f"auth reads no {key!r} of this form"
+        clients[client["id"]] = [variables[secret.removeprefix("$")] for secret in client["secrets"]]
+    assert clients == {"console": []} | {
+        name: [SecretKey(f"auth-client-{name}", "secret")]
+        for name in ("orchestration", "reconciliation", "transactionplane", "wallets")
+    }
     assert "canary" not in file.content
 
 
