@@ -26,7 +26,7 @@ C = Context[TransactionPlaneSettings]
 class TransactionPlane(Kind[TransactionPlaneSettings]):
     name = "transactionplane"
     settings = TransactionPlaneSettings
-    defaults = {"image": "ghcr.io/formancehq/transactionplane"}
+    defaults = {"image": "ghcr.io/formancehq/transaction-plane"}
     publishes = True
     consumes = True
     needs_broker = True

@@ -150,6 +150,11 @@ def test_images_come_from_where_the_registries_say() -> None:
     assert settings.pull_secrets("auth") == ["m"]
 
 
+def test_transactionplanes_image_has_another_name_than_the_module(full: StackSettings) -> None:
+    # formancehq/operator v3.9.2, internal/resources/transactionplane/init.go
+    assert full.image("transactionplane") == "ghcr.io/formancehq/transaction-plane:v0.11.1"
+
+
 @pytest.mark.parametrize(
     ("version", "licence", "image"),
     [("v3.4.0", True, "payments-ee"), ("v3.1.0", True, "payments"), ("v3.4.0", False, "payments")],
