@@ -218,12 +218,14 @@ class StackSettings(Settings):
         return self.kind(module).consumes
 
     def publishers(self, listener: str) -> list[str]:
-        """The modules whose events another one listens to, in alphabetical order."""
-        return sorted(m for m in self.modules if m != listener and self.publishes(m))
+        """The modules whose events one listens to, in alphabetical order."""
+        kind = self.kind(listener)
+        others = {m for m in self.modules if m != listener or kind.hears_itself}
+        return sorted(m for m in others if kind.consumes and self.publishes(m))
 
     def listeners(self, publisher: str) -> list[str]:
         """The modules that listen to the events of one."""
-        return sorted(m for m in self.modules if m != publisher and self.listens(m))
+        return sorted(m for m in self.modules if publisher in self.publishers(m))
 
     def starts_in_rehearsal(self, module: str) -> bool:
         """Whether the version that serves may be started a second time, on a rehearsed schema."""

@@ -114,6 +114,7 @@ class Kind(Generic[S]):
         oldest: semantic version before which another shape was needed; None if every version works.
         publishes: whether it tells the broker what happened.
         consumes: whether it listens to what the others publish.
+        hears_itself: whether it listens to what it publishes, too.
         routed: whether the gateway sends it ``/api/<name>``.
         enterprise: whether it asks for a licence.
         needs_broker, needs_temporal: what it cannot run without.
@@ -126,6 +127,7 @@ class Kind(Generic[S]):
     oldest: ClassVar[str | None] = None
     publishes: ClassVar[bool] = False
     consumes: ClassVar[bool] = False
+    hears_itself: ClassVar[bool] = False
     routed: ClassVar[bool] = True
     enterprise: ClassVar[bool] = False
     needs_broker: ClassVar[bool] = False

@@ -29,6 +29,8 @@ class TransactionPlane(Kind[TransactionPlaneSettings]):
     defaults = {"image": "ghcr.io/formancehq/transaction-plane"}
     publishes = True
     consumes = True
+    # formancehq/operator v3.9.2, internal/resources/transactionplane/init.go: its consumer includes itself, alone of all.
+    hears_itself = True
     needs_broker = True
     scopes = ("ledger:read", "ledger:write", "payments:read", "payments:write")
 

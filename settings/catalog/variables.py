@@ -224,7 +224,7 @@ def topic_mapping(c: C) -> Variable:
 
 
 def topics(c: C, name: str) -> Iterator[Variable]:
-    """What a module listens to: every other that publishes."""
+    """What a module listens to: all that publish."""
     if c.stack.broker is None:
         return
     names = [c.stack.broker.topic(c.stack.stack, publisher) for publisher in c.stack.publishers(c.name)]

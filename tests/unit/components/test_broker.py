@@ -31,6 +31,11 @@ def test_a_consumer_is_made_for_each_module_that_listens() -> None:
     assert found == {"BROKER_URL": "nats://nats:4222", "BROKER_STREAM": "dev", "BROKER_REPLICAS": "3"}
 
 
+def test_the_consumer_of_a_module_that_hears_itself_has_its_own_subject() -> None:
+    stack = declare({"transactionplane": {"version": "v0.11.1"}}, broker=BROKER)
+    assert json.loads(environment(stack)["BROKER_CONSUMERS"]) == {"transactionplane": ["dev.transactionplane"]}
+
+
 def test_what_uses_the_broker_waits_for_its_topics_and_nothing_else_does() -> None:
     stack = stack_of()
     assert JOB in stack["Job/ledger-2.4.12-migrate"].depends_on

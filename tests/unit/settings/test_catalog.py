@@ -93,6 +93,13 @@ def test_publishers_publish_only_where_somebody_listens() -> None:
     assert values(stack().plan("ledger").api.env)["PUBLISHER_TOPIC_MAPPING"] == "*:dev-ledger"
 
 
+def test_transactionplane_hears_itself(full: StackSettings) -> None:
+    topics = "dev-ledger dev-orchestration dev-payments dev-transactionplane"
+    assert values(full.plan("transactionplane").api.env)["TOPICS"] == topics
+    alone = load({**STACK, "modules": {"transactionplane": MODULES["transactionplane"]}, "gateway": None})
+    assert alone.listeners("transactionplane") == alone.publishers("transactionplane") == ["transactionplane"]
+
+
 def test_a_listener_hears_every_other_publisher(full: StackSettings) -> None:
     assert values(full.plan("orchestration").api.env)["TOPICS"] == "dev-ledger dev-payments dev-transactionplane"
     topics = values(full.plan("webhooks").api.env)["KAFKA_TOPICS"]
