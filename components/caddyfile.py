@@ -16,7 +16,14 @@ HEALTH = "/_healthcheck"
 _BUFFER = "256KiB"
 
 
-def caddyfile(routes: Sequence[Route], settings: GatewaySettings, *, grace_seconds: int, debug: bool = False) -> str:
+def caddyfile(
+    routes: Sequence[Route],
+    settings: GatewaySettings,
+    *,
+    grace_seconds: int,
+    debug: bool = False,
+    traces: bool = False,
+) -> str:
     """The Caddyfile of a stack's gateway.
 
     Args:
@@ -24,13 +31,14 @@ def caddyfile(routes: Sequence[Route], settings: GatewaySettings, *, grace_secon
         settings: of the gateway.
         grace_seconds: what requests on their way have to end once the gateway stops.
         debug: log more.
+        traces: make a span of each request; where to is in variables, see `settings.catalog.gateway`.
     """
     routes = sorted(routes, key=lambda r: r.module)
     blocks = [
         _options(settings, grace_seconds, debug),
         _to_module(settings),
         f":{METRICS_PORT} {{\n\tmetrics\n}}\n",
-        _site(routes, settings),
+        _site(routes, settings, traces),
     ]
     return "\n".join(blocks)
 
@@ -90,8 +98,10 @@ def _to_module(settings: GatewaySettings) -> str:
     )
 
 
-def _site(routes: Sequence[Route], settings: GatewaySettings) -> str:
+def _site(routes: Sequence[Route], settings: GatewaySettings, traces: bool) -> str:
     lines = [
+        # The span that those of the modules are part of: https://caddyserver.com/docs/caddyfile/directives/tracing
+        *(_lines("tracing", ["span gateway"]) if traces else []),
         # Clients keep connections. Closing one may lose the request that is just being sent on it; a client that is told
         # `Connection: close` with an answer has nothing on its way, and finds the next gateway by connecting anew.
         "@leave vars {http.shutting_down} true",

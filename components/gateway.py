@@ -51,10 +51,14 @@ class Gateway(pulumi.ComponentResource):
         module, version, gateway = settings.modules[name], settings.version(name), settings.gateway
         scope = scope.under(self)
         account = service_account(name, settings, scope)
-        debug = settings.debug if module.debug is None else module.debug
         # The gateway drains by itself, and better than a pause before it is told to stop: it asks its clients to leave.
-        grace = module.termination_grace_period_seconds - gateway.shutdown_seconds
-        content = {"Caddyfile": caddyfile(settings.routes, gateway, grace_seconds=max(1, grace - 2), debug=debug)}
+        left = module.termination_grace_period_seconds - gateway.shutdown_seconds
+        grace = max(1, left - 2) if gateway.grace_seconds is None else gateway.grace_seconds
+        traces = settings.open_telemetry.traces is not None
+        debug = settings.of(name).debug
+        content = {
+            "Caddyfile": caddyfile(settings.routes, gateway, grace_seconds=grace, debug=debug, traces=traces)
+        }
         revision = digest(content)
         config = k8s.core.v1.ConfigMap(
             f"{name}-{revision}",

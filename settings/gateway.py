@@ -47,6 +47,12 @@ class GatewaySettings(Settings):
     shutdown_seconds: int = Field(
         5, ge=0, le=600, description="how long a gateway told to stop goes on, asking its clients to connect anew"
     )
+    grace_seconds: int | None = Field(
+        None,
+        ge=1,
+        le=3600,
+        description="how long requests then have to end; default: what is left of terminationGracePeriodSeconds, less 2",
+    )
 
 
 @dataclass(frozen=True)

@@ -114,9 +114,11 @@ class StackSettings(Settings):
             raise ValueError("gateway.ingress leads to the gateway, but the stack has no module named gateway")
         if gateway:
             grace = self.modules[gateway].termination_grace_period_seconds
-            if self.gateway.shutdown_seconds >= grace:
+            shutdown, end = self.gateway.shutdown_seconds, self.gateway.grace_seconds
+            if shutdown + (end or 0) >= grace:
+                also = f" and gateway.graceSeconds ({end})" if end else ""
                 raise ValueError(
-                    f"gateway.shutdownSeconds ({self.gateway.shutdown_seconds}) must be less than "
+                    f"gateway.shutdownSeconds ({shutdown}){also} must be less than "
                     f"modules.{gateway}.terminationGracePeriodSeconds ({grace})"
                 )
         for name, module in self.modules.items():

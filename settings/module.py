@@ -209,7 +209,7 @@ class CommonSettings(Settings):
     debug: bool | None = Field(None, description="default: rollout:debug")
     dev: bool | None = Field(None, description="default: rollout:dev")
     json_logging: bool = Field(False, description="JSON_FORMATTING_LOGGER")
-    semconv_metrics_names: bool = Field(False, description="SEMCONV_METRICS_NAME")
+    semconv_metrics_names: bool = Field(False, description="SEMCONV_METRICS_NAMES, which the ledger reads")
     grace_period: Duration | None = Field(None, description="GRACE_PERIOD: how long the process ends its requests")
     drain_seconds: int = Field(
         3, ge=0, le=600, description="preStop: how long a pod goes on as before after it left the Service"

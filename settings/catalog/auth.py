@@ -14,7 +14,7 @@ from ..credentials import Credential, SecretReference
 from ..environment import Variable, credential
 from ..module import ModuleSettings
 from .kind import Context, File, Kind, Role
-from .variables import common, licence, pool, postgres
+from .variables import common, licence, listen, pool, postgres
 
 
 class DelegatedSettings(Settings):
@@ -55,6 +55,7 @@ class Auth(Kind[AuthSettings]):
     name = "auth"
     settings = AuthSettings
     defaults = {"image": "ghcr.io/formancehq/auth"}
+    debug_flag = True
     oldest = "2.0.0"
     enterprise = True
 
@@ -63,7 +64,7 @@ class Auth(Kind[AuthSettings]):
         yield from common(c)
         yield from postgres(c)
         yield from pool(c)
-        yield Variable("BIND", c.setting("port"), f":{m.port}")
+        yield listen(c)
         yield Variable("CONFIG", "the catalogue", "/config/config.yaml")
         yield Variable("BASE_URL", "the gateway's address, or the module's", c.stack.auth_url)
         if m.issuers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from ..environment import Variable
 from ..module import ModuleSettings
@@ -24,11 +25,17 @@ class Gateway(Kind[ModuleSettings]):
         yield from common(c, ",")
         traces = c.stack.open_telemetry.traces
         if traces:
+            url, place = urlsplit(traces.endpoint), "rollout:openTelemetry.traces"
             scheme = "http" if traces.insecure else "https"
-            place = "rollout:openTelemetry.traces"
-            endpoint = f"{scheme}://$(OTEL_TRACES_EXPORTER_OTLP_ENDPOINT)"
-            yield Variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", place, endpoint)
-            yield Variable("OTEL_EXPORTER_OTLP_PROTOCOL", place, "$(OTEL_TRACES_EXPORTER_OTLP_MODE)")
+            # With a path the variable is a whole URL already.
+            endpoint = "$(OTEL_TRACES_EXPORTER_OTLP_ENDPOINT)"
+            yield Variable(
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", place, endpoint if url.path else f"{scheme}://{endpoint}"
+            )
+            # Caddy reads what OpenTelemetry specifies, which knows no mere `http`:
+            # https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specify-protocol
+            protocol = "grpc" if url.scheme == "grpc" else "http/protobuf"
+            yield Variable("OTEL_EXPORTER_OTLP_PROTOCOL", place, protocol)
         yield from licence(c)
 
 

@@ -32,6 +32,11 @@ class Context(Generic[S]):
     stack: StackSettings
     version: Version
 
+    @property
+    def debug(self) -> bool:
+        """Whether it says more than usual."""
+        return self.stack.debug if self.module.debug is None else self.module.debug
+
     def setting(self, path: str) -> str:
         """The full name of one of the module's settings."""
         return f"rollout:modules.{self.name}.{path}"
@@ -118,6 +123,9 @@ class Kind(Generic[S]):
         routed: whether the gateway sends it ``/api/<name>``.
         enterprise: whether it asks for a licence.
         needs_broker, needs_temporal: what it cannot run without.
+        command: of its image, where nothing else is asked of it.
+        debug_flag: whether its command takes ``--debug``.
+        telemetry_name: of its spans and metrics; empty if they have the module's.
         scopes: of the client with which it calls other modules; empty if it calls none.
     """
 
@@ -132,6 +140,9 @@ class Kind(Generic[S]):
     enterprise: ClassVar[bool] = False
     needs_broker: ClassVar[bool] = False
     needs_temporal: ClassVar[bool] = False
+    command: ClassVar[tuple[str, ...]] = ("serve",)
+    debug_flag: ClassVar[bool] = False
+    telemetry_name: ClassVar[str] = ""
     scopes: ClassVar[tuple[str, ...]] = ()
 
     def variables(self, c: Context[S]) -> Iterable[Variable]:
@@ -191,12 +202,17 @@ class Kind(Generic[S]):
             own = getattr(c.module, "worker", WorkerSettings()).env
             env = combined(worker.env, c.module.env, c.setting("env"))
             worker = replace(worker, env=combined(env, own, c.setting("worker.env")))
+        api = self.api(c)
+        if self.debug_flag and c.debug:
+            # The variable DEBUG is not read any more from go-libs v5.6 on (pkg/service/flags.go, BindEnvToFlagSet).
+            api = replace(api, args=(*(api.args or self.command), "--debug"))
+            worker = replace(worker, args=(*worker.args, "--debug")) if worker else None
         database = tuple(postgres(c)) if c.module.database else ()
         migration: tuple[Variable, ...] = ()
         if c.module.database:
             own = c.module.migration.env
             migration = combined([*database, *self.migration_variables(c)], own, c.setting("migration.env"))
-        return Plan(self.api(c), worker, database, migration)
+        return Plan(api, worker, database, migration)
 
     def image(self, c: Context[S]) -> str:
         """The image's repository, before the registries' settings."""

@@ -80,6 +80,7 @@ class Ledger(Kind[LedgerSettings]):
     settings = LedgerSettings
     # The image's own command serves.
     defaults = {"image": "ghcr.io/formancehq/ledger", "args": []}
+    debug_flag = True
     # Before, the database was migrated by other commands (`buckets upgrade-all`).
     oldest = "2.0.0"
     publishes = True

@@ -9,7 +9,7 @@ from pydantic import Field
 from ..environment import Variable
 from .kind import Context, Kind
 from .protection import ProtectedSettings
-from .variables import broker, client, common, licence, pool, postgres, protected, temporal, topic_mapping, topics
+from .variables import broker, client, common, licence, listen, pool, postgres, protected, temporal, topic_mapping, topics
 
 
 class OrchestrationSettings(ProtectedSettings):
@@ -25,6 +25,7 @@ class Orchestration(Kind[OrchestrationSettings]):
     name = "orchestration"
     settings = OrchestrationSettings
     defaults = {"image": "ghcr.io/formancehq/orchestration", "args": []}
+    debug_flag = True
     oldest = "2.0.0"
     enterprise = True
     publishes = True
@@ -38,7 +39,7 @@ class Orchestration(Kind[OrchestrationSettings]):
         yield from postgres(c)
         yield from pool(c)
         yield Variable("POSTGRES_DSN", "the catalogue", "$(POSTGRES_URI)")
-        yield Variable("BIND", c.setting("port"), f":{c.module.port}")
+        yield listen(c)
         yield Variable("WORKER", "the catalogue", "true")
         yield from topics(c, "TOPICS")
         yield from protected(c)

@@ -12,7 +12,7 @@ from ..module import WorkerSettings
 from ..versions import Version
 from .kind import Context, Kind, Port, Role
 from .protection import ProtectedSettings
-from .variables import common, licence, pool, postgres, protected, publisher, temporal
+from .variables import common, licence, listen, pool, postgres, protected, publisher, temporal
 
 # The operator's rule: from here on there is an image of its own for those with a licence.
 _ENTERPRISE_IMAGE = Version("3.2.0-beta.0")
@@ -41,6 +41,7 @@ class Payments(Kind[PaymentsSettings]):
     name = "payments"
     settings = PaymentsSettings
     defaults = {"image": "ghcr.io/formancehq/payments", "args": ["server"]}
+    debug_flag = True
     # Before, it had a read API, connectors and a proxy between them.
     oldest = "3.1.0"
     publishes = True
@@ -56,7 +57,7 @@ class Payments(Kind[PaymentsSettings]):
         yield from postgres(c)
         yield from pool(c)
         yield from self.migration_variables(c)
-        yield Variable("BIND", c.setting("port"), f":{c.module.port}")
+        yield listen(c)
         yield from protected(c)
         yield from publisher(c)
         yield from temporal(c)

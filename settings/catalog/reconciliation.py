@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..environment import Variable
 from .kind import Context, Kind
 from .protection import ProtectedSettings
-from .variables import client, common, licence, pool, postgres, protected
+from .variables import client, common, licence, listen, pool, postgres, protected
 
 
 class ReconciliationSettings(ProtectedSettings):
@@ -21,6 +21,7 @@ class Reconciliation(Kind[ReconciliationSettings]):
     name = "reconciliation"
     settings = ReconciliationSettings
     defaults = {"image": "ghcr.io/formancehq/reconciliation", "args": []}
+    debug_flag = True
     oldest = "2.0.0"
     enterprise = True
     scopes = ("ledger:read", "payments:read")
@@ -30,7 +31,7 @@ class Reconciliation(Kind[ReconciliationSettings]):
         yield from postgres(c)
         yield from pool(c)
         yield Variable("POSTGRES_DATABASE_NAME", "the catalogue", "$(POSTGRES_DATABASE)")
-        yield Variable("BIND", c.setting("port"), f":{c.module.port}")
+        yield listen(c)
         yield from client(c)
         yield from protected(c)
         yield from licence(c)

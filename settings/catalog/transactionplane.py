@@ -10,7 +10,7 @@ from ..environment import Variable
 from ..module import WorkerSettings
 from .kind import Context, Kind, Port, Role
 from .protection import ProtectedSettings
-from .variables import broker, client, common, pool, postgres, protected, topic_mapping, topics
+from .variables import broker, client, common, listen, pool, postgres, protected, topic_mapping, topics
 
 
 class TransactionPlaneSettings(ProtectedSettings):
@@ -32,13 +32,15 @@ class TransactionPlane(Kind[TransactionPlaneSettings]):
     # formancehq/operator v3.9.2, internal/resources/transactionplane/init.go: its consumer includes itself, alone of all.
     hears_itself = True
     needs_broker = True
+    # As the operator writes a kind (LowerCamelCaseKind), which dashboards go by.
+    telemetry_name = "transactionPlane"
     scopes = ("ledger:read", "ledger:write", "payments:read", "payments:write")
 
     def variables(self, c: C) -> Iterator[Variable]:
         yield from common(c)
         yield from postgres(c)
         yield from pool(c)
-        yield Variable("BIND", c.setting("port"), f":{c.module.port}")
+        yield listen(c)
         yield from protected(c)
         yield from client(c)
         yield from topics(c, "TOPICS")

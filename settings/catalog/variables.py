@@ -70,9 +70,13 @@ def pool(c: C) -> Iterator[Variable]:
 
 def identity(c: C) -> Iterator[Variable]:
     """Which stack it is, and how much it says."""
-    debug = c.stack.debug if c.module.debug is None else c.module.debug
     yield Variable("STACK", "the stack's name", c.stack.stack)
-    yield Variable("DEBUG", "debug", flag(debug))
+    yield Variable("DEBUG", "debug", flag(c.debug))
+
+
+def listen(c: C) -> Variable:
+    """Where a service takes requests: the ledger, stargate and mcp alone read BIND instead."""
+    return Variable("LISTEN", c.setting("port"), f":{c.module.port}")
 
 
 def common(c: C, separator: str = " ") -> Iterator[Variable]:
@@ -114,7 +118,8 @@ def telemetry(c: C, separator: str) -> Iterator[Variable]:
         attributes |= settings.resource_attributes
     attributes |= {"stack": c.stack.stack, "pod-name": "$(POD_NAME)"}
     yield Variable("POD_NAME", "the pod", field="metadata.name")
-    yield Variable("OTEL_SERVICE_NAME", "the module's name", c.name)
+    named = c.stack.kind(c.name).telemetry_name
+    yield Variable("OTEL_SERVICE_NAME", "the catalogue" if named else "the module's name", named or c.name)
     written = separator.join(f"{k}={v}" for k, v in sorted(attributes.items()))
     yield Variable("OTEL_RESOURCE_ATTRIBUTES", place, written)
     for signal, settings in signals:
@@ -134,7 +139,7 @@ def telemetry(c: C, separator: str) -> Iterator[Variable]:
     if c.stack.open_telemetry.metrics:
         yield Variable("OTEL_METRICS_RUNTIME", f"{place}.metrics", "true")
         if c.module.semconv_metrics_names:
-            yield Variable("SEMCONV_METRICS_NAME", c.setting("semconvMetricsNames"), "true")
+            yield Variable("SEMCONV_METRICS_NAMES", c.setting("semconvMetricsNames"), "true")
 
 
 def protected(c: C) -> Iterator[Variable]:

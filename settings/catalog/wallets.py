@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..environment import Variable
 from .kind import Context, Kind
 from .protection import ProtectedSettings
-from .variables import client, common, licence, protected
+from .variables import client, common, licence, listen, protected
 
 
 class WalletsSettings(ProtectedSettings):
@@ -21,12 +21,13 @@ class Wallets(Kind[WalletsSettings]):
     name = "wallets"
     settings = WalletsSettings
     defaults = {"image": "ghcr.io/formancehq/wallets", "database": False}
+    debug_flag = True
     enterprise = True
     scopes = ("ledger:read", "ledger:write")
 
     def variables(self, c: C) -> Iterator[Variable]:
         yield from common(c)
-        yield Variable("BIND", c.setting("port"), f":{c.module.port}")
+        yield listen(c)
         yield from client(c)
         yield from protected(c)
         yield from licence(c)

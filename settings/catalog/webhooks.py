@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..environment import Variable
 from .kind import Context, Kind
 from .protection import ProtectedSettings
-from .variables import broker, common, licence, pool, postgres, protected, topics
+from .variables import broker, common, licence, listen, pool, postgres, protected, topics
 
 
 class WebhooksSettings(ProtectedSettings):
@@ -21,6 +21,7 @@ class Webhooks(Kind[WebhooksSettings]):
     name = "webhooks"
     settings = WebhooksSettings
     defaults = {"image": "ghcr.io/formancehq/webhooks"}
+    debug_flag = True
     # Before, serving migrated too (`serve --auto-migrate`).
     oldest = "2.0.0"
     enterprise = True
@@ -32,7 +33,7 @@ class Webhooks(Kind[WebhooksSettings]):
         yield from postgres(c)
         yield from pool(c)
         yield Variable("STORAGE_POSTGRES_CONN_STRING", "the catalogue", "$(POSTGRES_URI)")
-        yield Variable("BIND", c.setting("port"), f":{c.module.port}")
+        yield listen(c)
         yield Variable("WORKER", "the catalogue", "true")
         yield from topics(c, "KAFKA_TOPICS")
         yield from protected(c)

@@ -98,6 +98,7 @@ def test_an_ingress_leads_to_the_gateway() -> None:
         ({"gateway": gateway()}, {"gateway": {"ingress": {"hosts": ["not a host"]}}}, "hosts"),
         ({"gateway": gateway()}, {"gateway": {"region": 'a"}'}}, "region"),
         ({"gateway": gateway()}, {"gateway": {"shutdownSeconds": 30}}, "shutdownSeconds"),
+        ({"gateway": gateway()}, {"gateway": {"graceSeconds": 25}}, "graceSeconds"),
     ],
 )
 def test_settings_that_make_no_gateway_are_refused(modules: Any, more: Any, said: str) -> None:
@@ -129,3 +130,16 @@ def test_plugins_are_named_only_where_the_image_has_them() -> None:
     text = caddyfile(ROUTES, GatewaySettings(plugins=()), grace_seconds=10)
     assert "order versions" not in text
     assert "httpInclude" in text, "/versions by Caddy alone"
+
+
+def test_a_request_has_a_span_where_traces_go_somewhere() -> None:
+    traces = {"traces": {"endpoint": "grpc://otel:4317"}}
+    with_traces, without = stack_of("ledger", openTelemetry=traces), stack_of("ledger")
+    assert "\ttracing {\n\t\tspan gateway\n\t}\n" in only(with_traces, "ConfigMap/gateway").inputs["data"]["Caddyfile"]
+    assert "tracing" not in only(without, "ConfigMap/gateway").inputs["data"]["Caddyfile"]
+
+
+@pytest.mark.parametrize(("given", "grace"), [({}, 23), ({"shutdownSeconds": 8}, 20), ({"graceSeconds": 4}, 4)])
+def test_requests_have_what_is_left_of_the_pods_grace_period(given: dict[str, Any], grace: int) -> None:
+    text = only(stack_of("ledger", gateway=given), "ConfigMap/gateway").inputs["data"]["Caddyfile"]
+    assert f"grace_period {grace}s" in text

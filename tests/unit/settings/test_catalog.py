@@ -87,6 +87,38 @@ def test_a_kinds_settings_are_over_the_stacks_defaults_and_under_its_own() -> No
     assert settings.modules["wallets"].resources.limits == {"memory": "1Gi", "cpu": "1"}
 
 
+@pytest.mark.parametrize(
+    ("module", "api", "worker"),
+    [
+        ("ledger", ("serve", "--debug"), ("worker", "--debug")),
+        ("payments", ("server", "--debug"), ("worker", "--debug")),
+        ("orchestration", ("serve", "--debug"), None),
+        ("stargate", (), None),
+        ("shop", ("serve",), None),
+    ],
+)
+def test_debug_is_an_argument_too_as_its_variable_is_not_read_any_more(
+    module: str, api: tuple[str, ...], worker: tuple[str, ...] | None
+) -> None:
+    plan = stack(debug=True).plan(module)
+    assert (plan.api.args, plan.worker.args if plan.worker else None) == (api, worker)
+    assert "--debug" not in stack().plan(module).api.args
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("grpc://otel:4317", ("http://$(OTEL_TRACES_EXPORTER_OTLP_ENDPOINT)", "grpc")),
+        ("http://otel:4318", ("http://$(OTEL_TRACES_EXPORTER_OTLP_ENDPOINT)", "http/protobuf")),
+        ("http://otel:4318/v1/traces", ("$(OTEL_TRACES_EXPORTER_OTLP_ENDPOINT)", "http/protobuf")),
+    ],
+)
+def test_caddy_is_told_of_traces_in_opentelemetrys_own_words(endpoint: str, expected: tuple[str, str]) -> None:
+    traces = {"traces": {"endpoint": endpoint, "insecure": True}}
+    env = values(stack(openTelemetry=traces).plan("gateway").api.env)
+    assert (env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"], env["OTEL_EXPORTER_OTLP_PROTOCOL"]) == expected
+
+
 def test_publishers_publish_only_where_somebody_listens() -> None:
     alone = {k: v for k, v in MODULES.items() if k in ("ledger", "payments")}
     assert "BROKER" not in values(load({**STACK, "modules": alone, "gateway": None}).plan("ledger").api.env)
