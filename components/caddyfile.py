@@ -67,7 +67,7 @@ def _options(settings: GatewaySettings, grace_seconds: int, debug: bool) -> str:
 
 
 def _to_module(settings: GatewaySettings) -> str:
-    """How a request is passed on; the argument is the module's name, which is its Service's."""
+    """How a request is passed on; the arguments are the module's name and the Service's that answers."""
     proxy = ["header_up Host {upstream_hostport}"]
     if settings.retry_seconds:
         proxy += [
@@ -94,7 +94,7 @@ def _to_module(settings: GatewaySettings) -> str:
     ]
     strip = ["uri strip_prefix /api/{args[0]}"]
     return _block(
-        "(to_module)", [*strip, *(cors if settings.cors else []), *_lines("reverse_proxy {args[0]}:8080", proxy)]
+        "(to_module)", [*strip, *(cors if settings.cors else []), *_lines("reverse_proxy {args[1]}:8080", proxy)]
     )
 
 
@@ -114,10 +114,24 @@ def _site(routes: Sequence[Route], settings: GatewaySettings, traces: bool) -> s
     for route in routes:
         # Not /api/ledger*: that would take the requests of a module named ledger2, too.
         for path in (f"/api/{route.module}", f"/api/{route.module}/*"):
-            lines += _lines(f"handle {path}", [f"import to_module {route.module}"])
+            lines += _lines(f"handle {path}", _passed_on(route))
     lines += _versions_by_plugin(routes, settings) if "versions" in settings.plugins else _versions(routes, settings)
     lines += _lines("handle", ['respond "Not Found" 404'])
     return _block(f":{PORT}", lines)
+
+
+def _passed_on(route: Route) -> list[str]:
+    """Which Service answers; of several, the first whose part of the interface it is."""
+    whole = [f"import to_module {route.module} {route.module}"]
+    if not route.parts:
+        return whole
+    lines = []
+    for n, part in enumerate(route.parts, 1):
+        begin = [f"/api/{route.module}{path}" for path in part.paths]
+        matcher = [f"path {' '.join(each for path in begin for each in (path, f'{path}/*'))}"]
+        lines += _lines(f"@part{n}", matcher + ([f"method {' '.join(part.methods)}"] if part.methods else []))
+        lines += _lines(f"handle @part{n}", [f"import to_module {route.module} {part.service}"])
+    return lines + _lines("handle", whole)
 
 
 def _versions_by_plugin(routes: Sequence[Route], settings: GatewaySettings) -> list[str]:

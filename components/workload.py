@@ -126,13 +126,16 @@ def _container(settings: ModuleSettings, container: Container) -> dict[str, Any]
         made["ports"] = [{"name": p.name, "containerPort": p.number, "protocol": "TCP"} for p in role.ports]
     if role.probed:
         probe = settings.probe
-        http = {
-            "httpGet": {"path": probe.path, "port": "http"},
-            "periodSeconds": probe.period_seconds,
-            "timeoutSeconds": probe.timeout_seconds,
-        }
-        made["readinessProbe"] = {**http, "failureThreshold": probe.readiness_failures}
-        made["livenessProbe"] = {**http, "failureThreshold": probe.liveness_failures}
+        for kind, path, failures in (
+            ("readinessProbe", probe.readiness_path or probe.path, probe.readiness_failures),
+            ("livenessProbe", probe.path, probe.liveness_failures),
+        ):
+            made[kind] = {
+                "httpGet": {"path": path, "port": role.ports[0].name},
+                "periodSeconds": probe.period_seconds,
+                "timeoutSeconds": probe.timeout_seconds,
+                "failureThreshold": failures,
+            }
     elif role.ports:
         listening = {"tcpSocket": {"port": role.ports[0].name}, "periodSeconds": settings.probe.period_seconds}
         made["readinessProbe"] = {**listening, "failureThreshold": settings.probe.readiness_failures}

@@ -56,13 +56,30 @@ class GatewaySettings(Settings):
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a module's interface that another Service answers.
+
+    Args:
+        service: its name.
+        paths: that begin what it answers, such as ``/connectors``.
+        methods: of the requests; empty for all.
+    """
+
+    service: str
+    paths: tuple[str, ...]
+    methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Route:
     """A module with an HTTP interface, which the gateway offers at ``/api/<module>/``.
 
     Args:
         module: its name, which is also its Service's.
         health: path of its health check.
+        parts: of its interface that are elsewhere.
     """
 
     module: str
     health: str
+    parts: tuple[Part, ...] = ()

@@ -12,9 +12,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from .catalog import KINDS, find
+from .catalog import KINDS, UNSUPPORTED, Kind, find
 from .credentials import plain_texts
-from .errors import InvalidSettings, MissingVersion, SettingsError, UnknownModule
+from .errors import InvalidSettings, InvalidVersion, MissingVersion, SettingsError, UnknownModule
 from .model import StackSettings
 from .module import ModuleSettings, merged
 from .postgres import PostgresServer
@@ -130,14 +130,25 @@ def _kind(name: str, given: Any) -> str:
 def _module(name: str, given: Any, common: dict[str, Any]) -> ModuleSettings:
     """A module's settings: the stack's defaults, over them the kind's, over them its own."""
     kind = _kind(name, given)
+    own_image = isinstance(given, dict) and "image" in given
+    unknown = kind if kind in UNSUPPORTED else name if kind == "custom" and name in UNSUPPORTED and not own_image else None
+    if unknown:
+        raise SettingsError(f"rollout:modules.{name}: {unknown} is not supported: {UNSUPPORTED[unknown]}")
     if kind not in KINDS:
         close = difflib.get_close_matches(kind, KINDS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known kinds: {', '.join(KINDS)}"
         raise SettingsError(f"rollout:modules.{name}.kind: unknown kind {kind!r}; {hint}")
     known = find(kind)
     if isinstance(given, dict):
-        given = merged(common, dict(known.defaults), given, {"kind": kind})
+        given = merged(common, dict(_defaults(known, given.get("version"))), given, {"kind": kind})
     return known.settings.model_validate(given)
+
+
+def _defaults(kind: Kind[Any], version: Any) -> Mapping[str, Any]:
+    try:
+        return kind.defaults_at(Version.parse(version)) if isinstance(version, str) else kind.defaults
+    except InvalidVersion:
+        return kind.defaults  # the module's model says what is wrong
 
 
 def _fill_in_versions(values: dict[str, Any], root: Path) -> None:

@@ -95,18 +95,18 @@ class StackSettings(Settings):
             )
         if kind.needs_broker and self.broker is None:
             raise ValueError(f"modules.{name} needs a message broker: set rollout:broker.uri, such as nats://nats:4222")
-        if kind.needs_temporal and self.temporal is None:
+        if module.version is None:
+            return  # which load.py refuses
+        version = Version.parse(module.version)
+        refusal = kind.refusal(version)
+        if refusal:
+            raise ValueError(f"modules.{name}.version: {version} {refusal}")
+        if kind.needs_temporal(version) and self.temporal is None:
             raise ValueError(
                 f"modules.{name} needs Temporal: set rollout:temporal.address and rollout:temporal.namespace"
             )
-        if module.version is not None:
-            version = Version.parse(module.version)
-            if kind.oldest and version.is_older_than(Version(kind.oldest)):
-                raise ValueError(
-                    f"modules.{name}.version: {version} is not supported: {kind.name} before {kind.oldest} is built differently"
-                )
-            for problem in kind.problems(self.of(name)):
-                raise ValueError(f"modules.{name} {problem}")
+        for problem in kind.problems(self.of(name)):
+            raise ValueError(f"modules.{name} {problem}")
 
     def _gateway_fits(self) -> None:
         gateway = self.gateway_module
@@ -181,7 +181,7 @@ class StackSettings(Settings):
     def routes(self) -> tuple[Route, ...]:
         """The modules that the gateway leads to."""
         return tuple(
-            Route(name, m.probe.path)
+            Route(name, m.probe.path, self.kind(name).parts(self.of(name)))
             for name, m in self.modules.items()
             if self.kind(name).routed and name != self.gateway_module and not self.is_disabled(name)
         )
@@ -233,7 +233,7 @@ class StackSettings(Settings):
         """Whether the version that serves may be started a second time, on a rehearsed schema."""
         kind = self.kind(module)
         asked = self.modules[module].rehearsal.serve
-        return not (kind.consumes or kind.needs_temporal) if asked is None else asked
+        return not (kind.consumes or kind.needs_temporal(self.version(module))) if asked is None else asked
 
     @property
     def public_url(self) -> str | None:
@@ -242,13 +242,18 @@ class StackSettings(Settings):
         return f"{ingress.scheme}://{ingress.hosts[0]}" if ingress else None
 
     @property
+    def url(self) -> str | None:
+        """Where the gateway is reached within the stack; None without one."""
+        gateway = self.gateway_module
+        return f"http://{gateway}:8080" if gateway else None
+
+    @property
     def auth_url(self) -> str:
         """The issuer of the stack's tokens."""
         name = self.one_of("auth") or "auth"
         if self.public_url:
             return f"{self.public_url}/api/{name}"
-        gateway = self.gateway_module
-        return f"http://{gateway}:8080/api/{name}" if gateway else f"http://{name}:8080"
+        return f"{self.url}/api/{name}" if self.url else f"http://{name}:8080"
 
     @property
     def client_names(self) -> list[str]:

@@ -41,9 +41,10 @@ class MigrationSettings(Settings):
 
 
 class ProbeSettings(Settings):
-    """HTTP probes of a module; liveness and readiness ask the same path."""
+    """HTTP probes of a module."""
 
     path: str = Field("/_healthcheck", pattern=r"^/")
+    readiness_path: str | None = Field(None, pattern=r"^/", description="of readiness alone; default: path")
     period_seconds: int = Field(1, ge=1, le=60)
     timeout_seconds: int = Field(5, ge=1, le=60)
     readiness_failures: int = Field(3, ge=1, le=60)

@@ -3,7 +3,7 @@
 kind         what a kind is
 variables    the variables that several kinds share
 custom       any image with a ``migrate`` command
-gateway, ledger, payments, auth, orchestration, reconciliation, wallets, webhooks, transactionplane, stargate
+gateway, ledger, payments, auth, orchestration, reconciliation, wallets, webhooks, transactionplane, stargate, mcp
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ KINDS = (
     "custom",
     "gateway",
     "ledger",
+    "mcp",
     "orchestration",
     "payments",
     "reconciliation",
@@ -28,6 +29,12 @@ KINDS = (
     "webhooks",
 )
 
+# What the Formance operator knows as a module and there is no kind of, with the reason.
+UNSUPPORTED = {
+    "connectivity": "it needs ledger 3, which is not supported, and is deployed by an operator of its own (connectivity.formance.com)",
+    "search": "the operator does not deploy it any more (v3.0.0); stop it there and drop it from the versions file",
+}
+
 
 @cache
 def find(name: str) -> Kind[Any]:
@@ -36,4 +43,4 @@ def find(name: str) -> Kind[Any]:
     return kind
 
 
-__all__ = ["KINDS", "Context", "File", "Kind", "Plan", "Port", "Role", "find"]
+__all__ = ["KINDS", "UNSUPPORTED", "Context", "File", "Kind", "Plan", "Port", "Role", "find"]

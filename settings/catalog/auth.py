@@ -56,7 +56,9 @@ class Auth(Kind[AuthSettings]):
     settings = AuthSettings
     defaults = {"image": "ghcr.io/formancehq/auth"}
     debug_flag = True
-    oldest = "2.0.0"
+    # formancehq/auth v2.1.0, pkg/client.go: StaticClient.FromEnvironment.
+    oldest = "2.1.0"
+    before_oldest = "takes its clients' secrets from its file alone, where they would be in plain text"
     enterprise = True
 
     def variables(self, c: C) -> Iterator[Variable]:

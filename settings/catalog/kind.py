@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..environment import Variable, combined
+from ..gateway import Part
 from ..module import ModuleSettings, Resources, WorkerSettings
 from ..versions import Version
 
@@ -74,7 +75,7 @@ class Role:
         args: of the container.
         env: of the container, without a name that is there twice.
         ports: of the container; the Service sends to the one named ``http``.
-        probed: whether it answers HTTP probes; of one that does not, the first port must take connections.
+        probed: whether its first port answers HTTP probes; of one that does not, the first port must take connections.
         singleton: one unversioned Deployment that is stopped before its next version starts.
         replicas: of it.
         resources: of its container.
@@ -116,13 +117,14 @@ class Kind(Generic[S]):
         name: in the settings, and of the image below ``ghcr.io/formancehq/``.
         settings: the model of its modules' settings.
         defaults: settings under those of the module, over ``rollout:defaults``.
-        oldest: semantic version before which another shape was needed; None if every version works.
+        oldest: the first semantic version that works; None if every one does.
+        before_oldest: why those before it do not.
         publishes: whether it tells the broker what happened.
         consumes: whether it listens to what the others publish.
         hears_itself: whether it listens to what it publishes, too.
         routed: whether the gateway sends it ``/api/<name>``.
         enterprise: whether it asks for a licence.
-        needs_broker, needs_temporal: what it cannot run without.
+        needs_broker: whether it cannot run without.
         command: of its image, where nothing else is asked of it.
         debug_flag: whether its command takes ``--debug``.
         telemetry_name: of its spans and metrics; empty if they have the module's.
@@ -133,13 +135,13 @@ class Kind(Generic[S]):
     settings: ClassVar[type[ModuleSettings]] = ModuleSettings
     defaults: ClassVar[Mapping[str, Any]] = {}
     oldest: ClassVar[str | None] = None
+    before_oldest: ClassVar[str] = "is built differently"
     publishes: ClassVar[bool] = False
     consumes: ClassVar[bool] = False
     hears_itself: ClassVar[bool] = False
     routed: ClassVar[bool] = True
     enterprise: ClassVar[bool] = False
     needs_broker: ClassVar[bool] = False
-    needs_temporal: ClassVar[bool] = False
     command: ClassVar[tuple[str, ...]] = ("serve",)
     debug_flag: ClassVar[bool] = False
     telemetry_name: ClassVar[str] = ""
@@ -159,12 +161,13 @@ class Kind(Generic[S]):
         env: Iterable[Variable],
         ports: tuple[Port, ...],
         *,
+        args: tuple[str, ...] = ("worker",),
         probed: bool = True,
     ) -> Role:
         """A worker: one process beside the API, never in two versions at once."""
         return Role(
             "worker",
-            ("worker",),
+            args,
             tuple(env),
             ports,
             settings.replicas,
@@ -217,6 +220,24 @@ class Kind(Generic[S]):
     def image(self, c: Context[S]) -> str:
         """The image's repository, before the registries' settings."""
         return c.module.image
+
+    def needs_temporal(self, version: Version) -> bool:
+        """Whether a version cannot run without Temporal, whose work it does."""
+        return False
+
+    def parts(self, c: Context[S]) -> tuple[Part, ...]:
+        """What of the module's interface its worker answers."""
+        return ()
+
+    def defaults_at(self, version: Version) -> Mapping[str, Any]:
+        """The defaults of a version."""
+        return self.defaults
+
+    def refusal(self, version: Version) -> str | None:
+        """Why a version cannot be deployed; None if it can, as far as anybody knows."""
+        if self.oldest and version.is_older_than(Version(self.oldest)):
+            return f"is not supported: {self.name} before {self.oldest} {self.before_oldest}"
+        return None
 
     def problems(self, c: Context[S]) -> Iterator[str]:
         """What is missing in the stack for a module of this kind, besides what holds for all."""

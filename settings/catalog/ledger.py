@@ -18,6 +18,8 @@ from .variables import common, pool, postgres, protected, publisher
 
 # The operator's rule: later than this, or not a semantic version, has the command `worker`.
 _BEFORE_WORKER = Version("2.3.0-alpha")
+# The operator's rule: this and later is a Cluster of the ledger's own operator (docs/04-Modules/03-Ledger.md).
+_ANOTHER_SYSTEM = Version("3.0.0-0")
 _GRPC = Port("grpc", 8081)
 
 
@@ -69,6 +71,9 @@ class LedgerSettings(ProtectedSettings):
     experimental_numscript: bool = Field(False, description="the interpreter of Numscript that is to come")
     experimental_numscript_flags: tuple[str, ...] = ()
     experimental_exporters: bool = Field(False, description="exports of logs, by the worker")
+    disable_ledger_scope_optimization: bool = Field(
+        False, description="name the ledger in every query, also where its bucket has no other (from 2.3.20 and 2.4.11 on)"
+    )
     schema_enforcement_mode: Literal["audit", "strict"] | None = None
 
 
@@ -81,9 +86,23 @@ class Ledger(Kind[LedgerSettings]):
     # The image's own command serves.
     defaults = {"image": "ghcr.io/formancehq/ledger", "args": []}
     debug_flag = True
-    # Before, the database was migrated by other commands (`buckets upgrade-all`).
-    oldest = "2.0.0"
+    # formancehq/operator after v3.9.2, internal/core/version.go: MinimumStackVersion.
+    oldest = "2.2.0"
+    before_oldest = (
+        "may write from one process alone, so that two versions of it must not run beside each other. "
+        "Upgrade it to 2.2 where it runs now"
+    )
     publishes = True
+
+    def refusal(self, version: Version) -> str | None:
+        if version.semantic is None or version.is_older_than(_ANOTHER_SYSTEM):
+            return super().refusal(version)
+        return (
+            "is not supported: ledger 3 is another system, with storage of its own instead of PostgreSQL. Its own operator runs it "
+            "(a Cluster of ledger.formance.com), nothing migrates a ledger 2 into it, and MCP, orchestration, reconciliation, "
+            "transactionplane, wallets and webhooks work with ledger 2 alone. Stay on the newest 2.x here; run ledger 3 beside "
+            "the stack by its operator, and copy what you need by its API"
+        )
 
     def variables(self, c: C) -> Iterator[Variable]:
         yield from common(c)
@@ -105,6 +124,9 @@ class Ledger(Kind[LedgerSettings]):
         if m.experimental_numscript_flags:
             flags = " ".join(m.experimental_numscript_flags)
             yield Variable("EXPERIMENTAL_NUMSCRIPT_INTERPRETER_FLAGS", c.setting("experimentalNumscriptFlags"), flags)
+        if m.disable_ledger_scope_optimization:
+            place = c.setting("disableLedgerScopeOptimization")
+            yield Variable("DISABLE_LEDGER_SCOPE_OPTIMIZATION", place, "true")
         if m.experimental_exporters and has_worker(c.version):
             worker = f"{c.name}-worker.{c.stack.namespace_name}:{_GRPC.number}"
             yield Variable("EXPERIMENTAL_EXPORTERS", c.setting("experimentalExporters"), "true")

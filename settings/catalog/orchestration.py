@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from ..environment import Variable
+from ..versions import Version
 from .kind import Context, Kind
 from .protection import ProtectedSettings
 from .variables import broker, client, common, licence, listen, pool, postgres, protected, temporal, topic_mapping, topics
@@ -31,8 +32,10 @@ class Orchestration(Kind[OrchestrationSettings]):
     publishes = True
     consumes = True
     needs_broker = True
-    needs_temporal = True
     scopes = ("ledger:read", "ledger:write", "payments:read", "payments:write", "wallets:read", "wallets:write")
+
+    def needs_temporal(self, version: Version) -> bool:
+        return True
 
     def variables(self, c: C) -> Iterator[Variable]:
         yield from common(c)

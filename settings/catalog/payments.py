@@ -1,13 +1,18 @@
-"""Payments: connectors to banks and processors, an API and a worker that runs Temporal's workflows."""
+"""Payments: connectors to banks and processors, an API and a worker that runs Temporal's workflows.
+
+Before 3.0 the worker is the connectors themselves. They answer a part of the API, which the gateway sends to them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import Field
 
 from ..credentials import Credential
 from ..environment import Variable, credential
+from ..gateway import Part
 from ..module import WorkerSettings
 from ..versions import Version
 from .kind import Context, Kind, Port, Role
@@ -16,6 +21,7 @@ from .variables import common, licence, listen, pool, postgres, protected, publi
 
 # The operator's rule: from here on there is an image of its own for those with a licence.
 _ENTERPRISE_IMAGE = Version("3.2.0-beta.0")
+_WITH_TEMPORAL = Version("3.0.0-beta.1")
 
 
 class PaymentsWorkerSettings(WorkerSettings):
@@ -42,10 +48,16 @@ class Payments(Kind[PaymentsSettings]):
     settings = PaymentsSettings
     defaults = {"image": "ghcr.io/formancehq/payments", "args": ["server"]}
     debug_flag = True
-    # Before, it had a read API, connectors and a proxy between them.
-    oldest = "3.1.0"
+    oldest = "2.0.0"
     publishes = True
-    needs_temporal = True
+
+    def needs_temporal(self, version: Version) -> bool:
+        return not version.is_older_than(_WITH_TEMPORAL)
+
+    def defaults_at(self, version: Version) -> Mapping[str, Any]:
+        if self.needs_temporal(version):
+            return self.defaults
+        return {**self.defaults, "args": ["api", "serve"], "probe": {"path": "/_health"}}
 
     def image(self, c: C) -> str:
         enterprise = c.version.semantic is None or not c.version.is_older_than(_ENTERPRISE_IMAGE)
@@ -60,6 +72,8 @@ class Payments(Kind[PaymentsSettings]):
         yield listen(c)
         yield from protected(c)
         yield from publisher(c)
+        if not self.needs_temporal(c.version):
+            return
         yield from temporal(c)
         settings = c.stack.temporal
         if settings and settings.encryption_key is not None:
@@ -83,8 +97,26 @@ class Payments(Kind[PaymentsSettings]):
         yield credential("CONFIG_ENCRYPTION_KEY", "encryption", c.module.encryption_key, c.setting("encryptionKey"))
 
     def worker(self, c: C) -> Role:
+        if not self.needs_temporal(c.version):
+            connectors = (Port("connectors", c.module.port),)
+            return self.beside(c.module.worker, self.variables(c), connectors, args=("connectors", "serve"))
         # Workflows that new code started fail in old workers, so the worker is replaced whole and before the API.
         return self.beside(c.module.worker, self.variables(c), (Port("http", c.module.port),))
+
+    def parts(self, c: C) -> tuple[Part, ...]:
+        if self.needs_temporal(c.version):
+            return ()
+        # formancehq/operator v3.9.2, internal/resources/payments/Caddyfile.gotpl.
+        connectors = f"{c.name}-worker"
+        return (
+            Part(connectors, ("/connectors", "/configs")),
+            Part(connectors, ("/bank-accounts",), ("POST", "PATCH")),
+            Part(connectors, ("/transfer-initiations",), ("POST", "DELETE")),
+        )
+
+    def problems(self, c: C) -> Iterator[str]:
+        if self.parts(c) and c.stack.gateway_module is None:
+            yield "before 3.0 needs a gateway in the stack, which sends the connectors what is for them"
 
 
 KIND = Payments()

@@ -50,7 +50,7 @@ class Stargate(Kind[StargateSettings]):
         yield Variable("STACK_ID", c.setting("stackId"), m.stack_id)
         yield Variable("STARGATE_SERVER_URL", c.setting("serverUrl"), m.server_url)
         gateway = c.stack.gateway_module
-        yield Variable("GATEWAY_URL", f"module {gateway}", f"http://{gateway}:8080")
+        yield Variable("GATEWAY_URL", f"module {gateway}", c.stack.url)
         yield Variable("STARGATE_AUTH_CLIENT_ID", c.setting("auth"), m.auth.client_id)
         yield credential("STARGATE_AUTH_CLIENT_SECRET", "auth", m.auth.client_secret, c.setting("auth"))
         yield Variable("STARGATE_AUTH_ISSUER_URL", c.setting("auth"), m.auth.issuer)

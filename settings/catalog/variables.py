@@ -92,7 +92,7 @@ def common(c: C, separator: str = " ") -> Iterator[Variable]:
     yield Variable("NODE_IP", "the pod's node", field="status.hostIP")
     gateway = c.stack.gateway_module
     if gateway:
-        yield Variable("STACK_URL", f"module {gateway}", f"http://{gateway}:8080")
+        yield Variable("STACK_URL", f"module {gateway}", c.stack.url)
         public = c.stack.public_url
         if public:
             yield Variable("STACK_PUBLIC_URL", "rollout:gateway.ingress", public)

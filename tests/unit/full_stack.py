@@ -31,6 +31,7 @@ MODULES: dict[str, Any] = {
         "stackId": "stack",
         "auth": {"clientId": "stargate", "clientSecret": "canary-tunnel", "issuer": "https://login.example.org"},
     },
+    "mcp": {"version": "v0.3.0"},
     "shop": {"image": "ghcr.io/formancehq/shop", "version": "1.0.0", "env": {"GREETING": "hello"}},
 }  # fmt: skip
 STACK: dict[str, Any] = {

@@ -69,6 +69,24 @@ class TestWorker:
         assert not selector.items() <= pods(stack[WORKER])["metadata"]["labels"].items()
 
 
+def test_a_worker_that_answers_a_part_of_the_api_has_a_service_and_its_health_is_asked() -> None:
+    payments = {"version": "2.0.33", "encryptionKey": "canary"}
+    stack = declare({"payments": payments, "gateway": {"version": "2.3.1"}})
+    [port] = stack["Service/payments-worker"].inputs["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (8080, "connectors")
+    [container] = pods(stack["Deployment/payments-worker"])["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/_health", "port": "connectors"}
+    selector = stack["Service/payments-worker"].inputs["spec"]["selector"]
+    assert selector == {"app.kubernetes.io/name": "payments-worker"}
+
+
+def test_readiness_may_ask_another_path_than_liveness() -> None:
+    modules = {"mcp": {"version": "0.3.0"}, "auth": {"version": "2.5.0"}, "gateway": {"version": "2.3.1"}}
+    [container] = pods(declare(modules)["Deployment/mcp-0.3.0"])["spec"]["containers"]
+    probed = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("readiness", "liveness")}
+    assert probed == {"readiness": "/readyz", "liveness": "/_healthcheck"}
+
+
 class TestCredentials:
     def test_what_only_the_service_uses_stands_behind_the_migration(self) -> None:
         temporal = {"address": "t:7233", "namespace": "n", "encryptionKey": "canary"}

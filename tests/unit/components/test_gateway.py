@@ -9,6 +9,7 @@ import pytest
 import settings
 from components.caddyfile import caddyfile
 from settings import GatewaySettings, Route
+from settings.gateway import Part
 from tests.unit.components.declared import Declared, FakeCluster, declare, ledger
 
 INGRESS = {"hosts": ["stack.example.org"], "tlsSecret": "stack-tls", "className": "nginx", "annotations": {"a": "b"}}
@@ -143,3 +144,26 @@ def test_a_request_has_a_span_where_traces_go_somewhere() -> None:
 def test_requests_have_what_is_left_of_the_pods_grace_period(given: dict[str, Any], grace: int) -> None:
     text = only(stack_of("ledger", gateway=given), "ConfigMap/gateway").inputs["data"]["Caddyfile"]
     assert f"grace_period {grace}s" in text
+
+
+def test_a_part_of_a_modules_interface_is_sent_to_the_service_that_answers_it() -> None:
+    parts = (Part("payments-worker", ("/connectors",)), Part("payments-worker", ("/bank-accounts",), ("POST", "PATCH")))
+    text = caddyfile([Route("payments", "/_health", parts)], GatewaySettings(), grace_seconds=10)
+    block = text.partition("handle /api/payments/* {\n")[2].partition("\n\t}\n")[0]
+    assert block == """\
+\t\t@part1 {
+\t\t\tpath /api/payments/connectors /api/payments/connectors/*
+\t\t}
+\t\thandle @part1 {
+\t\t\timport to_module payments payments-worker
+\t\t}
+\t\t@part2 {
+\t\t\tpath /api/payments/bank-accounts /api/payments/bank-accounts/*
+\t\t\tmethod POST PATCH
+\t\t}
+\t\thandle @part2 {
+\t\t\timport to_module payments payments-worker
+\t\t}
+\t\thandle {
+\t\t\timport to_module payments payments
+\t\t}"""

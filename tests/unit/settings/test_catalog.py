@@ -10,7 +10,7 @@ import yaml
 
 from devkit.sample import strict
 from settings import InvalidSettings, SettingsError, StackSettings, Variable
-from settings.catalog import KINDS, find
+from settings.catalog import KINDS, Port, find
 from settings.environment import SecretKey
 from settings.module import merged
 from tests.unit.full_stack import MODULES, STACK, load
@@ -18,7 +18,8 @@ from tests.unit.full_stack import MODULES, STACK, load
 
 def stack(**changes: Any) -> StackSettings:
     """The full stack with some settings of modules changed."""
-    modules = {name: merged(module, changes.pop(name, {})) for name, module in MODULES.items()}
+    without = changes.pop("modules_without", ())
+    modules = {name: merged(module, changes.pop(name, {})) for name, module in MODULES.items() if name not in without}
     return load({**STACK, "modules": modules, **changes})
 
 
@@ -240,7 +241,12 @@ def test_auth_reads_every_client_of_its_file_with_its_secret(full: StackSettings
     [
         ({"broker": None}, "needs a message broker"),
         ({"temporal": None}, "needs Temporal"),
-        ({"payments": {"version": "2.0.0"}}, "payments before 3.1.0 is built differently"),
+        ({"payments": {"version": "1.9.9"}}, "payments before 2.0.0 is built differently"),
+        ({"ledger": {"version": "v2.2.0-alpha"}}, "2.2.0-alpha is not supported: ledger before 2.2.0 may write from one process alone"),
+        ({"ledger": {"version": "2.1.7"}}, "Upgrade it to 2.2 where it runs now"),
+        ({"ledger": {"version": "v3.0.0-alpha.14"}}, "ledger 3 is another system"),
+        ({"ledger": {"version": "3.0.0"}}, "nothing migrates a ledger 2 into it"),
+        ({"shop": {"kind": "search"}}, "search is not supported: the operator does not deploy it any more"),
         ({"ledger": {"kind": "leger"}}, "did you mean ledger"),
         ({"shop": {"kind": "ledger", "version": "2.4.12"}}, "the stack has a ledger already"),
         ({"ledger": {"api": {"bulkMaxSise": 1}}}, "rollout:modules.ledger.api.bulkMaxSise: unknown setting; did you mean bulkMax"),
@@ -250,6 +256,54 @@ def test_auth_reads_every_client_of_its_file_with_its_secret(full: StackSettings
 def test_what_does_not_fit_is_named(changes: dict[str, Any], what: str) -> None:
     with pytest.raises(InvalidSettings, match=re.escape(what)):
         stack(**changes)
+
+
+@pytest.mark.parametrize(
+    ("modules", "what"),
+    [
+        ({"mcp": MODULES["mcp"]}, "modules.mcp needs a gateway in the stack"),
+        ({"mcp": MODULES["mcp"], "gateway": MODULES["gateway"]}, "modules.mcp needs an auth in the stack"),
+        ({"connectivity": {"version": "1.0.0"}}, "connectivity is not supported: it needs ledger 3"),
+        ({"payments": {**MODULES["payments"], "version": "2.0.33"}}, "before 3.0 needs a gateway in the stack"),
+    ],
+)
+def test_what_a_stack_lacks_for_a_module_is_named(modules: dict[str, Any], what: str) -> None:
+    with pytest.raises(InvalidSettings, match=re.escape(what)):
+        load({**STACK, "modules": modules, "gateway": None})
+
+
+def test_a_module_of_ones_own_may_have_the_name_of_an_unsupported_one() -> None:
+    own = {"search": {"image": "example.org/search", "version": "1.0.0"}}
+    assert load({**STACK, "modules": own, "gateway": None}).kind_of("search") == "custom"
+
+
+class TestPaymentsBeforeThree:
+    def settings(self) -> StackSettings:
+        return stack(payments={"version": "v2.0.33"}, temporal=None, modules_without=("orchestration",))
+
+    def test_it_needs_no_temporal(self) -> None:
+        env = values(self.settings().plan("payments").api.env)
+        assert not [name for name in env if name.startswith("TEMPORAL")]
+
+    def test_the_connectors_are_its_worker_and_answer_their_part_of_the_api(self) -> None:
+        settings = self.settings()
+        plan = settings.plan("payments")
+        assert plan.worker
+        assert (plan.api.args, plan.worker.args) == (("api", "serve"), ("connectors", "serve"))
+        assert plan.worker.ports == (Port("connectors", 8080),)
+        assert settings.image("payments") == "ghcr.io/formancehq/payments:v2.0.33"
+        [route] = (r for r in settings.routes if r.module == "payments")
+        assert route.health == settings.modules["payments"].probe.path == "/_health"
+        assert {part.service for part in route.parts} == {"payments-worker"}
+
+    @pytest.mark.parametrize("version", ["v3.0.0-beta.1", "v3.0.19", "v3.1.0", "main"])
+    def test_from_three_on_it_is_as_it_is_now(self, version: str) -> None:
+        settings = stack(payments={"version": version})
+        plan = settings.plan("payments")
+        assert plan.worker
+        assert (plan.api.args, plan.worker.args) == (("server",), ("worker",))
+        assert values(plan.api.env)["TEMPORAL_ADDRESS"]
+        assert settings.modules["payments"].probe.path == "/_healthcheck"
 
 
 def test_a_credential_in_plain_text_is_refused_and_not_repeated() -> None:
