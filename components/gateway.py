@@ -56,9 +56,7 @@ class Gateway(pulumi.ComponentResource):
         grace = max(1, left - 2) if gateway.grace_seconds is None else gateway.grace_seconds
         traces = settings.open_telemetry.traces is not None
         debug = settings.of(name).debug
-        content = {
-            "Caddyfile": caddyfile(settings.routes, gateway, grace_seconds=grace, debug=debug, traces=traces)
-        }
+        content = {"Caddyfile": caddyfile(settings.routes, gateway, grace_seconds=grace, debug=debug, traces=traces)}
         revision = digest(content)
         config = k8s.core.v1.ConfigMap(
             f"{name}-{revision}",

@@ -131,7 +131,9 @@ def _module(name: str, given: Any, common: dict[str, Any]) -> ModuleSettings:
     """A module's settings: the stack's defaults, over them the kind's, over them its own."""
     kind = _kind(name, given)
     own_image = isinstance(given, dict) and "image" in given
-    unknown = kind if kind in UNSUPPORTED else name if kind == "custom" and name in UNSUPPORTED and not own_image else None
+    unknown = (
+        kind if kind in UNSUPPORTED else name if kind == "custom" and name in UNSUPPORTED and not own_image else None
+    )
     if unknown:
         raise SettingsError(f"rollout:modules.{name}: {unknown} is not supported: {UNSUPPORTED[unknown]}")
     if kind not in KINDS:

@@ -15,7 +15,7 @@ from devkit.tools import build as go
 CONTEXT = Path(__file__).resolve().parent.parent.parent
 MIGRATOR = "localhost/rollout/migrator:1"
 LEDGER = "localhost/rollout/ledger"
-MODULE = "localhost/rollout/module"  # the sample in the place of any module: 4.1.0 is the sample's 1.1.0
+MODULE = "localhost/rollout/module"  # the sample in the place of any module: 4.1.0 is the sample's 1.1.0; for the ledger 2.41.0
 GATEWAY = "localhost/rollout/gateway"
 NATS = "localhost/rollout/nats"
 _HERE = Path(__file__).parent
@@ -43,10 +43,10 @@ def stack_names() -> list[str]:
     """Gives the names of the images that only whole stacks need.
 
     A gateway has three versions of the same Caddy, to go from one to the next. The catalogue of module kinds refuses versions as
-    old as the sample's, so in their place the sample has younger ones.
+    old as the sample's, so in their place the sample has younger ones; of the ledger it takes no more than 2.x.
     """
     caddy, nats = (group.version().removeprefix("v") for group in (go.CADDY, go.NATS))
-    modules = [f"{MODULE}:4{number.removeprefix('1')}" for number in VERSIONS]
+    modules = [f"{MODULE}:{line}{number.removeprefix('1.')}" for number in VERSIONS for line in ("4.", "2.4")]
     gateways = [f"{GATEWAY}:{caddy}{suffix}" for suffix in ("-rc.1", "-rc.2", "")]
     return [*gateways, f"{NATS}:{nats}", *modules]
 
@@ -71,7 +71,7 @@ def build(wanted: list[str], builder: Builder) -> list[Image]:
         if name == MIGRATOR:
             built.append(Image(name, migrator))
             continue
-        number = "1" + tag.removeprefix("4") if repository == MODULE else tag
+        number = "1." + tag.removeprefix("4.").removeprefix("2.4") if repository == MODULE else tag
         arguments = {"BASE": MIGRATOR, "VERSION": number}
         built.append(Image(name, builder.build(_HERE / "Dockerfile.ledger", arguments, migrator)))
     return built

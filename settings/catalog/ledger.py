@@ -72,7 +72,8 @@ class LedgerSettings(ProtectedSettings):
     experimental_numscript_flags: tuple[str, ...] = ()
     experimental_exporters: bool = Field(False, description="exports of logs, by the worker")
     disable_ledger_scope_optimization: bool = Field(
-        False, description="name the ledger in every query, also where its bucket has no other (from 2.3.20 and 2.4.11 on)"
+        False,
+        description="name the ledger in every query, also where its bucket has no other (from 2.3.20 and 2.4.11 on)",
     )
     schema_enforcement_mode: Literal["audit", "strict"] | None = None
 

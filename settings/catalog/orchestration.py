@@ -10,7 +10,19 @@ from ..environment import Variable
 from ..versions import Version
 from .kind import Context, Kind
 from .protection import ProtectedSettings
-from .variables import broker, client, common, licence, listen, pool, postgres, protected, temporal, topic_mapping, topics
+from .variables import (
+    broker,
+    client,
+    common,
+    licence,
+    listen,
+    pool,
+    postgres,
+    protected,
+    temporal,
+    topic_mapping,
+    topics,
+)
 
 
 class OrchestrationSettings(ProtectedSettings):

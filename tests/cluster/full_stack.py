@@ -53,7 +53,12 @@ OWN: dict[str, dict[str, Any]] = {
 
 def versions(modules: str, gateway: str = CADDY[0], **others: str) -> dict[str, str]:
     """The versions file: all modules at one version, but for those that are named."""
-    return {**dict.fromkeys(MODULES, modules), "gateway": gateway, **others}
+    return {**{name: tag(name, modules) for name in MODULES}, "gateway": gateway, **others}
+
+
+def tag(module: str, version: str) -> str:
+    """The tag of the sample in the place of a module, by what it is for all others; see offline/images/catalogue.py."""
+    return version.replace("4.", "2.4", 1) if module == "ledger" else version
 
 
 class FullStack(Stack):

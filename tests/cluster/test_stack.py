@@ -16,7 +16,7 @@ from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.networking_v1 import Ingress
 
 from devkit.demo.clients import Clients
-from tests.cluster.full_stack import CADDY, DATABASES, HOST, MODULES, ROUTED, WORKERS, FullStack, versions
+from tests.cluster.full_stack import CADDY, DATABASES, HOST, MODULES, ROUTED, WORKERS, FullStack, tag, versions
 from tests.cluster.loaded import LoadedWorkspace
 from tests.cluster.stacks import wait_for
 
@@ -91,7 +91,9 @@ def test_one_change_of_the_versions_file_upgrades_all_without_a_lost_request(who
     assert {frozenset(seen) for seen in summary["also"].values()} == {frozenset({"1.0.0", "1.1.0"})}
     assert len(summary["also"]) == len(ROUTED) - 1
     images = {d.metadata.name: d.spec.template.spec.containers[0].image for d in whole.objects(Deployment)}
-    assert {images[name].rpartition(":")[2] for name in WORKERS} == {"4.1.0"}
+    assert {name: images[name].rpartition(":")[2] for name in WORKERS} == {
+        name: tag(name.removesuffix("-worker"), "4.1.0") for name in WORKERS
+    }
 
 
 def test_one_failing_module_leaves_nine_upgraded_and_itself_serving(whole: FullStack) -> None:
@@ -121,7 +123,7 @@ def test_what_is_published_waits_in_the_stacks_stream_for_those_that_listen(whol
 
 def test_a_credential_that_changed_reaches_the_modules_that_use_it_and_no_other(whole: FullStack) -> None:
     def pods() -> dict[str, set[str]]:
-        apis = {name: set(whole.pods("4.6.0", name)) for name in MODULES}
+        apis = {name: set(whole.pods(tag(name, "4.6.0"), name)) for name in MODULES}
         return apis | {name: whole.worker_pods(name) for name in WORKERS}
 
     before, jobs = pods(), whole.job_uids()

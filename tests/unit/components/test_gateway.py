@@ -150,7 +150,9 @@ def test_a_part_of_a_modules_interface_is_sent_to_the_service_that_answers_it() 
     parts = (Part("payments-worker", ("/connectors",)), Part("payments-worker", ("/bank-accounts",), ("POST", "PATCH")))
     text = caddyfile([Route("payments", "/_health", parts)], GatewaySettings(), grace_seconds=10)
     block = text.partition("handle /api/payments/* {\n")[2].partition("\n\t}\n")[0]
-    assert block == """\
+    assert (
+        block
+        == """\
 \t\t@part1 {
 \t\t\tpath /api/payments/connectors /api/payments/connectors/*
 \t\t}
@@ -167,3 +169,4 @@ def test_a_part_of_a_modules_interface_is_sent_to_the_service_that_answers_it() 
 \t\thandle {
 \t\t\timport to_module payments payments
 \t\t}"""
+    )
