@@ -14,7 +14,7 @@ from typing import Any
 from settings import ModuleSettings, S3Settings, Version
 
 from .names import JOB, MODULE, Owner, digest, job_labels
-from .pod import JOB_RESOURCES, container_security, pod_security
+from .pod import JOB_RESOURCES, container_security, placed, pod_security
 
 KIND = "backup"
 CONTAINER = "backup"
@@ -158,7 +158,7 @@ def _job(backup: Backup, kind: str, args: list[str], namespace: str, owner: Owne
             "activeDeadlineSeconds": given.deadline_seconds,
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "template": {"metadata": {"labels": labels}, "spec": {**pod, **placed(settings.jobs)}},
         },
     }
 

@@ -7,7 +7,7 @@ import json
 import pulumi
 import pulumi_kubernetes as k8s
 
-from settings import StackSettings
+from settings import JobSettings, StackSettings
 
 from .job import gate_job
 from .names import job_labels
@@ -62,6 +62,7 @@ class Topics(pulumi.ComponentResource):
             backoff_limit=0,
             run_as_user=65_532,
             service_account=NAME,
+            jobs=settings.defaults.jobs if settings.defaults else JobSettings(),
             scope=scope,
             opts=scope.job(self, depends_on=[account]),
         )

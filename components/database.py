@@ -7,6 +7,8 @@ from typing import Any
 
 import pulumi
 
+from settings import JobSettings
+
 from .job import gate_job
 from .names import MODULE_DATABASE, job_labels
 from .scope import Scope
@@ -20,6 +22,7 @@ class Database(pulumi.ComponentResource):
         database: its name.
         env: how to connect to it.
         image: that makes it if it is not there; None where others do.
+        jobs: where that Job runs.
         scope: where to declare it.
         depends_on: the credentials that ``env`` refers to.
 
@@ -33,6 +36,7 @@ class Database(pulumi.ComponentResource):
         database: str,
         env: list[dict[str, Any]],
         image: str | None,
+        jobs: JobSettings,
         scope: Scope,
         depends_on: Sequence[pulumi.Resource],
     ) -> None:
@@ -48,6 +52,7 @@ class Database(pulumi.ComponentResource):
                 backoff_limit=0,
                 run_as_user=65_532,
                 service_account=module,
+                jobs=jobs,
                 scope=scope,
                 opts=scope.job(self, depends_on=depends_on),
             )

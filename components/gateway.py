@@ -89,6 +89,7 @@ class Gateway(pulumi.ComponentResource):
             backoff_limit=0,
             run_as_user=module.run_as_user,
             service_account=name,
+            jobs=module.jobs,
             scope=scope,
             opts=scope.job(self, depends_on=[account, config, *credentials, *after]),
         )

@@ -8,8 +8,10 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+from settings import JobSettings
+
 from .names import digest
-from .pod import JOB_RESOURCES, container_security, pod_security
+from .pod import JOB_RESOURCES, container_security, placed, pod_security
 from .scope import Scope
 
 
@@ -23,6 +25,7 @@ def gate_job(
     backoff_limit: int,
     run_as_user: int,
     service_account: str,
+    jobs: JobSettings,
     scope: Scope,
     opts: pulumi.ResourceOptions,
     volumes: Sequence[Mapping[str, Any]] = (),
@@ -45,6 +48,7 @@ def gate_job(
         backoff_limit: how often a failed pod is tried again.
         run_as_user: user and group of the process.
         service_account: whose image pull secrets count.
+        jobs: where its pod runs; a change runs no Job again.
         scope: namespace, owner, provider.
         opts: parent, dependencies and hooks.
         volumes: that the container mounts.
@@ -75,7 +79,12 @@ def gate_job(
         pod["volumes"] = list(volumes)
     name = f"{name}-{digest(pod)}"
     # A pod's template cannot be changed in a Job: what is ignored would mean another run.
-    opts.ignore_changes = ["spec.template.metadata.annotations"]
+    opts.ignore_changes = [
+        "spec.template.metadata.annotations",
+        "spec.template.spec.nodeSelector",
+        "spec.template.spec.tolerations",
+    ]
+    pod |= placed(jobs)
     if witness is not None:
         pod |= witness
         if volumes:

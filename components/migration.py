@@ -64,6 +64,7 @@ class Migration(pulumi.ComponentResource):
             backoff_limit=settings.migration.backoff_limit,
             run_as_user=settings.run_as_user,
             service_account=module,
+            jobs=settings.jobs,
             scope=scope,
             annotations={
                 **settings.migration.annotations,

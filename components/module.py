@@ -99,6 +99,7 @@ class Module(pulumi.ComponentResource):
             settings.database(name),
             self._configuration.entries(plan.database),
             creator,
+            module.jobs,
             self._scope.under(self, [self._account]),
             credentials,
         )

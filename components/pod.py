@@ -5,7 +5,11 @@ https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from settings import JobSettings
+from settings.module import Toleration
 
 # What a migration needs is not what the service needs; a change of the service's resources must not change the Job.
 JOB_RESOURCES = {"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
@@ -23,3 +27,18 @@ def pod_security(user: int, group: int | None = None) -> dict[str, Any]:
 
 def container_security() -> dict[str, Any]:
     return {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+def tolerated(tolerations: Sequence[Toleration]) -> list[dict[str, Any]]:
+    """Tolerations as Kubernetes has them."""
+    return [t.model_dump(by_alias=True, exclude_none=True) for t in tolerations]
+
+
+def placed(jobs: JobSettings) -> dict[str, Any]:
+    """What a Job's pod says of the nodes it may run on. It is no part of what the Job does, and so of no Job's name."""
+    pod: dict[str, Any] = {}
+    if jobs.node_selector:
+        pod["nodeSelector"] = dict(jobs.node_selector)
+    if jobs.tolerations:
+        pod["tolerations"] = tolerated(jobs.tolerations)
+    return pod

@@ -24,7 +24,7 @@ from typing import Any
 from settings import ModuleSettings, Version
 
 from .names import JOB, MODULE, NAME, VERSION, Owner, digest, job_labels
-from .pod import JOB_RESOURCES, container_security, pod_security
+from .pod import JOB_RESOURCES, container_security, placed, pod_security
 
 KIND = "rehearse"
 _FOLDER = "/rehearsal"
@@ -161,7 +161,7 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
             "activeDeadlineSeconds": settings.rehearsal.deadline_seconds,
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "template": {"metadata": {"labels": labels}, "spec": {**pod, **placed(settings.jobs)}},
         },
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 from settings import ModuleSettings, Role
 
 from .names import CREDENTIALS, MODULE, digest
-from .pod import container_security, pod_security
+from .pod import container_security, pod_security, tolerated
 from .scope import Scope
 
 # The await of a Deployment must outlast its progress deadline, so that the cluster's own verdict is what is reported; and
@@ -91,7 +91,7 @@ def _pod(module: str, settings: ModuleSettings, container: Container, labels: Ma
     if settings.node_selector:
         pod["nodeSelector"] = dict(settings.node_selector)
     if settings.tolerations:
-        pod["tolerations"] = [t.model_dump(by_alias=True, exclude_none=True) for t in settings.tolerations]
+        pod["tolerations"] = tolerated(settings.tolerations)
     if settings.topology_spread:
         pod["topologySpreadConstraints"] = [
             {

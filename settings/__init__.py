@@ -19,7 +19,7 @@ from .errors import InvalidSettings, InvalidVersion, MissingVersion, SettingsErr
 from .gateway import GatewaySettings, Route
 from .load import NAMESPACE, load, set_versions
 from .model import StackSettings
-from .module import ModuleSettings, S3Settings
+from .module import JobSettings, ModuleSettings, S3Settings
 from .postgres import PostgresServer
 from .versions import Version
 
@@ -29,6 +29,7 @@ __all__ = [
     "GatewaySettings",
     "InvalidSettings",
     "InvalidVersion",
+    "JobSettings",
     "MadeSecret",
     "MissingVersion",
     "ModuleSettings",

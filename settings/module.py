@@ -179,6 +179,13 @@ class Toleration(Settings):
     toleration_seconds: int | None = None
 
 
+class JobSettings(Settings):
+    """Where the pods of Jobs run; a change counts for Jobs to come, and runs none again."""
+
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+
+
 class WorkerSettings(Settings):
     """A module's worker, beside its API: one Deployment that is stopped before the next version of it starts."""
 
@@ -225,6 +232,9 @@ class CommonSettings(Settings):
     annotations: Annotations = Field({}, description="of the pods")
     node_selector: dict[str, str] = {}
     tolerations: tuple[Toleration, ...] = ()
+    jobs: JobSettings = Field(
+        JobSettings(), description="of the module's Jobs, which have nothing of nodeSelector and tolerations above"
+    )
     topology_spread: bool = Field(False, description="spread over zones where possible, and over nodes always")
     disruption_budget: DisruptionBudgetSettings = DisruptionBudgetSettings()
     service: ServiceSettings = ServiceSettings()

@@ -94,6 +94,7 @@ class Declared:
     hooks: dict[str, list[str]]
     retained: bool = False
     component: bool = False
+    ignored: frozenset[str] = frozenset()
 
 
 class _Echo(pulumi.runtime.Mocks):
@@ -158,6 +159,7 @@ def _declared(request: Any) -> Declared:
         {kind: list(getattr(request.hooks, kind)) for kind in ("before_create", "before_update", "before_delete")},
         request.retainOnDelete,
         not request.custom,
+        frozenset(request.ignoreChanges),
     )
 
 

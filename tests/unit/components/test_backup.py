@@ -178,3 +178,9 @@ def test_a_migration_without_a_backup_is_refused_to_the_engine_with_the_cause_an
         BackupFailed, match=r"was not touched\. disk full\. Instead: Make the claim larger.*backup: off"
     ):
         Backups(cluster, "dev", OWNER).gate(planned(), "job")
+
+
+def test_it_runs_where_jobs_are_told_to() -> None:
+    placed = making(planned(jobs={"nodeSelector": {"pool": "jobs"}}), "1.0.0", "dev", OWNER)
+    assert placed["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "jobs"}
+    assert placed["metadata"]["name"] == making(planned(), "1.0.0", "dev", OWNER)["metadata"]["name"]

@@ -251,6 +251,21 @@ def test_where_and_how_pods_run_is_set_for_all_or_for_one() -> None:
     assert stack["ServiceAccount/ledger"].inputs["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn"}
 
 
+def test_jobs_run_where_they_are_told_and_none_runs_again_for_it() -> None:
+    jobs = {"nodeSelector": {"pool": "jobs"}, "tolerations": [{"key": "jobs", "operator": "Exists"}]}
+    more: dict[str, Any] = {"broker": {"uri": "nats://nats:4222", "streams": "stack"}}
+    modules = {"ledger": LEDGER, "webhooks": {"version": "2.5.3"}, "gateway": {"version": "2.3.1"}}
+    before, after = (declare(modules, defaults=d, **more) for d in ({}, {"jobs": jobs}))
+    named = [key for key in after if key.startswith("Job/")]
+    assert len(named) == 6
+    for key in named:
+        pod = pods(after[key])["spec"]
+        assert {name: pod[name] for name in jobs} == jobs, key
+        assert after[key].inputs["metadata"]["name"] == before[key].inputs["metadata"]["name"]
+        assert {"spec.template.spec.nodeSelector", "spec.template.spec.tolerations"} <= after[key].ignored
+    assert "nodeSelector" not in pods(after[API])["spec"]
+
+
 def test_another_annotation_of_a_migrations_pods_runs_it_no_second_time() -> None:
     before, after = (declare({"ledger": ledger(migration=m)}) for m in ({}, {"annotations": {"a": "1"}}))
     key = "Job/ledger-1.1.0-migrate"

@@ -250,3 +250,9 @@ def test_a_refused_migration_is_said_to_the_engine_with_the_cause_and_the_way_ou
     rehearsals = Rehearsals(FakeCluster([ended("judge", 1, **words)]), "dev", OWNER)
     with pytest.raises(RehearsalFailed, match=r"removed column a\.b\. Instead: Drop it later.*rehearse: off"):
         rehearsals.gate(trial(), "job")
+
+
+def test_it_runs_where_jobs_are_told_to() -> None:
+    job = manifest(trial(jobs={"nodeSelector": {"pool": "jobs"}}), SERVING, "dev", OWNER)
+    assert job["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "jobs"}
+    assert job["metadata"]["name"] == manifest(trial(), SERVING, "dev", OWNER)["metadata"]["name"]
