@@ -200,7 +200,7 @@ def _previous(trial: Trial, serving: Serving, env: Sequence[Mapping[str, Any]]) 
 
 
 def _database(env: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [e for e in env if e["name"].startswith("POSTGRES_")]
+    return [e for e in env if e["name"].startswith("POSTGRES_") or e["name"] in ("PGUSER", "PGPASSWORD")]
 
 
 def _with(own: Mapping[str, str], env: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -29,7 +29,7 @@ class PostgresSettings(Settings):
 
     uri: str | None = Field(
         None,
-        description="postgresql://[user:password@]host[:port][?secret=NAME&sslmode=require]; or host and what follows",
+        description="postgresql://[user:password@]host[:port][?secret=NAME&sslmode=require], with secretCredentialsEncoding=raw for a Secret whose values are not URL-encoded; or host and what follows",
         repr=False,
     )
     host: str | None = Field(None, min_length=1, description="instead of uri: name or address")
@@ -37,6 +37,9 @@ class PostgresSettings(Settings):
     username: str | None = Field(None, min_length=1)
     password: SecretStr | None = None
     secret: Label | None = Field(None, description="a Secret with the keys username and password, instead of those two")
+    secret_credentials_encoding: Literal["urlEncoded", "raw"] = Field(
+        "urlEncoded", description="of the Secret's values: as in a URI (p%40ss), or the credentials themselves (p@ss)"
+    )
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "require"
     parameters: dict[str, str] = Field({}, description="further connection parameters, such as sslrootcert")
     pool: PoolSettings = PoolSettings()
@@ -55,11 +58,13 @@ class PostgresSettings(Settings):
 
     @model_validator(mode="after")
     def _whole(self) -> PostgresSettings:
-        parts = {"host", "port", "username", "password", "secret", "sslmode", "parameters"} & self.model_fields_set
+        parts = (self.model_fields_set & set(type(self).model_fields)) - {"uri", "pool", "aws_iam", "create_database"}
         if self.uri is not None and parts:
             raise ValueError(f"uri says it all: remove {', '.join(sorted(parts))}")
         if self.uri is None and self.host is None:
             raise ValueError("names no server: set uri, or host with secret or username and password")
+        if self.secret_credentials_encoding == "raw" and not self.secret:
+            raise ValueError("secretCredentialsEncoding is raw, and there is no secret")
         if self.server.secret and self.server.username:
             raise ValueError("has both a user and a secret: give the credentials once")
         if self.aws_iam:
@@ -76,7 +81,13 @@ class PostgresSettings(Settings):
         password = self.password.get_secret_value() if self.password else None
         parameters = {**self.parameters, "sslmode": self.sslmode}
         return PostgresServer(
-            self.host or "", self.port, self.username, password, self.secret, tuple(sorted(parameters.items()))
+            self.host or "",
+            self.port,
+            self.username,
+            password,
+            self.secret,
+            tuple(sorted(parameters.items())),
+            self.secret_credentials_encoding == "raw",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+ENCODINGS = ("urlEncoded", "raw")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -19,6 +20,7 @@ class PostgresServer:
         password: None likewise. Kept out of ``repr``.
         secret: name of a Secret in the stack's namespace with the keys ``username`` and ``password``.
         parameters: connection parameters such as ``sslmode``, as they go into the URI's query.
+        raw: whether the Secret's values are the credentials themselves, and not their form in a URI.
     """
 
     host: str
@@ -27,6 +29,7 @@ class PostgresServer:
     password: str | None
     secret: str | None
     parameters: tuple[tuple[str, str], ...]
+    raw: bool = False
 
     def __repr__(self) -> str:
         login = f"secret {self.secret}" if self.secret else f"user {self.username}"
@@ -36,7 +39,8 @@ class PostgresServer:
     def parse(cls, uri: str, *, needs_password: bool = True) -> PostgresServer:
         """Reads ``postgresql://[user:password@]host[:port][?secret=NAME&sslmode=require&...]``.
 
-        ``disableSSLMode=true`` (the Formance operator's spelling) is ``sslmode=disable``.
+        ``disableSSLMode=true`` and ``secretCredentialsEncoding=raw`` are the Formance operator's spelling of ``sslmode=disable``
+        and of a Secret whose values are not URL-encoded.
 
         Raises:
             ValueError: with what is wrong and what to write instead. The URI itself, which may hold a password, is not in it.
@@ -56,6 +60,11 @@ class PostgresServer:
         secret = query.pop("secret", None)
         if query.pop("disableSSLMode", "false") in ("true", "1"):
             query["sslmode"] = "disable"
+        encoding = query.pop("secretCredentialsEncoding", ENCODINGS[0])
+        if encoding not in ENCODINGS:
+            raise ValueError(f"has secretCredentialsEncoding={encoding!r}; allowed: {', '.join(ENCODINGS)}")
+        if encoding == "raw" and not secret:
+            raise ValueError("has secretCredentialsEncoding=raw, which is for the credentials of ?secret=")
         query.setdefault("sslmode", "require")
         if query["sslmode"] not in SSL_MODES:
             raise ValueError(f"has sslmode={query['sslmode']!r}; allowed: {', '.join(SSL_MODES)}")
@@ -67,7 +76,7 @@ class PostgresServer:
             raise ValueError(
                 "has no credentials: add ?secret=NAME of a Kubernetes Secret with the keys username and password, or user:password@ as a Pulumi secret"
             )
-        return cls(parts.hostname, port, username, password, secret, tuple(sorted(query.items())))
+        return cls(parts.hostname, port, username, password, secret, tuple(sorted(query.items())), encoding == "raw")
 
     @property
     def query(self) -> str:

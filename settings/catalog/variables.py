@@ -32,11 +32,19 @@ def postgres(c: C) -> Iterator[Variable]:
         yield Variable("POSTGRES_NO_DATABASE_URI", place, f"postgresql://$(POSTGRES_USERNAME)@{host}")
         yield Variable("POSTGRES_AWS_ENABLE_IAM", f"{place}.awsIam", "true")
     elif server.secret:
-        # The password is not known here, so the URI is put together in the pod; the Secret's values must be URL-safe.
-        yield Variable("POSTGRES_USERNAME", f"{place}, Secret", secret=SecretKey(server.secret, "username"))
-        yield Variable("POSTGRES_PASSWORD", f"{place}, Secret", secret=SecretKey(server.secret, "password"))
-        login = "$(POSTGRES_USERNAME):$(POSTGRES_PASSWORD)"
-        yield Variable("POSTGRES_NO_DATABASE_URI", place, f"postgresql://{login}@{host}")
+        username, password = (SecretKey(server.secret, key) for key in ("username", "password"))
+        yield Variable("POSTGRES_USERNAME", f"{place}, Secret", secret=username)
+        yield Variable("POSTGRES_PASSWORD", f"{place}, Secret", secret=password)
+        if server.raw:
+            # Nothing encodes them on their way into a URI. All clients (pgx, lib/pq, libpq) take what it lacks from these:
+            # https://www.postgresql.org/docs/current/libpq-envars.html
+            yield Variable("PGUSER", f"{place}, Secret", secret=username)
+            yield Variable("PGPASSWORD", f"{place}, Secret", secret=password)
+            yield Variable("POSTGRES_NO_DATABASE_URI", place, f"postgresql://{host}")
+        else:
+            # The password is not known here, so the URI is put together in the pod; the Secret's values must be URL-safe.
+            login = "$(POSTGRES_USERNAME):$(POSTGRES_PASSWORD)"
+            yield Variable("POSTGRES_NO_DATABASE_URI", place, f"postgresql://{login}@{host}")
     else:
         secret = MadeSecret(
             "postgres",

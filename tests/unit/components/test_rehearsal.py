@@ -256,3 +256,11 @@ def test_it_runs_where_jobs_are_told_to() -> None:
     job = manifest(trial(jobs={"nodeSelector": {"pool": "jobs"}}), SERVING, "dev", OWNER)
     assert job["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "jobs"}
     assert job["metadata"]["name"] == manifest(trial(), SERVING, "dev", OWNER)["metadata"]["name"]
+
+
+def test_credentials_beside_the_uri_go_along() -> None:
+    beside = {"name": "PGPASSWORD", "valueFrom": {"secretKeyRef": {"name": "s", "key": "password"}}}
+    own = trial()
+    containers = pod(manifest(replace(own, container={**own.container, "env": [*ENV, beside]}), SERVING, "dev", OWNER))
+    for name in ("hold", "prepare", "migrate", "previous", "judge"):
+        assert beside in containers[name]["env"], name

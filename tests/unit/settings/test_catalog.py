@@ -172,6 +172,23 @@ def test_kafka_with_a_password() -> None:
     assert "canary" not in repr(plan)
 
 
+@pytest.mark.parametrize(
+    "postgres",
+    [
+        {"uri": "postgresql://h:5432?secret=s&secretCredentialsEncoding=raw"},
+        {"host": "h", "secret": "s", "secretCredentialsEncoding": "raw"},
+    ],
+)
+def test_credentials_that_are_not_encoded_are_no_part_of_a_uri(postgres: dict[str, Any]) -> None:
+    # What pgx and libpq read beside the URI: https://www.postgresql.org/docs/current/libpq-envars.html
+    plan = stack(postgres=postgres).plan("ledger")
+    for variables in (plan.database, plan.migration, plan.api.env):
+        found = {v.name: v for v in variables}
+        assert found["POSTGRES_NO_DATABASE_URI"].value == "postgresql://$(POSTGRES_HOST):$(POSTGRES_PORT)"
+        assert found["PGUSER"].secret == SecretKey("s", "username")
+        assert found["PGPASSWORD"].secret == SecretKey("s", "password")
+
+
 def test_aws_identity_instead_of_a_password() -> None:
     postgres = {"uri": "postgresql://formance@rds.example.org:5432", "awsIam": True}
     plan = stack(postgres=postgres).plan("ledger")

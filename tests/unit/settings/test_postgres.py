@@ -25,6 +25,13 @@ def test_a_secret_reference_has_no_credentials_here() -> None:
         server.uri("x")
 
 
+@pytest.mark.parametrize(("encoding", "raw"), [("", False), ("urlEncoded", False), ("raw", True)])
+def test_the_operators_encoding_of_credentials_is_no_parameter_of_the_connection(encoding: str, raw: bool) -> None:
+    more = f"&secretCredentialsEncoding={encoding}" if encoding else ""
+    server = PostgresServer.parse(f"postgresql://h?secret=s{more}")
+    assert (server.raw, server.query) == (raw, "sslmode=require")
+
+
 def test_the_operators_ssl_switch_is_understood() -> None:
     assert dict(PostgresServer.parse("postgresql://h?secret=s&disableSSLMode=true").parameters)["sslmode"] == "disable"
 
@@ -40,6 +47,8 @@ def test_the_operators_ssl_switch_is_understood() -> None:
         ("postgresql://u@h", "no credentials"),
         ("postgresql://u:p@h?secret=s", "credentials once"),
         ("postgresql://u:p@h?sslmode=maybe", "sslmode"),
+        ("postgresql://h?secret=s&secretCredentialsEncoding=base64", "allowed: urlEncoded, raw"),
+        ("postgresql://u:p@h?secretCredentialsEncoding=raw", "for the credentials of"),
     ],
 )
 def test_what_is_wrong_is_said_without_the_password(uri: str, what: str) -> None:
