@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-import yaml
 
 from devkit.sample import strict
 from settings import InvalidSettings, SettingsError, StackSettings, Variable
@@ -207,11 +206,6 @@ def test_images_come_from_where_the_registries_say() -> None:
     assert settings.pull_secrets("auth") == ["m"]
 
 
-def test_transactionplanes_image_has_another_name_than_the_module(full: StackSettings) -> None:
-    # formancehq/operator v3.9.2, internal/resources/transactionplane/init.go
-    assert full.image("transactionplane") == "ghcr.io/formancehq/transaction-plane:v0.11.1"
-
-
 @pytest.mark.parametrize(
     ("version", "licence", "image"),
     [("v3.4.0", True, "payments-ee"), ("v3.1.0", True, "payments"), ("v3.4.0", False, "payments")],
@@ -219,38 +213,6 @@ def test_transactionplanes_image_has_another_name_than_the_module(full: StackSet
 def test_payments_has_an_image_for_those_with_a_licence(version: str, licence: bool, image: str) -> None:
     changes: dict[str, Any] = {} if licence else {"licence": None}
     assert stack(payments={"version": version}, **changes).image("payments") == f"ghcr.io/formancehq/{image}:{version}"
-
-
-# What auth decodes its file into (formancehq/auth v2.1.0 to v2.4.3, pkg/client.go: StaticClient and ClientOptions): it ignores every
-# other key, and of a secret that begins with $ it takes the variable of that name.
-_STATIC_CLIENT = {
-    "id": str,
-    "public": bool,
-    "redirectUris": list,
-    "description": str,
-    "name": str,
-    "postLogoutRedirectUris": list,
-    "metadata": dict,
-    "trusted": bool,
-    "scopes": list,
-    "secrets": list,
-}
-
-
-def test_auth_reads_every_client_of_its_file_with_its_secret(full: StackSettings) -> None:
-    role = full.plan("auth").api
-    (file,) = role.files
-    variables = {v.name: v.secret for v in role.env if v.secret}
-    clients = {}
-    for client in yaml.safe_load(file.content)["clients"]:
-        for key, value in client.items():
-            assert isinstance(value, _STATIC_CLIENT[key]), f"auth reads no {key!r} of this form"
-        clients[client["id"]] = [variables[secret.removeprefix("$")] for secret in client["secrets"]]
-    assert clients == {"console": []} | {
-        name: [SecretKey(f"auth-client-{name}", "secret")]
-        for name in ("orchestration", "reconciliation", "transactionplane", "wallets")
-    }
-    assert "canary" not in file.content
 
 
 @pytest.mark.parametrize(
