@@ -198,6 +198,8 @@ def broker(c: C) -> Iterator[Variable]:
         yield Variable("PUBLISHER_NATS_ENABLED", place, "true")
         yield Variable("PUBLISHER_NATS_URL", place, settings.hosts)
         yield Variable("PUBLISHER_NATS_CLIENT_ID", "the stack's and the module's name", f"{c.stack.stack}-{c.name}")
+        # Whether it makes the streams that it publishes and listens to where they are missing (go-libs, messagingfx/publish.go).
+        # The operator says false and makes them itself; here with one stream a service nobody else does.
         yield Variable("PUBLISHER_NATS_AUTO_PROVISION", f"{place}.streams", flag(settings.streams == "service"))
         return
     yield Variable("PUBLISHER_KAFKA_ENABLED", place, "true")
@@ -242,6 +244,9 @@ def topics(c: C, name: str) -> Iterator[Variable]:
         return
     names = [c.stack.broker.topic(c.stack.stack, publisher) for publisher in c.stack.publishers(c.name)]
     yield Variable(name, "the stack's modules that publish", " ".join(names))
+    if c.name != c.stack.kind_of(c.name):
+        # The consumer's name, which is the service's own unless told (go-libs, publish: PublisherQueueGroupFlag).
+        yield Variable("PUBLISHER_QUEUE_GROUP", "the module's name", c.name)
 
 
 def temporal(c: C) -> Iterator[Variable]:

@@ -138,10 +138,22 @@ def test_a_listener_hears_every_other_publisher(full: StackSettings) -> None:
     assert topics == "dev-ledger dev-orchestration dev-payments dev-transactionplane"
 
 
-def test_streams_of_a_whole_stack_are_not_made_by_the_modules() -> None:
-    env = values(stack(broker={"uri": "nats://n:4222", "streams": "stack"}).plan("ledger").api.env)
-    assert env["PUBLISHER_TOPIC_MAPPING"] == "*:dev.ledger"
-    assert env["PUBLISHER_NATS_AUTO_PROVISION"] == "false"
+@pytest.mark.parametrize("module", ["ledger", "payments", "orchestration", "webhooks", "transactionplane"])
+@pytest.mark.parametrize(("streams", "made_by_modules"), [("service", "true"), ("stack", "false")])
+def test_streams_are_made_by_the_modules_or_by_the_stack_and_never_by_nobody(
+    module: str, streams: str, made_by_modules: str
+) -> None:
+    settings = stack(broker={"uri": "nats://n:4222", "streams": streams})
+    assert settings.broker
+    assert settings.broker.is_made is (made_by_modules == "false")
+    assert values(settings.plan(module).api.env)["PUBLISHER_NATS_AUTO_PROVISION"] == made_by_modules
+
+
+def test_a_listener_of_another_name_takes_the_consumer_of_its_name() -> None:
+    hooks = {"hooks": {**MODULES["webhooks"], "kind": "webhooks"}, "ledger": MODULES["ledger"]}
+    settings = load({**STACK, "modules": hooks, "gateway": None})
+    assert values(settings.plan("hooks").api.env)["PUBLISHER_QUEUE_GROUP"] == "hooks"
+    assert "PUBLISHER_QUEUE_GROUP" not in values(stack().plan("webhooks").api.env)
 
 
 def test_kafka_with_the_pods_aws_identity() -> None:
