@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from settings import ModuleSettings, Version
+from settings.module import WorkerSettings
 
 from .names import MODULE, NAME, SINGLETON, VERSION, WORKER, digest
 from .scope import Scope
@@ -71,15 +73,18 @@ class Worker(pulumi.ComponentResource):
         )
         others = [p for p in container.role.ports if p.name != "http"]
         if others:
+            own: WorkerSettings = getattr(settings, "worker", WorkerSettings())
+            spec: dict[str, Any] = {
+                "selector": labels,
+                "ports": [{"name": p.name, "port": p.number, "targetPort": p.name, "protocol": "TCP"} for p in others],
+            }
+            if own.service.traffic_distribution:
+                spec["trafficDistribution"] = own.service.traffic_distribution
+            unawaited = {"pulumi.com/skipAwait": "true", **own.service.annotations}
             k8s.core.v1.Service(
                 name,
-                metadata=scope.metadata(name, {**labels, MODULE: module}, {"pulumi.com/skipAwait": "true"}),
-                spec={
-                    "selector": labels,
-                    "ports": [
-                        {"name": p.name, "port": p.number, "targetPort": p.name, "protocol": "TCP"} for p in others
-                    ],
-                },
+                metadata=scope.metadata(name, {**labels, MODULE: module}, unawaited),
+                spec=spec,
                 opts=scope.resource(self, depends_on=[self.deployment]),
             )
         self.register_outputs({})

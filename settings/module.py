@@ -192,6 +192,7 @@ class WorkerSettings(Settings):
     replicas: int = Field(1, ge=1, le=100)
     resources: Resources = Resources()
     env: dict[EnvironmentName, str] = Field({}, description="of the worker alone, after the module's")
+    service: ServiceSettings = Field(ServiceSettings(), description="of the worker's Service, where it has one")
 
 
 class CommonSettings(Settings):

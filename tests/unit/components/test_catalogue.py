@@ -80,6 +80,14 @@ def test_a_worker_that_answers_a_part_of_the_api_has_a_service_and_its_health_is
     assert selector == {"app.kubernetes.io/name": "payments-worker"}
 
 
+def test_a_workers_service_has_settings_of_its_own() -> None:
+    service = {"annotations": {"a": "1"}, "trafficDistribution": "PreferClose"}
+    stack = declare({"ledger": {**LEDGER, "experimentalExporters": True, "worker": {"service": service}}})
+    workers, apis = (stack[f"Service/{name}"].inputs for name in ("ledger-worker", "ledger"))
+    assert (workers["metadata"]["annotations"]["a"], workers["spec"]["trafficDistribution"]) == ("1", "PreferClose")
+    assert ("a" in apis["metadata"]["annotations"], apis["spec"].get("trafficDistribution")) == (False, None)
+
+
 def test_readiness_may_ask_another_path_than_liveness() -> None:
     modules = {"mcp": {"version": "0.3.0"}, "auth": {"version": "2.5.0"}, "gateway": {"version": "2.3.1"}}
     [container] = pods(declare(modules)["Deployment/mcp-0.3.0"])["spec"]["containers"]
