@@ -26,15 +26,13 @@ class Gateway(Kind[ModuleSettings]):
         traces = c.stack.open_telemetry.traces
         if traces:
             url, place = urlsplit(traces.endpoint), "rollout:openTelemetry.traces"
-            scheme = "http" if traces.insecure else "https"
-            # With a path the variable is a whole URL already.
+            # Caddy reads what OpenTelemetry specifies, which knows no mere `http`, and takes this URL as it is:
+            # https://opentelemetry.io/docs/specs/otel/protocol/exporter/
+            protocol, path = ("grpc", "") if url.scheme == "grpc" else ("http/protobuf", "/v1/traces")
             endpoint = "$(OTEL_TRACES_EXPORTER_OTLP_ENDPOINT)"
-            yield Variable(
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", place, endpoint if url.path else f"{scheme}://{endpoint}"
-            )
-            # Caddy reads what OpenTelemetry specifies, which knows no mere `http`:
-            # https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specify-protocol
-            protocol = "grpc" if url.scheme == "grpc" else "http/protobuf"
+            if not url.path:  # else it is a whole URL already
+                endpoint = f"{'http' if traces.insecure else 'https'}://{endpoint}{path}"
+            yield Variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", place, endpoint)
             yield Variable("OTEL_EXPORTER_OTLP_PROTOCOL", place, protocol)
         yield from licence(c)
 

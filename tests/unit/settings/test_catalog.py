@@ -109,7 +109,7 @@ def test_debug_is_an_argument_too_as_its_variable_is_not_read_any_more(
     ("endpoint", "expected"),
     [
         ("grpc://otel:4317", ("http://$(OTEL_TRACES_EXPORTER_OTLP_ENDPOINT)", "grpc")),
-        ("http://otel:4318", ("http://$(OTEL_TRACES_EXPORTER_OTLP_ENDPOINT)", "http/protobuf")),
+        ("http://otel:4318", ("http://$(OTEL_TRACES_EXPORTER_OTLP_ENDPOINT)/v1/traces", "http/protobuf")),
         ("http://otel:4318/v1/traces", ("$(OTEL_TRACES_EXPORTER_OTLP_ENDPOINT)", "http/protobuf")),
     ],
 )
