@@ -67,7 +67,7 @@ def gateway(caddy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     folder = tmp_path_factory.mktemp("caddy")
     (folder / "Caddyfile").write_text(text)
     env = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-    command = [caddy, "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"]
+    command = [str(caddy), "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
     with answering(READ), answering(CONNECTORS), (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
         try:
@@ -123,7 +123,7 @@ def test_a_part_of_a_modules_interface_is_answered_by_its_service(
 )  # fmt: skip
 def test_caddy_takes_what_it_is_told_of_traces(caddy: Path, tmp_path: Path, variables: dict[str, str]) -> None:
     (tmp_path / "Caddyfile").write_text(caddyfile(ROUTES, GatewaySettings(plugins=()), grace_seconds=1, traces=True))
-    command = [caddy, "validate", "--config", tmp_path / "Caddyfile", "--adapter", "caddyfile"]
+    command = [str(caddy), "validate", "--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"]
     env = {"XDG_DATA_HOME": str(tmp_path), "OTEL_TRACES_EXPORTER": "otlp", **variables}
     ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
@@ -132,7 +132,7 @@ def test_caddy_takes_what_it_is_told_of_traces(caddy: Path, tmp_path: Path, vari
 def test_the_operators_mere_http_is_refused_by_caddy(caddy: Path, tmp_path: Path) -> None:
     """Why the gateway's protocol is not the modules'."""
     (tmp_path / "Caddyfile").write_text(caddyfile(ROUTES, GatewaySettings(plugins=()), grace_seconds=1, traces=True))
-    command = [caddy, "validate", "--config", tmp_path / "Caddyfile", "--adapter", "caddyfile"]
+    command = [str(caddy), "validate", "--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"]
     env = {"XDG_DATA_HOME": str(tmp_path), "OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http"}
     ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
     assert ended.returncode != 0
