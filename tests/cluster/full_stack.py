@@ -57,7 +57,7 @@ def versions(modules: str, gateway: str = CADDY[0], **others: str) -> dict[str, 
 
 
 def tag(module: str, version: str) -> str:
-    """The tag of the sample in the place of a module, by what it is for all others; see offline/images/catalogue.py."""
+    """The tag of the sample in the place of a module, by what it is for all others; see devkit/images/catalogue.py."""
     return version.replace("4.", "2.4", 1) if module == "ledger" else version
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from components.caddyfile import METRICS_PORT, PORT, caddyfile
-from offline.cluster import build
-from offline.cluster.progress import Progress
+from devkit.cluster.progress import Progress
+from devkit.tools import build
 from settings import GatewaySettings, Route
 from settings.gateway import Part
 from tests.cluster.stacks import wait_for
