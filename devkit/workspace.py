@@ -46,6 +46,7 @@ def pulumi_environment(home: Path) -> dict[str, str]:
     return {
         "PATH": f"{installation.executables}{os.pathsep}{os.environ['PATH']}",
         "PULUMI_HOME": str(home),
+        "PULUMI_PYTHON_CMD": sys.executable,  # by which the CLI runs policy packs
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
 
@@ -116,7 +117,6 @@ class Workspace:
             "PULUMI_BACKEND_URL": f"file://{self.root / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
             "ROLLOUT_PYTHON": sys.executable,
-            "PULUMI_PYTHON_CMD": sys.executable,  # by which the CLI runs policy packs
             "NO_COLOR": "1",
             **self.environment,
         }
