@@ -70,7 +70,7 @@ def run_dir() -> Path:
 
 
 def kubeconfig() -> Path:
-    """The administrator's kubeconfig of the devkit's cluster (context ``offline``)."""
+    """The administrator's kubeconfig of the devkit's cluster (context ``devkit``)."""
     return state_dir() / "kubeconfig"
 
 

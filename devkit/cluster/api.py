@@ -51,7 +51,7 @@ class Api:
         Raises:
             OSError: unreachable, or a status other than 2xx.
         """
-        self._call("PATCH", f"{path}?fieldManager=offline-cluster&force=true", json.dumps(value))
+        self._call("PATCH", f"{path}?fieldManager=devkit-cluster&force=true", json.dumps(value))
 
     def _call(self, method: str, path: str, body: str | None = None) -> bytes:
         connection = http.client.HTTPSConnection(

@@ -6,8 +6,8 @@ and no port is one that another Kubernetes, etcd or PostgreSQL on the machine wo
 
 from __future__ import annotations
 
-NODE = "offline"
-CONTEXT = "offline"
+NODE = "devkit"
+CONTEXT = "devkit"
 DOMAIN = "cluster.local"
 
 BRIDGE = "rollout0"

@@ -47,8 +47,8 @@ def _binary(name: str) -> str:
 
 def prepare() -> Identities:
     """Make what is missing of the certificates, kubeconfigs and configuration files."""
-    authority = pki.Authority(paths.state_dir() / "pki" / "kubernetes", "rollout-offline-kubernetes")
-    etcd = pki.Authority(paths.state_dir() / "pki" / "etcd", "rollout-offline-etcd")
+    authority = pki.Authority(paths.state_dir() / "pki" / "kubernetes", "rollout-devkit-kubernetes")
+    etcd = pki.Authority(paths.state_dir() / "pki" / "etcd", "rollout-devkit-etcd")
     service = f"kubernetes.default.svc.{config.DOMAIN}"
     identities = Identities(
         authority=authority.pair,
@@ -64,7 +64,7 @@ def prepare() -> Identities:
             "kubelet", f"system:node:{config.NODE}", config.NODE, config.ADDRESS, groups=("system:nodes",)
         ),
         loopback=authority.server("loopback", "loopback", "localhost", "127.0.0.1"),
-        admin=authority.client("admin", "offline-admin", "system:masters"),
+        admin=authority.client("admin", "devkit-admin", "system:masters"),
         service_accounts=pki.signing_key(paths.state_dir() / "pki" / "kubernetes", "service-accounts"),
     )  # fmt: skip
     clients = {
@@ -103,13 +103,13 @@ def etcd(identities: Identities) -> Component:
     tls.load_cert_chain(identities.etcd_client.certificate, identities.etcd_client.key)
     argv = [
         _binary("etcd"),
-        "--name=offline",
+        "--name=devkit",
         f"--data-dir={paths.state_dir()}/etcd",
         f"--listen-client-urls={endpoint}",
         f"--advertise-client-urls={endpoint}",
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=offline={peer}",
+        f"--initial-cluster=devkit={peer}",
         f"--cert-file={pair.certificate}", f"--key-file={pair.key}",
         f"--trusted-ca-file={authority}", "--client-cert-auth",
         f"--peer-cert-file={pair.certificate}", f"--peer-key-file={pair.key}",
@@ -245,7 +245,7 @@ def audit_policy() -> dict[str, Any]:
 
     Left out: reads; the components' heartbeats and events; the status that system components report; and the
     "creates" that are questions (reviews). A dry run is in it, with ``dryRun=All`` in its ``requestURI``. So a user
-    (``offline-admin`` for the kubeconfig's) who has no line without ``dryRun`` in a period has written nothing.
+    (``devkit-admin`` for the kubeconfig's) who has no line without ``dryRun`` in a period has written nothing.
     """
     return {
         "apiVersion": "audit.k8s.io/v1",
@@ -434,7 +434,7 @@ def dns_objects() -> dict[str, dict[str, Any]]:
                 "namespace": "kube-system",
                 "labels": {
                     "kubernetes.io/service-name": "kube-dns",
-                    "endpointslice.kubernetes.io/managed-by": "offline-cluster",
+                    "endpointslice.kubernetes.io/managed-by": "devkit-cluster",
                 },
             },
             "addressType": "IPv4",

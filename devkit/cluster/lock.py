@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from devkit.cluster.errors import BusyError
 from devkit.cluster.progress import Progress
 
-NAME = "\0rollout-offline-cluster"
+NAME = "\0rollout-devkit-cluster"
 
 
 @contextmanager

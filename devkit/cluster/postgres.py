@@ -50,7 +50,7 @@ def prepare() -> Component:
     for directory in (_directory(), _socket_directory()):
         directory.mkdir(parents=True, exist_ok=True)
         os.chown(directory, owner.pw_uid, owner.pw_gid)
-    authority = pki.Authority(paths.state_dir() / "pki" / "postgres", "rollout-offline-postgres")
+    authority = pki.Authority(paths.state_dir() / "pki" / "postgres", "rollout-devkit-postgres")
     pair = authority.server("server", "postgres", "localhost", "127.0.0.1", config.ADDRESS)
     # The server refuses a key that others may read, and does not run as root: so it gets a copy of its own.
     key = _directory() / "server.key"
@@ -150,7 +150,7 @@ def _connect() -> psycopg.Connection[tuple[object, ...]]:
     """As superuser, through the Unix socket."""
     return psycopg.connect(
         host=str(_socket_directory()), port=config.POSTGRES_PORT, user=USER, dbname="postgres",
-        autocommit=True, connect_timeout=3, application_name="offline-cluster",
+        autocommit=True, connect_timeout=3, application_name="devkit-cluster",
     )  # fmt: skip
 
 

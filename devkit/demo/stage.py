@@ -49,7 +49,7 @@ def schema(uri: str) -> list[tuple[Any, ...]]:
 
 
 def connect() -> Client:
-    """The cluster that KUBECONFIG and KUBE_CONTEXT name, else the offline one."""
+    """The cluster that KUBECONFIG and KUBE_CONTEXT name, else the devkit's."""
     config = KubeConfig.from_file(os.environ.get("KUBECONFIG") or str(paths.kubeconfig()))
     return Client(config=config.get(context_name=os.environ.get("KUBE_CONTEXT") or None))
 

@@ -159,7 +159,7 @@ class Round:
         self._api, self._namespace, self._target, self._figures = api, namespace, target, figures
         self.names = [f"{target.rpartition('-')[2]}-{n}" for n in range(count)]
         ways = ["deletion", "deletion without grace"]
-        # Of a process in a container only its node can make an end; this is the offline one.
+        # Of a process in a container only its node can make an end; this is the devkit's.
         ways += [] if os.environ.get("KUBE_CONTEXT") else ["SIGKILL"]
         self._ways = {name: chance.choice(ways) for name in chance.sample(self.names, chance.randint(1, count - 1))}
         # Some before they run, most from then on: the more there are, the longer each takes to begin. And as only one is at work at

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 pytestmark = pytest.mark.slow  # starts engines as processes of their own
 
 
-# The offline engine knows no Releases, Lists and Patches; test_around_the_gate.py asks the pack host about them.
+# A Release needs a chart that can be fetched, and a Patch an object that is there; test_around_the_gate.py asks the pack host about them.
 PREVIEWED = [rule for rule in RULES if rule is not nothing_unseen.RULE]
 
 

@@ -47,9 +47,9 @@ def test_server_of_another_authority_is_not_believed(tmp_path: Path) -> None:
 
 def test_kubeconfig_holds_everything_itself(tmp_path: Path) -> None:
     authority = pki.Authority(tmp_path, "test")
-    pki.kubeconfig(tmp_path / "config", "offline", "https://x:1", authority.pair, authority.client("a", "ada"))
+    pki.kubeconfig(tmp_path / "config", "devkit", "https://x:1", authority.pair, authority.client("a", "ada"))
     value = yaml.safe_load((tmp_path / "config").read_text(encoding="utf-8"))
-    assert value["current-context"] == "offline"
+    assert value["current-context"] == "devkit"
     assert (tmp_path / "config").stat().st_mode & 0o777 == 0o600
     assert str(tmp_path) not in (tmp_path / "config").read_text(encoding="utf-8")
 
