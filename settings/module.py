@@ -30,6 +30,11 @@ class MigrationSettings(Settings):
     backoff_limit: int = Field(0, ge=0, le=2, description="how often a failed pod is tried again")
     env: dict[EnvironmentName, str] = Field({}, description="environment of the Job alone")
     annotations: Annotations = Field({}, description="of the Job's pods, such as those that keep a sidecar out")
+    resources: Resources = Field(
+        Resources(limits={"memory": "512Mi"}),
+        description="of its container, also in its rehearsal; a limit of CPU is that of this project's own Jobs for the module too, as a quota asks. "
+        "A change of them runs no migration again that has succeeded",
+    )
     witness: bool = Field(
         True, description="compare the database before and after it, by a sidecar (Kubernetes 1.29 or newer)"
     )
@@ -91,7 +96,13 @@ class S3Settings(Settings):
     """A bucket of S3, or of a server that speaks its protocol."""
 
     bucket: str = Field(min_length=3, max_length=63)
-    prefix: str = Field("", pattern=r"^[^/].*[^/]$|^$", description="before `<database>/<backup>`")
+    prefix: str = Field("", pattern=r"^([^/](.*[^/])?)?$", description="before the path of the backups")
+    path: str | None = Field(
+        None,
+        pattern=r"^[^/](.*[^/])?$",
+        description="after the prefix, instead of `<stack>/<UID of the namespace>/<database>`, which is nobody else's: to restore "
+        "what another cluster, another stack or an earlier version (`<database>`) has made",
+    )
     endpoint: str | None = Field(None, pattern=r"^https?://[^/]+$", description="URL of the server; default: AWS's own")
     region: str = "us-east-1"
     access_key_id: SecretReference | None = Field(
