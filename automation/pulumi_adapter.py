@@ -42,10 +42,10 @@ from .verdict import essence
 _VERSION_LABEL = "app.kubernetes.io/version"
 _JOB_VERSION_LABEL = "rollout.formance.com/version"
 _LOCK = re.compile(
-    r"^\s*(?P<path>\S+): created by (?P<user>[^@\s]*)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)",
+    r"^[ \t]*(?P<path>\S+): created by (?P<user>[^@\s]*)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)",
     re.MULTILINE,
 )
-_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)*(?=\S|\Z)")
+_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)*(?:[ \t].*\Z)?")
 # Texts of the CLI (pkg/secrets/passphrase, pkg/backend, pkg/cmd) that mean something the person can do something about.
 _MEANINGS: tuple[tuple[str, FailureKind, str], ...] = (
     ("the stack is currently locked by", "locked", ""),

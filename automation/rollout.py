@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.redact import Redactor
+
 from . import backup, locks, sql
 from .engine import Engine, choose
 from .errors import AutomationError, ClusterUnreachable, UsageError
@@ -20,7 +22,6 @@ from .plan import planned
 from .program import InlineProgram, Overlay, load
 from .progress import Narrator, OnProgress
 from .pulumi_adapter import PendingConfig, Project, Recorder, Session
-from .redact import Redactor
 from .rehearsal import Rehearsal, report
 from .steps import LockHolder, Run, Step
 from .verdict import (
@@ -215,10 +216,10 @@ class Rollout:
             )
         if program.refusal or (run.failure and run.failure.kind != "failed"):
             return self._early_failure(program, run, facts)
-        return judge(
+        return self._without_secrets(judge(
             self._request.stack, self._name(), wanted, run, before=facts.before, after=self._after(facts.cluster),
             interrupted=self._interrupt.requested, seconds=self._seconds(), notices=self._notices,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _of_namespace(self, settings: StackSettings | None, cluster: Cluster | None) -> list[str]:
         """What is to be said of the namespace after a destroy, which has left it where it has records or backups.
@@ -334,7 +335,7 @@ class Rollout:
         return self._locked(tuple(held))
 
     def _locked(self, held: tuple[LockHolder, ...]) -> Verdict:
-        who = "; ".join(str(lock) for lock in held)
+        who = self._clean("; ".join(str(lock) for lock in held))
         error = f"another update holds the stack: {who}"
         return Verdict(
             self._request.stack,
@@ -491,11 +492,15 @@ class Rollout:
             rehearsals=self._rehearsals,
             backups=self._backups,
         )
-        return replace(
-            verdict,
-            error=self._clean(verdict.error),
-            modules=tuple(replace(m, detail=self._clean(m.detail)) for m in verdict.modules),
-        )
+        return self._without_secrets(verdict)
+
+    def _without_secrets(self, verdict: Verdict) -> Verdict:
+        """The verdict with what the engine says cleaned; what pods say has been by whoever heard it."""
+        modules = []
+        for module in verdict.modules:
+            job = module.job and replace(module.job, words=module.job.words.cleaned(self._clean))
+            modules.append(replace(module, detail=self._clean(module.detail), job=job))
+        return replace(verdict, error=self._clean(verdict.error), modules=tuple(modules))
 
     @staticmethod
     def _after(cluster: Cluster | None) -> Snapshot | None:
@@ -514,7 +519,7 @@ class Rollout:
         return time.monotonic() - self._begun
 
     def _notice(self, text: str) -> None:
-        self._notices.append(text)
+        self._notices.append(self._clean(text))
         self._narrator.say(text, kind="notice")
 
 

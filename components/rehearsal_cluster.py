@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .cluster import LiveCluster
 from .errors import ClusterUnreachable, ForeignObject, JobsLeft
+from .foreign_text import one_line
 from .names import JOB, MODULE, NAME, OWNER, VERSION, migrated_name
 from .rehearsal import Serving, is_serving, of_module
 from .rehearsing import Container, PodState
@@ -151,7 +152,7 @@ class LiveRehearsals:
 
         with self._cluster.reachable():
             events = list(self._cluster.client.list(Event, fields={"involvedObject.name": job, "type": "Warning"}))
-        return " ".join((events[-1].message or "").split()) if events else ""
+        return one_line(events[-1].message or "") if events else ""
 
 
 def _state(pod: Pod) -> PodState:
