@@ -239,7 +239,7 @@ class Restoring(Rollout):
         # Ctrl-C is for the restore: the engine must go on holding the lock until that has come to an end.
         session = Session(self._project, self._request.stack, self._engine, Interrupt(), "", self._request.environment)
         holding = Holding(work, outputs_of(state))
-        run = session.hold(holding, f"rollout restore: {plan.module}, backup {chosen.id}")
+        run = self._locking(lambda: session.hold(holding, f"rollout restore: {plan.module}, backup {chosen.id}"))
         result = holding.result()
         if not result:
             if run.failure and run.failure.kind == "locked":

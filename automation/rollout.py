@@ -171,7 +171,8 @@ class Rollout:
             return locked
         program = self._program(drop_databases=drop_databases)
         with Preflight(program) as preflight:
-            run = self._session.destroy(program, Recorder(on_event=self._on_event, on_step=self._narrator.step))
+            recorder = Recorder(on_event=self._on_event, on_step=self._narrator.step)
+            run = self._locking(lambda: self._session.destroy(program, recorder))
             return self._destroyed(program, run, preflight.result(), everything=drop_databases)
 
     def rehearse(self) -> Verdict:
@@ -334,6 +335,14 @@ class Rollout:
             return None
         return self._locked(tuple(held))
 
+    def _locking(self, call: Callable[[], Run]) -> Run:
+        """Runs what takes the stack's lock, so that the next run can tell whether whoever took it still lives."""
+        with locks.Signing(self._session.files) as signing:
+            run = call()
+            if run.failure and run.failure.kind == "locked":
+                signing.forget()
+        return run
+
     def _locked(self, held: tuple[LockHolder, ...]) -> Verdict:
         who = self._clean("; ".join(str(lock) for lock in held))
         error = f"another update holds the stack: {who}"
@@ -449,7 +458,9 @@ class Rollout:
         recorder = Recorder(on_event=self._on_event, on_step=lambda step: self._told(step, watch))
         try:
             watch.wait_ready(2.0)
-            run = session.up(program, recorder, self._policy_packs, self._request.continue_on_error)
+            run = self._locking(
+                lambda: session.up(program, recorder, self._policy_packs, self._request.continue_on_error)
+            )
         finally:
             forget()
             over.set()

@@ -27,7 +27,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     worst_first = sorted(verdict.modules, key=lambda m: m.outcome.exit_code, reverse=True)
     if verdict.outcome is Outcome.LOCKED:
         yield f"stack {verdict.stack} is locked by another update: {verdict.lock or verdict.error}"
-        yield "Wait for it to end. If it is no longer alive, `pulumi cancel` removes its lock; this command does so itself for a dead process of this user and host."
+        yield "Wait for it to end. If it is no longer alive, `pulumi cancel` removes its lock; this command does so itself for its own runs in this boot and container."
     for module in worst_first:
         if module.outcome is Outcome.MIGRATION_FAILED:
             yield from _migration_failed(module)
