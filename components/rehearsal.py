@@ -24,7 +24,7 @@ from typing import Any
 from settings import ModuleSettings, Version
 
 from .names import JOB, MODULE, NAME, VERSION, Owner, digest, job_labels
-from .pod import JOB_RESOURCES, container_security, pod_security
+from .pod import JOB_RESOURCES, container_security, literal, pod_security
 
 KIND = "rehearse"
 _FOLDER = "/rehearsal"
@@ -167,7 +167,7 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
 
 
 def _migrator(trial: Trial, name: str, args: Sequence[str], env: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"name": name, "image": trial.migrator_image, "args": list(args), "env": list(env), **_fixed()}
+    return {"name": name, "image": trial.migrator_image, "args": literal(args), "env": list(env), **_fixed()}
 
 
 def _fixed() -> dict[str, Any]:

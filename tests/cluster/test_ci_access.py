@@ -35,15 +35,15 @@ class Account:
         group = "api/v1" if thing["apiVersion"] == "v1" else f"apis/{thing['apiVersion']}"
         path = f"/{group}/namespaces/{namespace}/{thing['kind'].lower()}s{subresource}"
         answer = self._client.post(path, json=thing, params={"dryRun": "All"} if dry else {})
-        return answer.status_code, answer.text
+        return int(answer.status_code), str(answer.text)
 
     def get(self, path: str) -> int:
-        return self._client.get(path).status_code
+        return int(self._client.get(path).status_code)
 
     def ask_for_token(self, namespace: str, account: str) -> int:
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}}
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        return self._client.post(path, json=request).status_code
+        return int(self._client.post(path, json=request).status_code)
 
     def __enter__(self) -> Account:
         return self

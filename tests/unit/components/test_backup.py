@@ -178,3 +178,8 @@ def test_a_migration_without_a_backup_is_refused_to_the_engine_with_the_cause_an
         BackupFailed, match=r"was not touched\. disk full\. Instead: Make the claim larger.*backup: off"
     ):
         Backups(cluster, "dev", OWNER).gate(planned(), "job")
+
+
+def test_what_the_settings_and_the_command_say_is_no_reference_to_a_variable() -> None:
+    args = container(restoring(planned(), "$(POSTGRES_PASSWORD)", False, "dev", OWNER))["args"]
+    assert args[args.index("--backup") + 1] == "$$(POSTGRES_PASSWORD)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -250,3 +251,17 @@ def test_a_refused_migration_is_said_to_the_engine_with_the_cause_and_the_way_ou
     rehearsals = Rehearsals(FakeCluster([ended("judge", 1, **words)]), "dev", OWNER)
     with pytest.raises(RehearsalFailed, match=r"removed column a\.b\. Instead: Drop it later.*rehearse: off"):
         rehearsals.gate(trial(), "job")
+
+
+def test_what_the_settings_say_is_no_reference_to_a_variable() -> None:
+    settings = {
+        "requests": [{"path": "/x?p=$(POSTGRES_PASSWORD)", "body": "$$(A)"}],
+        "tables": ["$(POSTGRES_PASSWORD)"],
+    }
+    containers = pod(manifest(trial(rehearsal=settings), SERVING, "dev", OWNER))
+    for name in ("judge", "prepare"):
+        assert not re.search(r"(?<!\$)(?:\$\$)*\$\(", " ".join(containers[name]["args"])), "Kubernetes would expand it"
+    [probe] = json.loads(
+        containers["judge"]["args"][containers["judge"]["args"].index("--probes") + 1].replace("$$", "$")
+    )
+    assert (probe["path"], probe["body"]) == ("/x?p=$(POSTGRES_PASSWORD)", "$$(A)")
