@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from components.foreign_text import flat, one_line
+from components.foreign_text import cut, flat, one_line
 from components.termination_message import TerminationMessage
 
 from .pods import PodFacts
 from .steps import Step
+
+_LONGEST = 4096  # characters of a line
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Narrator:
         if self._report:
             with self._lock:
                 text = self._clean(text)
-                self._report(Progress(self.seconds, module, kind, flat(text) if kind == "log" else one_line(text)))
+                self._report(
+                    Progress(self.seconds, module, kind, cut(flat(text) if kind == "log" else one_line(text), _LONGEST))
+                )
 
     # --- the engine ---------------------------------------------------------------------------------------------------
 

@@ -571,12 +571,11 @@ class PendingConfig:
 
 def _failure(error: CommandError, recorder: Recorder) -> Failure:
     result: CommandResult = getattr(error, "result", CommandResult("", str(error), 1))
-    return classify(
-        result.code, result.stdout, result.stderr, [d.message for d in recorder.diagnostics if d.severity == "error"]
-    )
+    errors = [d.message for d in recorder.diagnostics if d.severity == "error"]
+    return classify(result.code, result.stdout, result.stderr, errors, begun=bool(recorder.steps))
 
 
-def classify(code: int, stdout: str, stderr: str, errors: Sequence[str] = ()) -> Failure:
+def classify(code: int, stdout: str, stderr: str, errors: Sequence[str] = (), *, begun: bool = False) -> Failure:
     """What a failed command of the engine means.
 
     Args:
@@ -584,10 +583,12 @@ def classify(code: int, stdout: str, stderr: str, errors: Sequence[str] = ()) ->
         stdout: of the command.
         stderr: likewise.
         errors: its error diagnostics, where events told of them.
+        begun: it has come to the stack's resources, so that what holds it up before that did not: the same texts are then
+            those of a registry or a pod.
     """
     said = stderr + "\n" + stdout
     for text, kind, meaning in _MEANINGS:
-        if text in said:
+        if not begun and text in said:
             locks = (
                 tuple(
                     LockHolder(m["user"], m["host"], int(m["pid"]), m["since"], m["path"]) for m in _LOCK.finditer(said)

@@ -132,7 +132,7 @@ class Question:
             f"What is there now is kept beside it as {self.database}_before_restore_<time>.",
             f"{self.module} is not to be reached for some seconds, while the databases change places and its pods start anew.",
         ]
-        return "\n".join(lines)
+        return "\n".join(map(flat, lines))
 
 
 class Restoring(Rollout):

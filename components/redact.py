@@ -45,7 +45,7 @@ _NAMED = re.compile(
 )
 _FLAG = re.compile(r"--(?:[a-z0-9]{1,20}-){0,3}(?:password|passwd|passphrase|token|secret|api-key)[ \t]{1,2}(?=[^\s-])")
 _AUTHORIZATION = re.compile(
-    rf"""authorization(?:\\*["'])?{_SPACE}[:=]{_SPACE}(?:\[|\\*["'])?
+    rf"""authorization(?:\\*["'])?{_SPACE}[:=]{_SPACE}(?:\[(?!secret\])|\\*["'])?
     (?:(?P<one>(?:bearer|basic|token|apikey|negotiate|ntlm)[ \t+]{{1,4}})|(?P<many>(?:digest|hawk|signature|aws4-hmac-sha256)[ ]))?""",
     re.VERBOSE,
 )
@@ -104,10 +104,12 @@ class Redactor:
                 text = text.replace(value, _HOLE)
         if self._words:
             text = self._words.sub(_HOLE, text)
+        # Only now, as a known secret may have such characters; and before the forms, to which some are spaces.
+        text = shown(text).replace(ascii(_HOLE)[1:-1], _HOLE)
         for places in _PLACES:
             # The one letter that is two in lower case is written as its base.
             text = _put(text, places(text, text.replace("\u0130", "I").lower()))
-        return shown(text.replace(_HOLE, MASK))
+        return text.replace(_HOLE, MASK)
 
 
 def _parts(secret: str) -> set[str]:

@@ -6,15 +6,19 @@ import json
 import re
 import unicodedata
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pulumi.automation import CommandResult
+from pulumi.automation.errors import create_command_error
 
 from automation import backup, rehearsal, wording
 from automation.database import parse as parse_database
 from automation.pods import PodFacts
 from automation.progress import Narrator, Progress
+from automation.pulumi_adapter import _MEANINGS, Recorder, _failure, classify
 from automation.steps import Diagnostic, Failure, Run, Step
 from automation.verdict import EngineName, Outcome, Serving, Snapshot, Verdict, judge
 from automation.watch import Watch
@@ -207,3 +211,19 @@ def test_colours_are_left_out_and_words_of_every_language_stay() -> None:
         "ERREUR:\u00a0la relation « été » n’existe pas ✓ 日本 👩"
     )
     assert clean("a\tb\r\nc") == "a\tb\nc"
+
+
+@pytest.mark.parametrize("text", [text for text, _, _ in _MEANINGS])
+def test_what_a_registry_says_is_not_taken_for_a_lock_or_a_missing_passphrase(text: str) -> None:
+    """A provider quotes it, and a registry may well answer with 409."""
+    said = f"error: 1 error occurred:\n  * ErrImagePull: {text}\nfile:///x/a.json: created by a@b (pid 1) at now"
+    assert classify(255, said, "").kind != "failed"
+    assert classify(255, said, "", [said], begun=True).kind == "failed"
+    metadata = SimpleNamespace(
+        urn=RELEASE, type="kubernetes:batch/v1:Job", op="create", new=None, old=None, detailed_diff=None, diffs=None
+    )
+    recorder = Recorder()
+    recorder._step(metadata, "failed")
+    error = create_command_error(CommandResult(said, "", 255))
+    error.result = CommandResult(said, "", 255)  # type: ignore[attr-defined]
+    assert _failure(error, recorder).kind == "failed"

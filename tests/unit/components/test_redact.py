@@ -67,6 +67,9 @@ def test_known_value_is_replaced_plain_and_url_quoted() -> None:
         # SQL
         f"ALTER ROLE app PASSWORD '{S}'",
         f"CREATE USER app WITH ENCRYPTED PASSWORD E'{S}'",
+        # a character that is a space to some
+        f"token=\x1c\x1d{S}",
+        f"password=\u2028{S}",
         # commands
         f"--password {S}",
         f"--db-password={S}",
@@ -80,6 +83,8 @@ def test_known_value_is_replaced_plain_and_url_quoted() -> None:
         f"-H 'Authorization: token {S}'",
         f'Authorization: Digest username="u", response="{S}"',
         f"sent Bearer {S}",
+        f"Authorization: Be{S}",
+        f"map[Authorization:[Bearer {S}] Accept:[*/*]]",
         # tokens and keys
         f"client_secret={S}",
         f"token={S}",
