@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .last_words import LastWords, parse, read
+from components.foreign_text import read
+from components.termination_message import TerminationMessage, parse
 
 if TYPE_CHECKING:
     from components.backing_up import BackedUp
@@ -35,7 +36,7 @@ class BackupReport:
     size: int = 0
     rows: int = 0
     message: str = ""
-    words: LastWords | None = None
+    words: TerminationMessage | None = None
     logs: tuple[str, ...] = ()
 
     @property
@@ -69,15 +70,15 @@ def report(result: BackedUp, clean: Callable[[str], str]) -> BackupReport:
         words = parse(result.words, logs).cleaned(clean)
         return BackupReport("failed", result.job, result.seconds, message=words.message, words=words, logs=logs)
     said = read(result.words)
-    made = said.get("backup") or {}
+    made = said.nested("backup")
     return BackupReport(
-        str(said.get("outcome") or "backed up"),
+        clean(said.text("outcome")) or "backed up",
         result.job,
         result.seconds,
-        str(made.get("id") or ""),
-        int(made.get("size") or 0),
-        int(made.get("rows") or 0),
-        clean(str(said.get("message") or "")),
+        clean(made.text("id")),
+        made.count("size"),
+        made.count("rows"),
+        clean(said.text("message")),
     )
 
 

@@ -15,8 +15,9 @@ from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, PersistentV
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.types import PatchType
 
-from components import kubeconfig
+from components import kubeconfig, pod_log
 from components.cluster import ended, or_none, prepare_types
+from components.foreign_text import cut, one_line
 from components.names import MIGRATED, RECORD, migrated_name
 
 from .errors import ClusterUnreachable
@@ -28,6 +29,7 @@ _JOB_VERSION = "rollout.formance.com/version"
 CONNECT_SECONDS = 3.0
 # A quota may have room again when pods that end are gone.
 _ADMISSION_SECONDS = 10.0
+_EVENT = 1024  # characters of its message, as many as Kubernetes keeps of one
 
 
 class Cluster:
@@ -194,14 +196,11 @@ class Cluster:
 
     def follow_log(self, pod: str, container: str) -> Iterator[str]:
         """The lines of a container's log as they come, until it ends."""
-        yield from self._client.log(pod, container=container, follow=True, newlines=False)
+        yield from pod_log.follow(self._client, pod, container, pod_log.SHOWN)
 
     def log_tail(self, pod: str, container: str, lines: int) -> list[str]:
         """The last lines of a container's log; what it wrote before its latest restart where it has just begun anew."""
-        try:
-            return list(self._client.log(pod, container=container, tail_lines=lines, newlines=False))
-        except httpx.HTTPError:
-            return []
+        return pod_log.tail(self._client, pod, container, lines)
 
     def warnings(self, pod: str) -> list[str]:
         """The warning events of a pod, latest last, as text."""
@@ -211,7 +210,7 @@ class Cluster:
         except httpx.HTTPError:
             return []
         return [
-            f"{e.reason}: {' '.join((e.message or '').split())}" + (f" (x{e.count})" if (e.count or 1) > 1 else "")
+            f"{e.reason}: {one_line(cut(e.message or '', _EVENT))}" + (f" (x{e.count})" if (e.count or 1) > 1 else "")
             for e in events
         ]
 

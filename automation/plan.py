@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .redact import MASK
+from components.redact import MASK
+
 from .steps import Run, Step
 
 Operation = Literal["create", "update", "replace", "delete"]

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from components.termination_message import TerminationMessage, parse
+
 from . import database
-from .last_words import LastWords, parse
 from .pods import APART, PodFacts
 from .verdict import JobReport, PodReport, Watched
 
@@ -57,7 +58,7 @@ class Listener(Protocol):
     """Told what happens, from several threads, one call at a time."""
 
     def job_log(self, pod: PodFacts, line: str) -> None: ...
-    def job_failed(self, pod: PodFacts, words: LastWords, state: str) -> None: ...
+    def job_failed(self, pod: PodFacts, words: TerminationMessage, state: str) -> None: ...
     def pod_changed(self, pod: PodFacts, ready: int, total: int) -> None: ...
     def given_up(self, pod: PodFacts, why: str) -> None: ...
 
@@ -342,13 +343,13 @@ class Watch:
     def _job_report(self, tracked: _Tracked) -> JobReport:
         facts = tracked.facts
         failed = bool(tracked.given_up) or facts.phase == "Failed" or facts.exit_code not in (None, 0)
-        words = self._words(tracked) if failed else LastWords()
+        words = self._words(tracked) if failed else TerminationMessage()
         return JobReport(facts.job, facts.kind, tuple(tracked.logs), words, tracked.given_up, failed)
 
-    def _words(self, tracked: _Tracked) -> LastWords:
+    def _words(self, tracked: _Tracked) -> TerminationMessage:
         words = parse(tracked.facts.termination_message, tuple(tracked.logs))
         if not words.message and tracked.facts.exit_code is not None:
-            return LastWords(message=f"the container exited with code {tracked.facts.exit_code}")
+            return TerminationMessage(message=f"the container exited with code {tracked.facts.exit_code}")
         return words.cleaned(self._clean)
 
     def _pod_reports(self, module: str, version: str, tracked: Iterable[_Tracked]) -> tuple[PodReport, ...]:
@@ -361,8 +362,7 @@ class Watch:
                 and not facts.ready
                 and not facts.deleted
             ):
-                logs = self._source.log_tail(facts.name, facts.container, 10) if facts.started else []
-                events = self._source.warnings(facts.name)
+                logs, events = self._asked(facts)
                 reports.append(
                     PodReport(
                         facts.name,
@@ -374,3 +374,12 @@ class Watch:
                     )
                 )
         return tuple(reports[:4])
+
+    def _asked(self, facts: PodFacts) -> tuple[list[str], list[str]]:
+        """The end of a pod's log and its warnings; a cluster that does not answer keeps no verdict back."""
+        logs: list[str] = []
+        try:
+            logs = self._source.log_tail(facts.name, facts.container, 10) if facts.started else []
+            return logs, self._source.warnings(facts.name)
+        except _CLUSTER_ERRORS:
+            return logs, []

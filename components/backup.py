@@ -14,7 +14,7 @@ from typing import Any
 from settings import ModuleSettings, S3Settings, Version
 
 from .names import JOB, MODULE, Owner, digest, job_labels, owner_env
-from .pod import container_security, job_resources, placed, pod_security
+from .pod import container_security, job_resources, literal, placed, pod_security
 
 KIND = "backup"
 CONTAINER = "backup"
@@ -193,10 +193,10 @@ def _program(backup: Backup, args: list[str], place: Place) -> dict[str, Any]:
     given = backup.settings.backups
     if backup.settings.backup == "pvc":
         volume = {"name": "backups", "mountPath": _FOLDER}
-        return {**ours, "args": [*args, "--store", _FOLDER], "volumeMounts": [tmp, volume]}
+        return {**ours, "args": literal([*args, "--store", _FOLDER]), "volumeMounts": [tmp, volume]}
     if given.s3 is not None and backup.settings.backup == "s3":
         where = f"s3://{place.path(backup, given.s3)}"
-        return {**ours, "args": [*args, "--store", where], "env": [*own, *_of_s3(given.s3)]}
+        return {**ours, "args": literal([*args, "--store", where]), "env": [*own, *_of_s3(given.s3)]}
     told = {"BACKUP_MODULE": backup.module, "BACKUP_TARGET": backup.version.label, **given.env}
     env = [{"name": name, "value": value} for name, value in told.items()]
     return {"image": given.image, "command": list(given.command), "env": [*backup.env, *env], "volumeMounts": [tmp]}

@@ -5,7 +5,7 @@ https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from settings import JobSettings, ModuleSettings
@@ -57,3 +57,11 @@ def placed(jobs: JobSettings) -> dict[str, Any]:
     if jobs.tolerations:
         pod["tolerations"] = tolerated(jobs.tolerations)
     return pod
+
+
+def literal(arguments: Iterable[str]) -> list[str]:
+    """Arguments that the program gets as they are: Kubernetes would replace ``$(NAME)`` in them by a variable, such as a password.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#entrypoint
+    """
+    return [argument.replace("$", "$$") for argument in arguments]

@@ -24,7 +24,7 @@ from typing import Any
 from settings import ModuleSettings, Version, scratch_name
 
 from .names import JOB, MODULE, NAME, VERSION, Owner, digest, job_labels, owner_env
-from .pod import container_security, job_resources, placed, pod_security
+from .pod import container_security, job_resources, literal, placed, pod_security
 
 KIND = "rehearse"
 _FOLDER = "/rehearsal"
@@ -169,7 +169,7 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
 
 
 def _migrator(trial: Trial, name: str, args: Sequence[str], env: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"name": name, "image": trial.migrator_image, "args": list(args), "env": list(env)} | _fixed(trial.settings)
+    return {"name": name, "image": trial.migrator_image, "args": literal(args), "env": list(env)} | _fixed(trial.settings)
 
 
 def _fixed(settings: ModuleSettings) -> dict[str, Any]:

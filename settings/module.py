@@ -45,11 +45,17 @@ class MigrationSettings(Settings):
     )
 
 
+# What a URL's path and query are made of (RFC 3986), without what means something to the Caddyfile or to Kubernetes, where
+# the path stands too: quotes, braces, `$(NAME)`, a space before a comment.
+HealthPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._~%!*+,;:=@&?/-]*$")]
+RequestPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
+
+
 class ProbeSettings(Settings):
     """HTTP probes of a module."""
 
-    path: str = Field("/_healthcheck", pattern=r"^/")
-    readiness_path: str | None = Field(None, pattern=r"^/", description="of readiness alone; default: path")
+    path: HealthPath = "/_healthcheck"
+    readiness_path: HealthPath | None = Field(None, description="of readiness alone; default: path")
     period_seconds: int = Field(1, ge=1, le=60)
     timeout_seconds: int = Field(5, ge=1, le=60)
     readiness_failures: int = Field(3, ge=1, le=60)
@@ -59,7 +65,7 @@ class ProbeSettings(Settings):
 class ProbeRequest(Settings):
     """A request that the version that serves must answer on the rehearsed schema."""
 
-    path: str = Field(pattern=r"^/", description="with its query")
+    path: RequestPath = Field(description="with its query, in ASCII")
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     body: str = Field("", description="JSON text")
     headers: dict[str, str] = {}

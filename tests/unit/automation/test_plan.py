@@ -6,8 +6,8 @@ from typing import Any
 
 from automation.plan import lines as plan_lines
 from automation.plan import planned
-from automation.redact import Redactor
 from automation.steps import Run, Step
+from components.redact import Redactor
 
 STACK = "urn:pulumi:prod::rollout::rollout:index:Stack$rollout:index:Module$rollout:index:Release$"
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from automation.last_words import LastWords
 from automation.pods import PodFacts
 from automation.watch import Stalled, Watch
+from components.termination_message import TerminationMessage
 
 JOB = PodFacts(
     "ledger-migrate-x",
@@ -80,14 +80,14 @@ class FakeCluster:
 @dataclass
 class Heard:
     logs: list[str] = field(default_factory=list)
-    failures: list[tuple[LastWords, str]] = field(default_factory=list)
+    failures: list[tuple[TerminationMessage, str]] = field(default_factory=list)
     ready: list[tuple[int, int]] = field(default_factory=list)
     given_up_for: list[str] = field(default_factory=list)
 
     def job_log(self, pod: PodFacts, line: str) -> None:
         self.logs.append(line)
 
-    def job_failed(self, pod: PodFacts, words: LastWords, state: str) -> None:
+    def job_failed(self, pod: PodFacts, words: TerminationMessage, state: str) -> None:
         self.failures.append((words, state))
 
     def pod_changed(self, pod: PodFacts, ready: int, total: int) -> None:
@@ -127,7 +127,7 @@ def test_a_failed_pods_cause_and_log_are_told_at_once_and_without_secrets(scene:
     scene.watch.see(replace(JOB, phase="Running", started=True), False)
     scene.watch.see(FAILED, False)
     assert scene.heard.logs == ["applying", "password [secret]"]
-    assert scene.heard.failures == [(LastWords("division by zero", "22012", "SELECT '[secret]'"), "")]
+    assert scene.heard.failures == [(TerminationMessage("division by zero", "22012", "SELECT '[secret]'"), "")]
     report = scene.watch.seen().jobs[JOB.job]
     assert report.failed
     assert report.logs == ("applying", "password [secret]")

@@ -214,3 +214,8 @@ def test_it_runs_where_jobs_are_told_to() -> None:
     placed = making(planned(jobs={"nodeSelector": {"pool": "jobs"}}), "1.0.0", "dev", OWNER)
     assert placed["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "jobs"}
     assert placed["metadata"]["name"] == making(planned(), "1.0.0", "dev", OWNER)["metadata"]["name"]
+
+
+def test_what_the_settings_and_the_command_say_is_no_reference_to_a_variable() -> None:
+    args = container(restoring(planned(), "$(POSTGRES_PASSWORD)", False, "dev", OWNER))["args"]
+    assert args[args.index("--backup") + 1] == "$$(POSTGRES_PASSWORD)"

@@ -288,3 +288,17 @@ def test_credentials_beside_the_uri_go_along() -> None:
     containers = pod(manifest(replace(own, container={**own.container, "env": [*ENV, beside]}), SERVING, "dev", OWNER))
     for name in ("hold", "prepare", "migrate", "previous", "judge"):
         assert beside in containers[name]["env"], name
+
+
+def test_what_the_settings_say_is_no_reference_to_a_variable() -> None:
+    settings = {
+        "requests": [{"path": "/x?p=$(POSTGRES_PASSWORD)", "body": "$$(A)"}],
+        "tables": ["$(POSTGRES_PASSWORD)"],
+    }
+    containers = pod(manifest(trial(rehearsal=settings), SERVING, "dev", OWNER))
+    for name in ("judge", "prepare"):
+        assert not re.search(r"(?<!\$)(?:\$\$)*\$\(", " ".join(containers[name]["args"])), "Kubernetes would expand it"
+    [probe] = json.loads(
+        containers["judge"]["args"][containers["judge"]["args"].index("--probes") + 1].replace("$$", "$")
+    )
+    assert (probe["path"], probe["body"]) == ("/x?p=$(POSTGRES_PASSWORD)", "$$(A)")
