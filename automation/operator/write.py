@@ -13,6 +13,8 @@ import yaml
 
 import settings
 from policies.levels import file_of, levels
+from settings.catalog import find
+from settings.model import registry_of
 
 from ..check import Checked, check
 from ..errors import UsageError
@@ -58,14 +60,14 @@ def import_files(files: Iterable[Path], folder: Path, stack: str | None = None, 
     for file, content in contents.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    loaded, problem, checked = None, "", None
+    problem, checked = "", None
     try:
-        loaded = settings.load(_as_pulumi(imported.config), stack=imported.stack, root=folder)
+        settings.load(_as_pulumi(imported.config), stack=imported.stack, root=folder)
     except settings.SettingsError as error:
         problem = _traced(error, imported.sources)
-    if loaded and (folder / "Pulumi.yaml").exists():
+    if not problem and (folder / "Pulumi.yaml").exists():
         (checked,) = check(folder, [imported.stack])
-    steps = (*imported.todo, *(_allowed(loaded) if loaded else ()), _last(imported.stack))
+    steps = (*imported.todo, *_allowed(imported), _last(imported.stack))
     return Written(tuple(contents), imported, steps, problem, checked)
 
 
@@ -73,22 +75,29 @@ def _as_pulumi(config: Mapping[str, Any]) -> dict[str, str]:
     return {f"rollout:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
 
 
-def _allowed(loaded: settings.StackSettings) -> Iterator[Step]:
+def _allowed(imported: Imported) -> Iterator[Step]:
     """The registries that the policies have to allow."""
-    allowed = levels(loaded.stack)["images-pinned"].options["registries"]
+    allowed = [f"{each.rstrip('/')}/" for each in levels(imported.stack)["images-pinned"].options["registries"]]
     if not allowed:
         return
-    images = {loaded.rewritten(loaded.kind(name).image(loaded.of(name))).rpartition("/")[0] for name in loaded.modules}
-    prefixes = [f"{each.rstrip('/')}/" for each in allowed]
-    others = [each for each in sorted(images) if not any(f"{each}/".startswith(prefix) for prefix in prefixes)]
-    if any(module.database for module in loaded.modules.values()):
+    kinds = [find(name).defaults for name in imported.config["modules"]]
+    folders = {_pulled(str(kind["image"]), imported.config.get("registries", {})).rpartition("/")[0] for kind in kinds}
+    others = [each for each in sorted(folders) if not any(f"{each}/".startswith(prefix) for prefix in allowed)]
+    if any(kind.get("database", True) for kind in kinds):
         others.append("$REGISTRY")
     if others:
-        file = f"policies/config/{file_of(loaded.stack).name}"
+        file = f"policies/config/{file_of(imported.stack).name}"
         yield Step(
             f"allow the registries of the images in the policies: images-pinned.registries in {file}",
             tuple(rf'sed -i.bak "s#\"registries\": \[#&\"{each}\", #" {file}' for each in others),
         )
+
+
+def _pulled(image: str, registries: Mapping[str, Any]) -> str:
+    """Where an image comes from by the registries' settings."""
+    host, path = registry_of(image)
+    given = registries.get(host, {})
+    return f"{given.get('endpoint', host)}/{given.get('images', {}).get(path, path)}"
 
 
 def _last(stack: str) -> Step:
