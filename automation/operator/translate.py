@@ -62,6 +62,10 @@ _REASONS = (
     ),
     ("ledger.logs.max-batch-size", "no version reads it"),
     ("ledger.v3", "ledger 3 is another system"),
+    (
+        "ledger.disable-ledger-scope-optimization",
+        "there is no setting for it: write the variable that it sets in modules.ledger.env",
+    ),
     ("claims", "resource claims are not supported"),
     ("init-containers", "no module has init containers"),
     ("jobs.nodeselector", "a Job goes where its module's pods may: modules.NAME.nodeSelector"),
@@ -128,6 +132,7 @@ class _Translation:
         self._spec = Fields(stack, stack.spec, problems)
         self._imported = Imported(stack.name)
         self._mine: dict[str, list[Object]] = {}
+        self._all = found
         self._shared_out(found)
         self._lookup = Lookup(self._mine.pop("Settings", []), stack.name, problems, self._draft.notes)
         self._modules = {kind.lower(): of[0] for kind, of in self._mine.items() if kind.lower() in _MODULES}
@@ -150,6 +155,7 @@ class _Translation:
         if self._problems:
             raise CannotImport(self._problems)
         self._nothing_secret()
+        self._accounted()
         imported = self._imported
         imported.config, imported.sources, imported.without = draft.config, draft.sources, draft.without
         imported.todo = list(self._todo(bool(with_database)))
@@ -213,6 +219,22 @@ class _Translation:
         for setting in self._lookup.all:
             if not setting.applied:
                 draft.listed(setting, self._why(setting))
+
+    def _accounted(self) -> None:
+        """Whatever is neither a source of something written nor listed or mentioned says what holds here anyway."""
+        draft = self._draft
+        said = [
+            *draft.sources.values(),
+            *draft.without,
+            *draft.notes,
+            *map(str, draft.settings),
+            *(s.why for s in draft.secrets.values()),
+        ]
+        known = "\n".join(said)
+        for each in self._all:
+            used = each is self._stack or (each.kind == "Versions" and each.name == self._imported.line)
+            if not used and not re.search(rf"{re.escape(str(each))}(?![\w.-])", known):
+                draft.listed(each, "nothing follows from it, as it says what holds here anyway")
 
     def _why(self, setting: Setting) -> str:
         if setting.after:
