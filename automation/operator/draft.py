@@ -14,6 +14,10 @@ from .values import shown
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 
+# What percent-encodes a value and what decodes it, in a shell.
+ENCODED = """python3 -c 'import sys, urllib.parse as u; print(u.quote(sys.stdin.read(), safe=""), end="")'"""
+DECODED = """python3 -c 'import sys, urllib.parse as u; print(u.unquote_plus(sys.stdin.read()), end="")'"""
+
 
 @dataclass(frozen=True)
 class Step:

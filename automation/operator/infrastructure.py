@@ -14,7 +14,7 @@ from settings.catalog import KINDS, find
 from settings.infrastructure import OpenTelemetrySettings
 from settings.model import registry_of
 
-from .draft import Draft
+from .draft import DECODED, ENCODED, Draft
 from .objects import Object
 from .settings import Lookup, Setting
 from .values import Uri, duration, is_suspect, is_true, plain, shown, told, whole
@@ -112,7 +112,7 @@ def _sasl(draft: Draft, lookup: Lookup, setting: Setting, query: Mapping[str, st
     if not query.get("saslUsername"):
         return lookup.refuse(setting, "parameter saslUsername: saslEnabled needs it")
     draft.put(query["saslUsername"], "broker", "username", source=setting)
-    password = draft.of_setting(setting, "sed -E 's/.*[?&]saslPassword=([^&#]*).*/\\1/'")
+    password = draft.of_setting(setting, f"sed -E 's/.*[?&]saslPassword=([^&#]*).*/\\1/' | {DECODED}")
     draft.put(
         draft.made("broker", "password", password, f"{setting}, parameter saslPassword"),
         "broker",
@@ -376,7 +376,7 @@ def _server(draft: Draft, lookup: Lookup, uri: Uri, setting: Setting, iam: bool)
     elif secret:
         # The operator lays it into the URI as it is, unless it is told that it is raw.
         why = "; its values are raw, and go into a URI percent-encoded" if encoding == "raw" else ""
-        then = "jq -sRr @uri" if encoding == "raw" else ""
+        then = ENCODED if encoding == "raw" else ""
         query["secret"] = draft.copied(
             secret, ("username", "password"), setting, then=then, why=f"{setting} refers to it{why}"
         )

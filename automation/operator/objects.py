@@ -65,14 +65,14 @@ def _each(documents: Iterable[Any]) -> Iterator[Any]:
     for document in documents:
         items = document.get("items") if isinstance(document, Mapping) else None
         if isinstance(items, list) and str(document.get("kind", "")).endswith("List"):
-            yield from _each(items)
+            yield from items
         elif document is not None:
             yield document
 
 
 def _object(document: Any, problems: list[str]) -> Object | None:
     if not isinstance(document, Mapping):
-        problems.append(f"{shown(document)[:60]} is no Kubernetes object: it needs apiVersion, kind and metadata.name")
+        problems.append(f"{_kind_of(document)} is no Kubernetes object: it needs apiVersion, kind and metadata.name")
         return None
     api, kind = document.get("apiVersion"), document.get("kind")
     parts = {part: document.get(part) or {} for part in ("metadata", "spec", "status")}
@@ -168,5 +168,8 @@ class Fields:
 
     def _wrong(self, name: str, value: Any, form: str) -> None:
         known = isinstance(value, bool | int | float | str)
-        given = told(name, str(value)) if isinstance(value, str) else shown(value) if known else _kind_of(value)
+        repeated = told(name, str(value)).startswith("its")  # it may be a credential, in whatever form
+        given = (
+            told(name, str(value)) if isinstance(value, str) or repeated else shown(value) if known else _kind_of(value)
+        )
         self._problems.append(f"{self._owner}: {self._path}.{name}: {given} is not {form}")

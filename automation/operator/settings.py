@@ -87,6 +87,10 @@ class Lookup:
         self._settings: list[Setting] = []
         for each in objects:
             spec = Fields(each, each.spec, problems)
+            if spec.has("valueFrom") and not spec.has("value"):
+                problems.append(
+                    f"{each}: spec.valueFrom: the value is in another object; allowed is spec.value: write it there to import"
+                )
             setting = Setting(each.name, spec.text("key"), spec.text("value"), tuple(spec.texts("stacks")))
             self.unread += [f"{each}: {path}" for path in spec.unread()]
             mine = {"*", stack} & set(setting.stacks)

@@ -248,7 +248,7 @@ class _Translation:
         absent = sorted((named & _MODULES) - self._modules.keys())
         if absent:
             return f"the stack has no {', '.join(absent)}"
-        return "not known"
+        return "no version of the operator that was looked at reads it: not known"
 
     # --- the stack ---------------------------------------------------------------------------------------------------
 
@@ -313,7 +313,7 @@ class _Translation:
         for each in self._mine.get("Versions", []):
             if each.name == line:
                 spec = Fields(each, each.spec, self._problems)
-                versions = {name.lower(): spec.text(name) for name in sorted(each.spec)}
+                versions = {name: spec.text(name) for name in sorted(each.spec)}
             else:
                 self._draft.listed(
                     each, f"the stack uses {plain(line)}" if line else "the stack says its version itself"
@@ -399,22 +399,19 @@ class _Translation:
 
     def _nothing_secret(self) -> None:
         """What is still in the settings and looks like a credential is taken out, wherever it came from."""
-        for path, name, value in list(_texts(self._draft.config, ())):
+        # From the end, so that what is taken out of a list moves nothing that is still to come.
+        for path, name, value in reversed(list(_texts(self._draft.config, ()))):
             if name in ("uri", "key", "name", "tlsSecret", "pullSecret") or not is_suspect(name, value):
                 continue
             place: Any = self._draft.config
             for step in path[:-1]:
                 place = place[step]
-            if isinstance(place, list):
-                place[path[-1]] = "REMOVED"
-            else:
-                del place[path[-1]]
+            del place[path[-1]]
             written = ".".join(map(str, path))
-            source = next(
-                (s for p, s in self._draft.sources.items() if written.startswith(p) and p.count(".") > 1),
-                str(self._stack),
+            sources = (s for p, s in self._draft.sources.items() if written.startswith(p) and p.count(".") > 1)
+            self._draft.listed(
+                f"{next(sources, self._stack)} ({plain(written)})", "it looks like a credential, and was not written"
             )
-            self._draft.listed(f"{source} ({plain(written)})", "it looks like a credential, and was not written")
 
     # --- what is to be done -------------------------------------------------------------------------------------------
 
@@ -447,20 +444,22 @@ class _Translation:
 
     def _licence(self, modules: list[str]) -> Step:
         draft = self._draft
-        operator = "-n formance-system"
 
-        def value(key: str) -> str:
-            return f'"$(kubectl {operator} get secret "$LICENCE" -o jsonpath=\'{{.data.{key}}}\' | base64 -d)"'
+        def copied(key: str) -> str:
+            return f'"$(kubectl -n {draft.stack} get secret "$LICENCE" -o jsonpath=\'{{.data.{key}}}\' | base64 -d)"'
 
+        commands = (
+            f"kubectl -n {draft.namespace} create secret generic licence --from-literal=token={copied('token')}",
+            draft.set_command("licence.token.name", "licence"),
+            draft.set_command("licence.token.key", "token"),
+            draft.set_command("licence.issuer", copied("issuer")),
+        )
         return Step(
-            "the licence, where the operator runs with one (--licence-secret): it is in no object of the stack. Without it "
-            f"{', '.join(modules)} run unlicensed, and payments from 3.2 on is the image payments instead of payments-ee",
+            f"the licence, where the operator runs with one: it is in no object of the stack. Without it {', '.join(modules)} run unlicensed, and "
+            "payments from 3.2 on is the image payments instead of payments-ee",
             (
-                f"LICENCE=$(kubectl {operator} get deployments -o yaml | sed -nE 's/.*--licence-secret=([^ \"]*).*/\\1/p' | head -1)",
-                f"kubectl -n {draft.namespace} create secret generic licence --from-literal=token={value('token')}",
-                draft.set_command("licence.token.name", "licence"),
-                draft.set_command("licence.token.key", "token"),
-                draft.set_command("licence.issuer", value("issuer")),
+                "LICENCE=$(kubectl get deployments -A -o yaml | sed -nE 's/.*--licence-secret=([^ \"]+).*/\\1/p' | head -1)",
+                *(f'test -z "$LICENCE" || {command}' for command in commands),
             ),
         )
 

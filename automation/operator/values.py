@@ -24,6 +24,9 @@ _EVIDENT = re.compile(
     r"\$\(\w+\)|(https?://)?[a-z][a-z0-9-]*(\.[a-z0-9-]+)*(:\d{1,5})(/[a-z]+)*/?",
 )
 
+# Whose values are anything.
+_FREE = ("env-vars", "annotations", "labels", "resource-attributes", "provider-specific")
+
 
 def shown(value: Any) -> str:
     """A value for a message: quoted, on one line, without control characters, and not endless."""
@@ -236,6 +239,6 @@ def told(name: str, text: str) -> str:
         text: that was given.
     """
     login = "://" in text and ("@" in text or "?" in text)
-    if login or name == "env-vars" or is_suspect(name, text):
+    if login or name in _FREE or is_suspect(name, text):
         return "its value, which is not repeated as it may hold a credential,"
     return shown(text)

@@ -18,6 +18,7 @@ from settings.model import registry_of
 
 from ..check import Checked, check
 from ..errors import UsageError
+from ..stack_file import StrictLoader
 from .draft import Step
 from .translate import Imported, translate
 
@@ -54,8 +55,10 @@ def import_files(files: Iterable[Path], folder: Path, stack: str | None = None, 
     contents = {folder / f"Pulumi.{imported.stack}.yaml": _configuration(imported)}
     if imported.line and imported.versions:
         contents[folder / "versions" / f"{imported.line}.yaml"] = _versions(imported)
-    for file in contents:
-        if file.exists() and not overwrite:
+    for file, content in contents.items():
+        # Stacks share a line's versions.
+        shared = file.parent != folder and file.exists() and file.read_text() == content
+        if file.exists() and not overwrite and not shared:
             raise UsageError(f"{file} exists; --overwrite replaces it")
     for file, content in contents.items():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -108,10 +111,11 @@ def _last(stack: str) -> Step:
 def _documents(files: Iterable[Path]) -> Iterator[Any]:
     for file in files:
         try:
-            yield from yaml.safe_load_all(file.read_text())
+            yield from yaml.load_all(file.read_text(), StrictLoader)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UsageError(f"{file} cannot be read: {_cause(error)}") from None
-        except (ValueError, RecursionError) as error:  # such as 2024-13-45, which YAML takes for a date
+        # Such as 2024-13-45, which YAML takes for a date, and keys that are lists.
+        except (ValueError, TypeError, RecursionError) as error:
             raise UsageError(f"{file} cannot be read: {type(error).__name__}") from None
 
 

@@ -28,6 +28,13 @@ SPECS: dict[str, dict[str, Any]] = {
     "Stargate": {"serverURL": "s:443", "organizationID": "o", "stackID": "s", "auth": {"clientID": "c", "clientSecret": CANARY, "issuer": "https://i"}},
 }  # fmt: skip
 
+SECRETS: list[dict[str, Any]] = [
+    {},
+    {"secret": CANARY},
+    {"public": True},
+    {"secretFromSecret": {"name": "n", "key": "k"}},
+]
+
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 lower = st.sampled_from([m.lower() for m in MODULES])
 part = st.one_of(st.just("*"), lower)
@@ -144,9 +151,7 @@ def objects(draw: st.DrawFn) -> list[Document]:
             )
         )
     for name in draw(st.lists(names, max_size=3, unique=True)):
-        secret = draw(
-            st.sampled_from([{}, {"secret": CANARY}, {"public": True}, {"secretFromSecret": {"name": "n", "key": "k"}}])
-        )
+        secret: dict[str, Any] = draw(st.sampled_from(SECRETS))
         owner = {"ownerReferences": [{"kind": "Wallets", "name": "w"}]} if draw(st.booleans()) else {}
         found.append(made("AuthClient", name, {"stack": "s1", "id": name, **secret}, metadata=owner))
     if draw(st.booleans()):

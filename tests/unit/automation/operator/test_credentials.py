@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -110,7 +112,7 @@ def printed(command: str, answers: dict[str, str], tmp_path: Path) -> list[str]:
     stub = tmp_path / "kubectl"
     stub.write_text("\n".join([*script, "esac"]))
     stub.chmod(0o755)
-    done = subprocess.run(["bash", "-c", command], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True)  # fmt: skip
+    done = subprocess.run(["bash", "-c", command], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, check=True)  # fmt: skip
     assert not done.stderr
     return done.stdout.splitlines()
 
@@ -154,7 +156,15 @@ def test_raw_credentials_are_encoded_on_the_way(tmp_path: Path) -> None:
     documents = ledger(setting("postgres.ledger.uri", "postgresql://pg2:5432?secret=pg&secretCredentialsEncoding=raw"))
     assert "secretCredentialsEncoding" not in json.dumps(translate(documents).config)
     (command,) = (c for c in commands(*documents) if "secret generic pg " in c)
-    assert command.count("| jq -sRr @uri") == 2
+    said = printed(command, {".data.": base64.b64encode(b"p@ss/w rd").decode()}, tmp_path)
+    assert said[-2:] == ["--from-literal=username=p%40ss%2Fw%20rd", "--from-literal=password=p%40ss%2Fw%20rd"]
+
+
+def test_kafkas_password_is_decoded_on_the_way(tmp_path: Path) -> None:
+    """The operator reads it as a parameter of the URI, so the pods have it without the encoding."""
+    dsn = "kafka://k:9092?saslEnabled=true&saslUsername=u&saslPassword=a%26b+c&saslMechanism=PLAIN&tls=true"
+    (command,) = (c for c in commands(*ledger(setting("broker.dsn", dsn))) if "secret generic broker " in c)
+    assert printed(command, {"settings.formance.com": dsn}, tmp_path)[-1] == "--from-literal=password=a&b c"
 
 
 def test_the_two_halves_of_temporals_certificate_are_one_secret() -> None:

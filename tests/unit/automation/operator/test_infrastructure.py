@@ -214,7 +214,7 @@ def test_a_disabled_and_a_skipped_stack_stay_so() -> None:
 
 
 def imported_licence(imported: Imported) -> bool:
-    return any("--licence-secret" in step.what for step in imported.todo)
+    return any("--licence-secret" in str(step) for step in imported.todo)
 
 
 def test_the_licence_is_asked_for_where_a_module_has_one() -> None:

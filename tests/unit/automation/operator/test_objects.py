@@ -168,7 +168,8 @@ def test_a_value_that_cannot_be_used_is_refused_by_object_key_and_value(key: str
         (module("Wallets", "w", version="1.1"), "Wallets/w: spec.version: '1.1' is not a version"),
         (module("Ledger", "two"), "Ledger/l and Ledger/two: a stack has one Ledger"),
         (made("Wallets", "w", {"stack": 7}), "Wallets/w: spec.stack: 7 is not a text"),
-        ("text", "is no Kubernetes object"),
+        ("text", "a text is no Kubernetes object"),
+        (made("Settings", "n", {"stacks": ["*"], "key": "logging.json", "valueFrom": {"secretKeyRef": {}}}), "Settings/n: spec.valueFrom: the value is in another object"),
         ({"apiVersion": "v1", "kind": "Secret"}, "is no Kubernetes object: apiVersion, kind and metadata.name must be texts"),
     ],
 )  # fmt: skip
@@ -199,6 +200,13 @@ def test_the_settings_own_problems_name_the_object_too(tmp_path: Path) -> None:
     problem = import_files([file], tmp_path).problem
     assert "rollout:modules.ledger.replicas" in problem
     assert "(from Settings/x: deployments.*.replicas)" in problem
+
+
+def test_stacks_may_share_a_versions_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        documents = [stack(name, version="", versionsFromFile="v9"), made("Versions", "v9", {"gateway": "v2.3.1"})]
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump_all([*documents, module("Gateway", "g", name)]))
+        assert not import_files([tmp_path / f"{name}.yaml"], tmp_path).problem
 
 
 def test_a_stack_without_a_name_is_asked_for() -> None:
@@ -250,7 +258,7 @@ def test_names_cannot_colour_the_terminal_or_end_a_command() -> None:
 
 def test_a_file_that_is_no_yaml_is_refused_without_its_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "in.yaml"
-    for content in ("a: [canary-secret", "value: 2024-13-45", "\xff\xfe"):
+    for content in ("a: [canary-secret", "value: 2024-13-45", "\xff\xfe", "a: canary-1\na: canary-2", "? [a]\n: b"):
         file.write_bytes(content.encode("latin-1"))
         assert main(["import-operator", "--cwd", str(tmp_path), str(file)]) == 2
         said = capsys.readouterr().err
