@@ -73,7 +73,7 @@ class Draft:
 
     stack: str
     config: dict[str, Any] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     secrets: dict[str, Secret] = field(default_factory=dict)
     settings: list[Step] = field(default_factory=list)
@@ -93,7 +93,13 @@ class Draft:
         for name in path[:-1]:
             place = place.setdefault(name, {})
         place[path[-1]] = value
-        self.sources[".".join(path)] = str(source)
+        self.sourced(source, *path)
+
+    def sourced(self, source: object, *path: str) -> None:
+        """Notes what a setting comes from."""
+        sources = self.sources.setdefault(".".join(path), [])
+        if str(source) not in sources:
+            sources.append(str(source))
 
     def listed(self, what: object, why: str) -> None:
         """Something that has no equivalent, and why."""

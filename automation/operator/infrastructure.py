@@ -274,20 +274,21 @@ def databases(draft: Draft, lookup: Lookup, modules: list[str], made: list[Objec
     """
     account = lookup.find("aws", "service-account")
     servers: dict[str, dict[str, Any]] = {}
-    sources: dict[str, Setting] = {}
+    sources: dict[str, dict[str, Setting | None]] = {}
     users: dict[str, str] = {}
     in_use = {str(d.spec.get("service")): d for d in made}
     for module in modules:
         found = _uri(lookup, "postgresql://host:5432?secret=NAME", "postgres", module, "uri")
+        of_pool = lookup.find("modules", module, "database", "connection-pool")
         pool = {"pool": pool} if (pool := _pool(draft, lookup, module)) else {}
         if module in in_use:
             _in_use(draft, module, in_use[module], found[0] if found else None)
         if found:
             uri, users[module] = _server(draft, lookup, *found, iam=account is not None)
             servers[module] = {"uri": uri, **pool, **({"awsIam": True} if account else {})}
-            sources[module] = found[1]
+            sources[module] = {"uri": found[1], "pool": of_pool, "awsIam": account}
         elif lookup.find("postgres", module, "uri") is None:
-            draft.put(pool, "modules", module, "postgres", source=f"Settings for postgres.{module}.uri")
+            draft.put(pool, "modules", module, "postgres", source=of_pool)
             draft.configure(
                 f"{module} has a database and no setting postgres.{module}.uri: name its server",
                 draft.set_command(f"modules.{module}.postgres.uri", "'postgresql://HOST:5432?secret=NAME'"),
@@ -297,11 +298,11 @@ def databases(draft: Draft, lookup: Lookup, modules: list[str], made: list[Objec
     # One that has no server must not be given another's.
     for module, path in _placed(servers, shared=len(servers) == len(modules)).items():
         for key, value in servers[module].items():
-            draft.put(value, *path, key, source=sources[module])
+            draft.put(value, *path, key, source=sources[module][key])
         if users[module]:
             uri = servers[module]["uri"].replace("://", f"://{users[module]}@", 1)
             draft.configure(
-                f"{sources[module]}: with aws.service-account the pods log in with AWS's identity, as a user without a password: name that",
+                f"{sources[module]['uri']}: with aws.service-account the pods log in with AWS's identity, as a user without a password: name that",
                 draft.set_command(f"{'.'.join(path)}.uri", f'"{uri}"'),
             )
 

@@ -41,7 +41,7 @@ class Module:
         self._spec = Fields(given, given.spec, draft.problems)
         self.name = given.kind.lower()
         draft.config.setdefault("modules", {}).setdefault(self.name, {})
-        draft.sources[f"modules.{self.name}"] = str(given)
+        draft.sourced(given, "modules", self.name)
         self._put(version, "version", source=source)
 
     def write(self) -> None:
@@ -127,7 +127,11 @@ class Module:
         inside = (*at, "containers", name)
         if self.name == "ledger":
             setting = self._lookup.find(*at, "replicas")
-            if setting and setting.value != "1":
+            if (
+                setting
+                and setting.value != "1"
+                and setting is not self._lookup.find("deployments", self.name, "replicas")
+            ):
                 self._draft.listed(f"{setting}, of {name}", "the operator never runs more than one")
         else:
             self._copy(whole, "worker.replicas", *at, "replicas")
@@ -148,7 +152,7 @@ class Module:
         ):
             mine = self._lookup.find(*at, *worker)
             its = self._lookup.find("deployments", self.name, *api)
-            if mine and (its is None or its.value != mine.value):
+            if mine and mine is not its and (its is None or its.value != mine.value):
                 self._draft.listed(f"{mine}, of {name}", "a worker has its module's")
         for rest in ("annotations", "traffic-distribution"):
             mine, its = self._lookup.find("services", name, rest), self._lookup.find("services", self.name, rest)
@@ -249,7 +253,9 @@ class Module:
     def _protection(self) -> None:
         auth = self._spec.inside("auth")
         by_setting = self._flag("", "auth", self.name, "check-scopes")
-        self._put(auth.flag("checkScopes") or by_setting, "auth", "checkScopes")
+        own = auth.flag("checkScopes")
+        source = self._given if own else self._lookup.find("auth", self.name, "check-scopes")
+        self._put(own or by_setting, "auth", "checkScopes", source=source)
         self._put(auth.number("readKeySetMaxRetries") or None, "auth", "readKeySetMaxRetries")
 
     # --- what one kind has -------------------------------------------------------------------------------------------
@@ -402,12 +408,17 @@ class Module:
             else:
                 annotations[key] = value
         put(annotations, *at, "annotations", source=self._given)
+        of_annotations = self._lookup.find("gateway", "ingress", "annotations")
+        if of_annotations and annotations:
+            self._draft.sourced(of_annotations, *at, "annotations")
         self._certificate(ingress)
 
     def _certificate(self, ingress: Fields) -> None:
         by_setting = self._flag("", "gateway", "ingress", "tls", "enabled")
         tls, source = ingress.inside("tls"), f"{self._given}: spec.ingress.tls"
-        secret = tls.text("secretName") if ingress.has("tls") else f"{self._given.name}-tls" if by_setting else ""
+        secret = tls.text("secretName")
+        if by_setting and not ingress.has("tls"):
+            secret, source = f"{self._given.name}-tls", str(self._lookup.find("gateway", "ingress", "tls", "enabled"))
         if secret:
             name = self._draft.copied(
                 secret, ("tls.crt", "tls.key"), source, "kubernetes.io/tls",

@@ -90,7 +90,7 @@ class Imported:
 
     stack: str
     config: dict[str, Any] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, list[str]] = field(default_factory=dict)
     line: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     todo: list[Step] = field(default_factory=list)
@@ -224,7 +224,7 @@ class _Translation:
         """Whatever is neither a source of something written nor listed or mentioned says what holds here anyway."""
         draft = self._draft
         said = [
-            *draft.sources.values(),
+            *(source for each in draft.sources.values() for source in each),
             *draft.without,
             *draft.notes,
             *map(str, draft.settings),
@@ -408,7 +408,7 @@ class _Translation:
                 place = place[step]
             del place[path[-1]]
             written = ".".join(map(str, path))
-            sources = (s for p, s in self._draft.sources.items() if written.startswith(p) and p.count(".") > 1)
+            sources = (s[0] for p, s in self._draft.sources.items() if written.startswith(p) and p.count(".") > 1)
             self._draft.listed(
                 f"{next(sources, self._stack)} ({plain(written)})", "it looks like a credential, and was not written"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -138,20 +139,20 @@ def _versions(imported: Imported) -> str:
     return head + yaml.safe_dump(imported.versions, default_style='"', sort_keys=False, width=120)
 
 
-def _traced(error: settings.SettingsError, sources: Mapping[str, str]) -> str:
+def _traced(error: settings.SettingsError, sources: Mapping[str, list[str]]) -> str:
     """What is wrong with the settings, each with the object and the key that it comes from."""
     if isinstance(error, settings.InvalidSettings):
         return "\n".join([str(error).splitlines()[0], *(f"  {_from(problem, sources)}" for problem in error.problems)])
     return _from(str(error), sources)
 
 
-def _from(problem: str, sources: Mapping[str, str]) -> str:
+def _from(problem: str, sources: Mapping[str, list[str]]) -> str:
     found = re.search(rf"\b(?:rollout:)?((?:{'|'.join(_TOP)})\b[\w./:\"-]*)", problem)
     path = found[1].rstrip(".:") if found else ""
     around = [source for source in sources if f"{path}.".startswith(f"{source}.")]
     inside = [source for source in sources if path and source.startswith(f"{path}.")]
     source = max(around, key=len, default=None) or next(iter(inside), None)
-    return f"{problem} (from {sources[source]})" if source else problem
+    return f"{problem} (from {', '.join(sources[source])})" if source else problem
 
 
 def text(written: Written) -> str:
@@ -165,16 +166,23 @@ def text(written: Written) -> str:
     lines += ["", "without equivalent:", *(f"  {line}" for line in found.without)] if found.without else []
     lines += ["", *written.problem.splitlines()] if written.problem else []
     if checked:
-        said = [
-            checked.error,
-            *(f"{'refused' if f.mandatory else 'advice'} [{f.rule}] {f.message}" for f in checked.findings),
-        ]
+        said = [checked.error] if checked.error else _by_rule(checked)
         lines += [
             "",
-            "`rollout check` now says:" if any(said) else "`rollout check` has nothing to say.",
-            *(f"  {each}" for each in said if each),
+            "`rollout check` now says:" if said else "`rollout check` has nothing to say.",
+            *(f"  {each}" for each in said),
         ]
     return "\n".join(lines)
+
+
+def _by_rule(checked: Checked) -> list[str]:
+    """The first finding of each rule, and how many more there are."""
+    lines = []
+    for rule, found in Counter((f.rule, f.mandatory) for f in checked.findings).items():
+        first = next(f for f in checked.findings if (f.rule, f.mandatory) == rule)
+        more = f" And {found - 1} more." if found > 1 else ""
+        lines.append(f"{'refused' if first.mandatory else 'advice'} [{first.rule}] {first.message}{more}")
+    return lines
 
 
 def as_json(written: Written) -> dict[str, Any]:

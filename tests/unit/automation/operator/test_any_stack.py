@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from automation.operator import CannotImport, Written, import_files, text
+from automation.operator import CannotImport, Written, import_files, text, translate
 from automation.operator.write import as_json
 from settings import load
 from tests.unit.automation.operator.objects import Document, made, setting
@@ -192,7 +192,8 @@ def imported(documents: list[Document]) -> tuple[Written, str]:
 
 def nothing_vanished(documents: list[Document], written: Written) -> None:
     modules = written.imported.config["modules"]
-    accounted = "\n".join([*written.imported.sources.values(), *written.imported.without, *map(str, written.todo)])
+    sources = [source for each in written.imported.sources.values() for source in each]
+    accounted = "\n".join([*sources, *written.imported.without, *map(str, written.todo)])
     for document in documents:
         kind, name = document["kind"], document["metadata"]["name"]
         if document["spec"].get("stack") == "s1" and kind.lower() in modules:
@@ -200,6 +201,19 @@ def nothing_vanished(documents: list[Document], written: Written) -> None:
         if (kind, name) == ("Stack", "s1") or (kind == "Versions" and written.imported.line == name):
             continue
         assert re.search(rf"{kind}/{re.escape(name)}(?![\w.-])", accounted), document
+
+
+def what_is_listed_does_nothing(documents: list[Document], written: Written) -> None:
+    """Without the Settings that are listed as a whole the stack is the same."""
+    without = written.imported.without
+
+    def is_listed(document: Document) -> bool:
+        name = f"Settings/{document['metadata']['name']}: "
+        key = f"{name}{document['spec'].get('key')}: "
+        return any(line.startswith((key, f"{name}nothing follows")) for line in without)
+
+    left = [document for document in documents if document["kind"] != "Settings" or not is_listed(document)]
+    assert translate(left, "s1").config == written.imported.config
 
 
 # Without shrinking: an example is a few dozen objects, and making it smaller takes minutes.
@@ -218,6 +232,7 @@ def test_any_stack_is_imported_whole(documents: list[Document], more: list[Docum
     assert written.problem == ""
     assert CANARY not in said
     nothing_vanished([*documents, *more], written)
+    what_is_listed_does_nothing([*documents, *more], written)
 
 
 @generated
