@@ -15,11 +15,16 @@ from hypothesis import strategies as st
 from automation.operator import CannotImport, Written, import_files, text, translate
 from automation.operator.write import as_json
 from settings import load
+from settings.catalog import KINDS
 from tests.unit.automation.operator.objects import Document, made, setting
 
 CANARY = "canary-Zq81"
 MODULES = ("Auth", "Gateway", "Ledger", "Orchestration", "Payments", "Reconciliation", "Stargate", "TransactionPlane", "Wallets", "Webhooks")  # fmt: skip
-OTHERS = ("Search", "MCP", "Connectivity", "Analytics", "Benthos", "BrokerTopic", "BrokerConsumer", "GatewayHTTPAPI", "ResourceReference", "AuthConfiguration", "Unheard")  # fmt: skip
+OTHERS = tuple(
+    kind
+    for kind in ("Search", "MCP", "Connectivity", "Analytics", "Benthos", "BrokerTopic", "BrokerConsumer", "GatewayHTTPAPI", "ResourceReference", "AuthConfiguration", "Unheard")
+    if kind.lower() not in KINDS
+)  # fmt: skip
 VERSIONS = {"Ledger": "v2.4.12", "Payments": "v3.4.0", "TransactionPlane": "v0.11.1"}
 SPECS: dict[str, dict[str, Any]] = {
     "Gateway": {"ingress": {"host": "{stack}.example.org", "scheme": "https"}},
@@ -57,7 +62,7 @@ def keyed(pattern: str, value: st.SearchStrategy[str]) -> st.SearchStrategy[tupl
 
 def pairs(**values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """A map of the operator's."""
-    entries = {name.replace("_", "-"): value for name, value in values.items()}
+    entries = {name.replace("_", "-") if name.islower() else name: value for name, value in values.items()}
     return st.fixed_dictionaries({}, optional=entries).map(lambda found: ",".join(f"{k}={v}" for k, v in found.items()))
 
 
