@@ -51,6 +51,16 @@ def _is_an_environment(word: str) -> bool:
     return (CONFIG / f"{word.lower()}.json").is_file() or _ENVIRONMENTS.fullmatch(word.lower()) is not None
 
 
+def file_of(stack: str) -> Path:
+    """The file of a stack's environment."""
+    name = stack.rpartition("/")[2]
+    first, *others = re.split(r"[-_.]", name)
+    # dev-prod may be either, and so may dev-live: the stricter one.
+    beginning = "prod" if any(map(_is_an_environment, others)) else first
+    candidates = [CONFIG / f"{environment}.json" for environment in (name, beginning, "prod")]
+    return next((f for f in candidates if f.is_file()), candidates[-1])
+
+
 def levels(stack: str) -> dict[str, Level]:
     """The level and options of every rule for a stack.
 
@@ -58,12 +68,7 @@ def levels(stack: str) -> dict[str, Level]:
         InvalidConfig: the file is not JSON, names a rule, an option or a level that does not exist, or gives an option a value of
             another form.
     """
-    name = stack.rpartition("/")[2]
-    first, *others = re.split(r"[-_.]", name)
-    # dev-prod may be either, and so may dev-live: the stricter one.
-    beginning = "prod" if any(map(_is_an_environment, others)) else first
-    candidates = [CONFIG / f"{environment}.json" for environment in (name, beginning, "prod")]
-    file = next((f for f in candidates if f.is_file()), candidates[-1])
+    file = file_of(stack)
     where = f"policies/config/{file.name}"
     try:
         content = json.loads(file.read_text())

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from .base import DatabaseName, EnvironmentName, Label, ModuleName, Quantity, Settings, VersionText
 from .credentials import SecretReference
 from .infrastructure import Duration, PostgresSettings
 
 Annotations = dict[str, str]
+# The value of a variable: text, or a key of a Secret for what is not for everybody's eyes.
+EnvironmentValue = Annotated[
+    Annotated[str, Tag("(text)")] | Annotated[SecretReference, Tag("SecretReference")],
+    Discriminator(lambda value: "SecretReference" if isinstance(value, dict | SecretReference) else "(text)"),
+]
 Amount = Annotated[int, Field(ge=0)] | Annotated[str, StringConstraints(pattern=r"^\d{1,3}%$")]
 
 
@@ -28,7 +34,7 @@ class MigrationSettings(Settings):
     args: tuple[str, ...] = ("migrate",)
     active_deadline_seconds: int = Field(600, ge=5, le=86_400, description="the Job is ended after this many seconds")
     backoff_limit: int = Field(0, ge=0, le=2, description="how often a failed pod is tried again")
-    env: dict[EnvironmentName, str] = Field({}, description="environment of the Job alone")
+    env: dict[EnvironmentName, EnvironmentValue] = Field({}, description="environment of the Job alone")
     annotations: Annotations = Field({}, description="of the Job's pods, such as those that keep a sidecar out")
     resources: Resources = Field(
         Resources(limits={"memory": "512Mi"}),
@@ -208,7 +214,7 @@ class WorkerSettings(Settings):
 
     replicas: int = Field(1, ge=1, le=100)
     resources: Resources = Resources()
-    env: dict[EnvironmentName, str] = Field({}, description="of the worker alone, after the module's")
+    env: dict[EnvironmentName, EnvironmentValue] = Field({}, description="of the worker alone, after the module's")
     service: ServiceSettings = Field(ServiceSettings(), description="of the worker's Service, where it has one")
 
 
@@ -231,7 +237,9 @@ class CommonSettings(Settings):
         description="back the database up before each migration: to a volume of the module's own, to S3, or by a command of yours",
     )
     backups: BackupSettings = BackupSettings()
-    env: dict[EnvironmentName, str] = Field({}, description="takes the place of a variable of the same name")
+    env: dict[EnvironmentName, EnvironmentValue] = Field(
+        {}, description="takes the place of a variable of the same name"
+    )
     debug: bool | None = Field(None, description="default: rollout:debug")
     dev: bool | None = Field(None, description="default: rollout:dev")
     json_logging: bool = Field(False, description="JSON_FORMATTING_LOGGER")
@@ -304,7 +312,7 @@ class ModuleSettings(CommonSettings):
         return self
 
     @property
-    def environments(self) -> dict[str, dict[str, str]]:
+    def environments(self) -> dict[str, Mapping[str, str | SecretReference]]:
         """The variables that it sets itself, by the setting they stand in."""
         worker: WorkerSettings | None = getattr(self, "worker", None)
         return {
