@@ -169,7 +169,9 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
 
 
 def _migrator(trial: Trial, name: str, args: Sequence[str], env: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"name": name, "image": trial.migrator_image, "args": literal(args), "env": list(env)} | _fixed(trial.settings)
+    return {"name": name, "image": trial.migrator_image, "args": literal(args), "env": list(env)} | _fixed(
+        trial.settings
+    )
 
 
 def _fixed(settings: ModuleSettings) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from lightkube.models.authentication_v1 import TokenRequestSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ServiceAccountToken
 
-from offline.workspace import REPOSITORY
+from devkit.workspace import REPOSITORY
 
 
 @contextmanager
