@@ -32,6 +32,6 @@ def _says_why(message: str) -> bool:
     """Whether it is the migrator's own, which hears SIGTERM and says what became of the migration."""
     try:
         value = json.loads(message.rstrip().rpartition("\n")[2])
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and ("outcome" in value or "message" in value)

@@ -11,7 +11,7 @@ import pytest
 from automation import wording
 from automation.database import parse as parse_database
 from automation.pulumi_adapter import classify, without_traceback
-from automation.verdict import EngineName, JobReport, ModuleVerdict, Outcome, Serving, Verdict, essence
+from automation.verdict import JobReport, ModuleVerdict, Outcome, Serving, Verdict, essence
 from ci.report import grouped, shortened
 from components.errors import RehearsalFailed
 from components.foreign_text import flat, one_line, quoted, read
@@ -38,7 +38,7 @@ def report(text: str) -> str:
         "j", logs=(text,), words=TerminationMessage(text, "22012", text, text, 1, text, (text,)), failed=True
     )
     module = ModuleVerdict("ledger", "2", "1", Outcome.MIGRATION_FAILED, text, job=job, serving=Serving("1", 1, 1))
-    return wording.text(Verdict("dev", EngineName("e", "1"), Outcome.MIGRATION_FAILED, 1.0, (module,), error=text))
+    return wording.text(Verdict("dev", "3.274.1", Outcome.MIGRATION_FAILED, 1.0, (module,), error=text))
 
 
 READERS: dict[str, Callable[[str], Any]] = {

@@ -20,7 +20,7 @@ from automation.pods import PodFacts
 from automation.progress import Narrator, Progress
 from automation.pulumi_adapter import _MEANINGS, Recorder, _failure, classify
 from automation.steps import Diagnostic, Failure, Run, Step
-from automation.verdict import EngineName, Outcome, Serving, Snapshot, Verdict, judge
+from automation.verdict import Outcome, Serving, Snapshot, Verdict, judge
 from automation.watch import Watch
 from components.backing_up import BackedUp
 from components.errors import BackupFailed, NotDropped, RehearsalFailed
@@ -28,7 +28,7 @@ from components.redact import Redactor
 from components.rehearsing import Rehearsed, _refuses
 from tests.unit.hostile import TRICKS, hostile, messages
 
-ENGINE = EngineName("pulumi", "3.260.0")
+ENGINE = "3.274.1"
 RELEASE = "urn:pulumi:dev::rollout::rollout:index:Module$rollout:index:Migration$kubernetes:batch/v1:Job::ledger-1.2.0"
 POD = PodFacts(
     "ledger-x", "ledger", "1.2.0", "ledger-1-2-0-migrate-ab", "migrate", "migrate", "Failed", False, True, 0, 1, "", "", "",

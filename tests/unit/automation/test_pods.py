@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from automation.last_words import LastWords, parse
 from lightkube.resources.core_v1 import Pod
 
 from automation.pods import observe
+from components.termination_message import TerminationMessage, parse
 
 
 def pod(status: dict[str, Any], labels: dict[str, str] | None = None) -> Pod:
@@ -95,7 +95,7 @@ def test_a_container_being_made_is_no_reason() -> None:
     assert facts.patience() is None
 
 
-def killed(code: int, reason: str, message: str = "") -> LastWords:
+def killed(code: int, reason: str, message: str = "") -> TerminationMessage:
     """The last words of a migration's pod whose container was killed."""
     ended = container({"terminated": {"exitCode": code, "reason": reason, "message": message}})
     spec = {"containers": [{"name": "migrate", "resources": {"limits": {"memory": "512Mi"}}}]}

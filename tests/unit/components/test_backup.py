@@ -207,15 +207,15 @@ def test_a_migration_without_a_backup_is_refused_to_the_engine_with_the_cause_an
     with pytest.raises(
         BackupFailed, match=r"was not touched\. disk full\. Instead: Make the claim larger.*backup: off"
     ):
-        Backups(cluster, "dev", OWNER).gate(planned(), "job")
+        Backups(cluster, PLACE).gate(planned(), "job")
 
 
 def test_it_runs_where_jobs_are_told_to() -> None:
-    placed = making(planned(jobs={"nodeSelector": {"pool": "jobs"}}), "1.0.0", "dev", OWNER)
+    placed = making(planned(jobs={"nodeSelector": {"pool": "jobs"}}), "1.0.0", PLACE)
     assert placed["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "jobs"}
-    assert placed["metadata"]["name"] == making(planned(), "1.0.0", "dev", OWNER)["metadata"]["name"]
+    assert placed["metadata"]["name"] == making(planned(), "1.0.0", PLACE)["metadata"]["name"]
 
 
 def test_what_the_settings_and_the_command_say_is_no_reference_to_a_variable() -> None:
-    args = container(restoring(planned(), "$(POSTGRES_PASSWORD)", False, "dev", OWNER))["args"]
+    args = container(restoring(planned(), "$(POSTGRES_PASSWORD)", False, PLACE))["args"]
     assert args[args.index("--backup") + 1] == "$$(POSTGRES_PASSWORD)"
