@@ -55,10 +55,12 @@ def target(environment: Mapping[str, str]) -> Target:
         names = {"HOST": "host", "PORT": "port", "USERNAME": "user", "PASSWORD": "password"}
         names |= {"SSLMODE": "sslmode", "SSLROOTCERT": "sslrootcert"}
         variables = {word: environment.get(f"POSTGRES_{name}", "") for name, word in names.items()}
+        whole = environment.get("POSTGRES_URI") or uri
+        # What stands in the URI as well has the URI's form, which every client of the URI decodes; what stands beside it has not.
+        if f"//{variables['user']}:{variables['password']}@" in whole:
+            variables |= {word: unquote(variables[word]) for word in ("user", "password")}
         # The URI says more than the variables beside it: certificates, options of the session.
-        given = _parameters(environment.get("POSTGRES_URI") or uri) | {
-            w: value for w, value in variables.items() if value
-        }
+        given = _parameters(whole) | {w: value for w, value in variables.items() if value}
         try:
             server = make_conninfo("", **given)
         except psycopg.Error:
