@@ -96,6 +96,17 @@ def _has_others_template(resource: Resource) -> bool:
         return False
 
 
+def may_serve(resource: Resource) -> bool:
+    """Whether it is of a kind that is not Kubernetes' own, and it is not known yet whether it has a pod template."""
+    if "/" not in kind(resource):
+        return False
+    try:
+        get(resource.props, *_OTHERS_TEMPLATE, "spec", "containers")
+    except NotKnown:
+        return True
+    return False
+
+
 def template_path(resource: Resource) -> tuple[str, ...]:
     return _TEMPLATES.get(patched(resource) or kind(resource), _OTHERS_TEMPLATE)
 
@@ -161,6 +172,12 @@ def annotation(resource: Resource, name: str) -> str | None:
     value = get(resource.props, "metadata", "annotations", name)
     if value is None and is_workload(resource) and template_path(resource):
         value = get(resource.props, *template_path(resource), "metadata", "annotations", name)
+    return None if value is None else str(value)
+
+
+def own_annotation(resource: Resource, name: str) -> str | None:
+    """An annotation of the object itself, as Pulumi's provider reads it."""
+    value = get(resource.props, "metadata", "annotations", name)
     return None if value is None else str(value)
 
 

@@ -17,6 +17,7 @@ from ..kubernetes import (
     matches,
     named,
     object_name,
+    own_annotation,
     place,
     pod_labels,
     selector,
@@ -61,8 +62,8 @@ def _one_version(service: Resource, program: Program, options: Options) -> Itera
         return
     labels = get(select, "matchLabels")
     wanted = ", ".join(f"{k}={v}" for k, v in labels.items())
-    here = selected(program, service, select) or _by_labels_of_run_time(service, select, program)
-    found = here or selected(program, service, select, perhaps=True)
+    here = _selected(service, select, program)
+    found = here or _selected(service, select, program, perhaps=True)
     if not found:
         if _are_elsewhere(service, labels, program):
             return
@@ -94,16 +95,19 @@ _AT_RUN_TIME = re.compile(
 )
 
 
-def _by_labels_of_run_time(service: Resource, select: Mapping[str, Any], program: Program) -> list[Resource]:
-    """The workloads that it selects by labels that their pods get only when they run: one pod of a StatefulSet, the leader of several."""
+def _selected(
+    service: Resource, select: Mapping[str, Any], program: Program, *, perhaps: bool = False
+) -> list[Resource]:
+    """The workloads that it selects, also by labels that pods get only when they run: one of a StatefulSet, the leader of several."""
+    found = selected(program, service, select, perhaps=perhaps)
     labels = get(select, "matchLabels")
     known = {name: value for name, value in labels.items() if not _AT_RUN_TIME.fullmatch(name)}
-    if len(known) == len(labels):
-        return []
+    if found or len(known) == len(labels):
+        return found
     if known:
-        return selected(program, service, {"matchLabels": known})
+        return selected(program, service, {"matchLabels": known}, perhaps=perhaps)
     pod = labels.get("statefulset.kubernetes.io/pod-name")
-    near = selected(program, service, {}) if pod else []
+    near = selected(program, service, {}, perhaps=perhaps) if pod else []
     return [r for r in near if kind(r) == "StatefulSet" and str(pod).rpartition("-")[0] == object_name(r)]
 
 
@@ -181,7 +185,10 @@ def _always_somebody(service: Resource, workload: Resource) -> Iterator[Finding]
         )
     if kind(workload) == "Deployment":
         return  # which zero-downtime judges
-    if annotation(workload, "pulumi.com/skipAwait") == "true" or annotation(workload, "pulumi.com/waitFor") is not None:
+    if (
+        own_annotation(workload, "pulumi.com/skipAwait") == "true"
+        or own_annotation(workload, "pulumi.com/waitFor") is not None
+    ):
         yield Finding(
             f"Pulumi does not wait until {title(workload)} is ready (pulumi.com/skipAwait or waitFor), so it would switch at once",
             "Remove that annotation",
@@ -318,8 +325,9 @@ RULE = StackRule(
     description="A Service selects the pods of one Deployment of this update, by its version where that has one, and waits for it; so does a route to a Service of one version.",
     reason="A Service is what makes a version serve. A selector of no pods is an outage, one of two versions sends traffic to what is not "
     "proven yet, and a switch that does not wait for the Deployment has no endpoints until it is ready. Where one Deployment is updated in place, the pods of the version that its Service still "
-    "selects go before it switches. An Ingress, HTTPRoute or VirtualService to a Service whose name has the version switches as well. Not seen: routes of other "
-    "kinds, weights that a controller changes, and a Service that is reached by its address.",
+    "selects go before it switches. An Ingress, HTTPRoute or VirtualService to a Service whose name has the version switches as well.",
+    unseen="routes of kinds that it does not know, weights that a controller changes, clients that have a pod's address, "
+    "and a Service that an operator or another program switches",
     severity="critical",
     examples=Examples(PASSES, FAILS),
     checks=(_one_version, _routed_when_ready),
