@@ -31,7 +31,7 @@ _CLIENT = re.compile(r"[a-z]([a-z0-9-]{0,22}[a-z0-9])?")
 # From here on a ledger is a ledger.formance.com/Cluster, and the operator refuses to make one of a ledger 2.
 _LEDGER_3 = Version("3.0.0-alpha")
 # In this repository.
-MIGRATOR = "offline/images/Dockerfile.migrator"
+MIGRATOR = "devkit/images/Dockerfile.migrator"
 _WITHOUT = {
     "Search": "search was removed from Formance's stacks",
     "Benthos": "belongs to search, which was removed",
