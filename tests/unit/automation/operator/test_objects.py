@@ -91,7 +91,6 @@ def test_a_field_that_nobody_read_is_listed() -> None:
         ("temporal.dsn", "temporal://t:7233/ns?speed=3", "parameter speed"),
         ("opentelemetry.traces.dsn", "grpc://c:4317?speed=3", "parameter speed"),
         ("deployments.ledger-worker.containers.ledger-worker.run-as", "user=7", "of ledger-worker: a worker has its module's"),
-        ("services.ledger-worker.annotations", "a=b", "of ledger-worker"),
         ("postgres.payments.uri", "postgresql://pg:5432", "the stack has no payments"),
         ("registries.ghcr.io.endpoint", "example.com", "the name of a registry is quoted"),
         ("deployments.ledger.replica", "3", "not known"),
