@@ -144,6 +144,7 @@ class _Translation:
         made = self._mine.pop("Database", [])
         databases(draft, self._lookup, with_database, made)
         self._clients(self._mine.pop("AuthClient", []))
+        self._needed({name: Version(resolved) for name, (_, _, resolved) in versions.items()})
         self._memory()
         self._rest(made)
         if self._problems:
@@ -334,6 +335,25 @@ class _Translation:
         return versions
 
     # --- what else --------------------------------------------------------------------------------------------------
+
+    def _needed(self, versions: Mapping[str, Version]) -> None:
+        """What modules cannot be without, and no setting names."""
+        draft = self._draft
+        broker = [name for name in versions if find(name).needs_broker and "broker" not in draft.config]
+        temporal = [
+            name for name, v in versions.items() if find(name).needs_temporal(v) and "temporal" not in draft.config
+        ]
+        if broker:
+            draft.configure(
+                f"there is no setting broker.dsn, and {', '.join(broker)} cannot be without: name the broker",
+                draft.set_command("broker.uri", "nats://HOST:4222"),
+            )
+        if temporal:
+            draft.configure(
+                f"there is no setting temporal.dsn, and {', '.join(temporal)} cannot be without: name the server and a namespace of it",
+                draft.set_command("temporal.address", "HOST:7233"),
+                draft.set_command("temporal.namespace", "NAMESPACE"),
+            )
 
     def _memory(self) -> None:
         """The operator limits no memory unless told to; here every container has a limit."""

@@ -208,6 +208,11 @@ def test_stacks_may_share_a_versions_file(tmp_path: Path) -> None:
         assert not import_files([tmp_path / f"{name}.yaml"], tmp_path).problem
 
 
+def test_an_empty_list_is_one() -> None:
+    empty = [{"apiVersion": "v1", "kind": "List", "items": items} for items in ([], None)]
+    assert "ledger" in modules(translate([*empty, *ledger()]))
+
+
 def test_a_stack_without_a_name_is_asked_for() -> None:
     with pytest.raises(WhichStack, match="the files have: none"):
         translate([])
