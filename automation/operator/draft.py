@@ -14,8 +14,7 @@ from .values import shown
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 
-# What percent-encodes a value and what decodes it, in a shell.
-ENCODED = """python3 -c 'import sys, urllib.parse as u; print(u.quote(sys.stdin.read(), safe=""), end="")'"""
+# What decodes a percent-encoded value, in a shell.
 DECODED = """python3 -c 'import sys, urllib.parse as u; print(u.unquote_plus(sys.stdin.read()), end="")'"""
 
 
@@ -149,9 +148,7 @@ class Draft:
                 return named
         raise AssertionError("a hundred Secrets of one name")
 
-    def copied(
-        self, name: str, keys: tuple[str, ...], source: object, type: str = "", then: str = "", why: str = ""
-    ) -> str:
+    def copied(self, name: str, keys: tuple[str, ...], source: object, type: str = "", why: str = "") -> str:
         """A Secret that the operator has in its namespace, and the stack needs in its own.
 
         Args:
@@ -159,7 +156,6 @@ class Draft:
             keys: that are needed.
             source: what names it.
             type: of the Secret.
-            then: what each value goes through.
             why: that has to be; default: as the source names it.
         """
         if not _NAME.fullmatch(name):
@@ -177,7 +173,7 @@ class Draft:
         for key in keys:
             path = "{.data." + key.replace(".", "\\.") + "}"
             command = f"kubectl -n {self.stack} get secret {name} -o jsonpath={quote(path)} | base64 -d"
-            values[key] = f'"$({command}{f" | {then}" if then else ""})"'
+            values[key] = f'"$({command})"'
         return self.secret(name, values, why or f"{source} refers to it", type)
 
     def reference(self, name: str, key: str, source: object) -> dict[str, str]:

@@ -14,7 +14,7 @@ from settings.catalog import KINDS, find
 from settings.infrastructure import OpenTelemetrySettings
 from settings.model import registry_of
 
-from .draft import DECODED, ENCODED, Draft
+from .draft import DECODED, Draft
 from .objects import Object
 from .settings import Lookup, Setting
 from .values import Uri, duration, is_suspect, is_true, plain, shown, told, whole
@@ -35,6 +35,8 @@ def infrastructure(draft: Draft, lookup: Lookup, brokers: list[Object]) -> None:
     _temporal(draft, lookup)
     _telemetry(draft, lookup)
     _registries(draft, lookup)
+    nodes = ("jobs", "nodeSelector")
+    draft.put(harmless(draft, lookup, *nodes), "defaults", "jobs", "nodeSelector", source=lookup.find(*nodes))
 
 
 def _uri(lookup: Lookup, example: str, *parts: str) -> tuple[Uri, Setting] | None:
@@ -353,11 +355,6 @@ def _server(draft: Draft, lookup: Lookup, uri: Uri, setting: Setting, iam: bool)
     query = dict(uri.query)
     secret = query.pop("secret", "")
     query.pop("awsRole", None)
-    encoding = query.pop("secretCredentialsEncoding", "")
-    if encoding not in ("", "raw", "urlencoded"):
-        draft.note(
-            f"{setting}: secretCredentialsEncoding is not known; the Secret's values were taken as percent-encoded"
-        )
     if is_true(query.pop("disableSSLMode", "")):
         query["sslmode"] = "disable"
     for name in [n for n, value in query.items() if is_suspect(n, value) or n in ("user", "sslpassword", "passfile")]:
@@ -375,15 +372,12 @@ def _server(draft: Draft, lookup: Lookup, uri: Uri, setting: Setting, iam: bool)
         why = f"{setting} had the login in plain text; the Secret holds it as it stands in the URI, percent-encoded, as it goes into one"
         query["secret"] = draft.secret("postgres", values, why)
     elif secret:
-        # The operator lays it into the URI as it is, unless it is told that it is raw.
-        why = "; its values are raw, and go into a URI percent-encoded" if encoding == "raw" else ""
-        then = ENCODED if encoding == "raw" else ""
-        query["secret"] = draft.copied(
-            secret, ("username", "password"), setting, then=then, why=f"{setting} refers to it{why}"
-        )
+        query["secret"] = draft.copied(secret, ("username", "password"), setting)
     else:
         why = f"{setting} names no login: write one in the place of USER and PASSWORD, percent-encoded"
         query["secret"] = draft.secret("postgres", {"username": "'USER'", "password": "'PASSWORD'"}, why)
+    if "secret" not in query or query["secret"] != secret:
+        query.pop("secretCredentialsEncoding", None)  # it is of the operator's Secret
     return f"postgresql://{host}?{urlencode(sorted(query.items()), quote_via=quote)}", user
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from settings.catalog import find
+from settings.versions import Version
 
 from .draft import Draft, of_object
 from .infrastructure import harmless
@@ -18,7 +19,10 @@ from .values import duration, flag, is_evident, is_suspect, plain, quantity, sec
 # What the operator names the API's container where it is not the module (internal/resources/*/deployment*.go).
 _CONTAINERS = {"payments": "payments-api", "orchestration": "api", "webhooks": "api"}
 _WORKERS = ("ledger", "payments", "transactionplane")
+# Before 3.0 the operator makes three of payments: a proxy by the module's name, an API and the connectors, which are its worker here.
+_PAYMENTS_2 = ("payments-read", "api"), ("payments-connectors", "connectors")
 # As the operator writes a kind in a key of `modules`: in lower camel case.
+_PAYMENTS_3 = Version("3.0.0")
 _CAMEL = {"transactionplane": "transactionPlane"}
 _UNPROTECTED = ("auth", "stargate", "gateway", "mcp")
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
@@ -32,12 +36,15 @@ class Module:
         draft: of the stack.
         lookup: the operator's settings.
         given: its object.
-        version: to run, "" where the versions file says.
+        version: to write, "" where the versions file says.
         source: what says so.
+        resolved: the version that runs.
     """
 
-    def __init__(self, draft: Draft, lookup: Lookup, given: Object, version: str, source: object) -> None:
-        self._draft, self._lookup, self._given = draft, lookup, given
+    def __init__(
+        self, draft: Draft, lookup: Lookup, given: Object, version: str, source: object, resolved: str
+    ) -> None:
+        self._draft, self._lookup, self._given, self._version = draft, lookup, given, Version(resolved)
         self._spec = Fields(given, given.spec, draft.problems)
         self.name = given.kind.lower()
         draft.config.setdefault("modules", {}).setdefault(self.name, {})
@@ -56,9 +63,7 @@ class Module:
         if name in _WORKERS:
             self._worker()
         self._job()
-        annotations = harmless(self._draft, self._lookup, "services", name, "annotations")
-        self._put(annotations, "service", "annotations", source=self._lookup.find("services", name, "annotations"))
-        self._copy(str, "service.trafficDistribution", "services", name, "traffic-distribution")
+        self._service(name)
         if name not in _UNPROTECTED:
             self._protection()
         own = getattr(self, f"_{name}", None)
@@ -94,8 +99,9 @@ class Module:
 
     def _deployment(self) -> None:
         name = self.name
-        at = ("deployments", name)
-        inside = (*at, "containers", _CONTAINERS.get(name, name))
+        deployment, container = self._api
+        at = ("deployments", deployment)
+        inside = (*at, "containers", container)
         self._copy(whole, "replicas", *at, "replicas")
         self._resources(("resources",), *inside, "resource-requirements")
         self._environment(("env",), f"{name}-env", *inside, "env-vars")
@@ -120,44 +126,55 @@ class Module:
         if self.name == "gateway" and 0 < found[0] <= 5:
             self._draft.put(found[0] - 1, "gateway", "shutdownSeconds", source=found[1])
 
+    @property
+    def _api(self) -> tuple[str, str]:
+        """The operator's Deployment and container of the API."""
+        return _PAYMENTS_2[0] if self._is_payments_2 else (self.name, _CONTAINERS.get(self.name, self.name))
+
+    @property
+    def _is_payments_2(self) -> bool:
+        return self.name == "payments" and self._version.is_older_than(_PAYMENTS_3)
+
     def _worker(self) -> None:
-        """The Deployment beside the API: its replicas, resources and variables are its own, the rest its module's."""
-        name = f"{self.name}-worker"
-        at = ("deployments", name)
-        inside = (*at, "containers", name)
-        if self.name == "ledger":
+        """The Deployment beside the API: its replicas, resources, variables and Service are its own, the rest its module's."""
+        deployment, container = (
+            _PAYMENTS_2[1] if self._is_payments_2 else (f"{self.name}-worker", f"{self.name}-worker")
+        )
+        at = ("deployments", deployment)
+        inside = (*at, "containers", container)
+        of_api, of_container = self._api
+        stateful = self.name == "ledger" or self._is_payments_2
+        if stateful:
             setting = self._lookup.find(*at, "replicas")
-            if (
-                setting
-                and setting.value != "1"
-                and setting is not self._lookup.find("deployments", self.name, "replicas")
-            ):
-                self._draft.listed(f"{setting}, of {name}", "the operator never runs more than one")
+            if setting and setting.value != "1" and setting is not self._lookup.find("deployments", of_api, "replicas"):
+                self._draft.listed(f"{setting}, of {deployment}", "the operator never runs more than one")
         else:
             self._copy(whole, "worker.replicas", *at, "replicas")
         self._resources(("worker", "resources"), *inside, "resource-requirements")
-        self._environment(("worker", "env"), f"{name}-env", *inside, "env-vars")
-        for api, worker in (
-            (("containers", _CONTAINERS.get(self.name, self.name), "run-as"), ("containers", name, "run-as")),
-            *(
-                (rest, rest)
-                for rest in (
-                    ("pod-disruption-budget",),
-                    ("topology-spread-constraints",),
-                    ("semconv-metrics-names",),
-                    ("spec", "template", "annotations"),
-                    ("spec", "template", "spec", "termination-grace-period-seconds"),
-                )
-            ),
+        self._environment(("worker", "env"), f"{self.name}-worker-env", *inside, "env-vars")
+        for rest in (
+            ("pod-disruption-budget",),
+            ("topology-spread-constraints",),
+            ("semconv-metrics-names",),
+            ("spec", "template", "annotations"),
+            ("spec", "template", "spec", "termination-grace-period-seconds"),
+            ("containers", container, "run-as"),
         ):
-            mine = self._lookup.find(*at, *worker)
-            its = self._lookup.find("deployments", self.name, *api)
+            mine = self._lookup.find(*at, *rest)
+            its = self._lookup.find(
+                "deployments", of_api, *(of_container if part == container else part for part in rest)
+            )
             if mine and mine is not its and (its is None or its.value != mine.value):
-                self._draft.listed(f"{mine}, of {name}", "a worker has its module's")
-        for rest in ("annotations", "traffic-distribution"):
-            mine, its = self._lookup.find("services", name, rest), self._lookup.find("services", self.name, rest)
-            if mine and mine is not its:
-                self._draft.listed(f"{mine}, of {name}", "a worker's Service has no settings of its own")
+                self._draft.listed(f"{mine}, of {deployment}", "a worker has its module's")
+        self._service(deployment, "worker")
+
+    def _service(self, service: str, *path: str) -> None:
+        annotations = ("services", service, "annotations")
+        values, source = harmless(self._draft, self._lookup, *annotations), self._lookup.find(*annotations)
+        self._put(values, *path, "service", "annotations", source=source)
+        self._copy(
+            str, ".".join([*path, "service", "trafficDistribution"]), "services", service, "traffic-distribution"
+        )
 
     def _resources(self, path: tuple[str, ...], *parts: str) -> None:
         found: dict[str, dict[str, str]] = {}
@@ -263,7 +280,12 @@ class Module:
     def _ledger(self) -> None:
         for ours in ("bulkMaxSize", "defaultPageSize", "maxPageSize"):
             self._copy(whole, f"api.{ours}", "ledger", "api", _kebab(ours))
-        for ours in ("experimentalFeatures", "experimentalNumscript", "experimentalExporters"):
+        for ours in (
+            "experimentalFeatures",
+            "experimentalNumscript",
+            "experimentalExporters",
+            "disableLedgerScopeOptimization",
+        ):
             self._flag(ours, "ledger", _kebab(ours))
         self._copy(words, "experimentalNumscriptFlags", "ledger", "experimental-numscript-flags")
         self._copy(str, "schemaEnforcementMode", "ledger", "schema-enforcement-mode")
@@ -446,6 +468,7 @@ class Module:
         for key, ours in (
             ("config.idle-timeout", "idleTimeoutSeconds"),
             ("caddyfile.shutdown-delay", "shutdownSeconds"),
+            ("caddyfile.grace-period", "graceSeconds"),
         ):
             found = self._lookup.read(seconds, "gateway", *key.split("."))
             if found:

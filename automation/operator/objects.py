@@ -63,9 +63,9 @@ def objects(documents: Iterable[Any], problems: list[str]) -> list[Object]:
 
 def _each(documents: Iterable[Any]) -> Iterator[Any]:
     for document in documents:
-        items = document.get("items") if isinstance(document, Mapping) else None
-        if isinstance(items, list) and str(document.get("kind", "")).endswith("List"):
-            yield from items
+        is_list = isinstance(document, Mapping) and "items" in document and str(document.get("kind")).endswith("List")
+        if is_list and isinstance(document["items"] or [], list):
+            yield from document["items"] or []
         elif document is not None:
             yield document
 

@@ -40,8 +40,7 @@ _WITHOUT = {
     "BrokerConsumer": "the operator makes it; see rollout:broker.streams",
     "GatewayHTTPAPI": "the operator makes it; every module has a route",
     "ResourceReference": "the operator makes it, to copy a Secret from another namespace; see what is to do",
-    "MCP": "there is no module of this kind here",
-    "Connectivity": "there is no module of this kind here",
+    "Connectivity": "it needs ledger 3, and is deployed by an operator of its own",
     "Analytics": "it is no kind of the operator 3, and nothing reads it",
     "LedgerConfiguration": "it belongs to ledger 3, which is another system",
     "GatewayGRPCAPI": "it belongs to ledger 3, which is another system",
@@ -57,18 +56,13 @@ _REASONS = (
     ("gateway.dns", "external-dns reads the Ingress's hosts, or annotations in gateway.ingress.annotations"),
     ("gateway.ingress.labels", "the Ingress has the stack's own labels"),
     (
-        "gateway.caddyfile.grace-period",
-        "requests on their way have until modules.gateway.terminationGracePeriodSeconds",
+        "deployments.payments.",
+        "before payments 3.0 the operator has a proxy of that name; here the gateway does what it does",
     ),
     ("ledger.logs.max-batch-size", "no version reads it"),
     ("ledger.v3", "ledger 3 is another system"),
-    (
-        "ledger.disable-ledger-scope-optimization",
-        "there is no setting for it: write the variable that it sets in modules.ledger.env",
-    ),
     ("claims", "resource claims are not supported"),
     ("init-containers", "no module has init containers"),
-    ("jobs.nodeselector", "a Job goes where its module's pods may: modules.NAME.nodeSelector"),
     ("jobs.database.", "the Job that makes a database is the same everywhere"),
     ("namespace.", "the namespace is not made by the stack: give it these yourself"),
 )
@@ -143,13 +137,14 @@ class _Translation:
         versions = self._versions()
         infrastructure(draft, self._lookup, self._mine.pop("Broker", []))
         for name, given in self._modules.items():
-            version, source = versions[name]
-            Module(draft, self._lookup, given, version, source).write()
+            version, source, resolved = versions[name]
+            Module(draft, self._lookup, given, version, source, resolved).write()
         draft.config.setdefault("modules", {})
         with_database = [name for name in self._modules if find(name).defaults.get("database", True)]
         made = self._mine.pop("Database", [])
         databases(draft, self._lookup, with_database, made)
         self._clients(self._mine.pop("AuthClient", []))
+        self._needed({name: Version(resolved) for name, (_, _, resolved) in versions.items()})
         self._memory()
         self._rest(made)
         if self._problems:
@@ -275,18 +270,21 @@ class _Translation:
                         f"{setting}: {shown(setting.value)} counts as false with the operator, as only true is true; it was left off"
                     )
 
-    def _versions(self) -> dict[str, tuple[str, object]]:
-        """The version of each module and what says it: its own, else the stack's, else the Versions object (core/version.go)."""
+    def _versions(self) -> dict[str, tuple[str, object, str]]:
+        """The version that each module is given, what says it, and the one that counts.
+
+        Its own, else the stack's, else that of the Versions object (core/version.go), which the versions file then has.
+        """
         stack, line = self._spec.text("version"), self._spec.text("versionsFromFile")
         if stack and line:
             self._draft.listed(f"{self._stack}: spec.versionsFromFile", "spec.version comes first")
             line = ""
         of_line = self._line(line)
-        found: dict[str, tuple[str, object]] = {}
+        found: dict[str, tuple[str, object, str]] = {}
         for name, given in self._modules.items():
             own = Fields(given, given.spec, []).text("version")
             version, source = (own, f"{given}: spec.version") if own else (stack, f"{self._stack}: spec.version")
-            found[name] = (version, source)
+            found[name] = (version, source, version or of_line.get(name, ""))
             in_line = f"Versions/{plain(line)}: spec.{name}"
             self._usable(name, version or of_line.get(name, ""), source if version else in_line)
         return found
@@ -337,6 +335,25 @@ class _Translation:
         return versions
 
     # --- what else --------------------------------------------------------------------------------------------------
+
+    def _needed(self, versions: Mapping[str, Version]) -> None:
+        """What modules cannot be without, and no setting names."""
+        draft = self._draft
+        broker = [name for name in versions if find(name).needs_broker and "broker" not in draft.config]
+        temporal = [
+            name for name, v in versions.items() if find(name).needs_temporal(v) and "temporal" not in draft.config
+        ]
+        if broker:
+            draft.configure(
+                f"there is no setting broker.dsn, and {', '.join(broker)} cannot be without: name the broker",
+                draft.set_command("broker.uri", "nats://HOST:4222"),
+            )
+        if temporal:
+            draft.configure(
+                f"there is no setting temporal.dsn, and {', '.join(temporal)} cannot be without: name the server and a namespace of it",
+                draft.set_command("temporal.address", "HOST:7233"),
+                draft.set_command("temporal.namespace", "NAMESPACE"),
+            )
 
     def _memory(self) -> None:
         """The operator limits no memory unless told to; here every container has a limit."""

@@ -135,6 +135,7 @@ def test_every_setting_of_the_operator_is_where_the_documentation_says() -> None
     objects += [
         {"kind": m, "metadata": {"name": m.lower()}, "spec": {"stack": "a", "ingress": {"host": "h"}}} for m in modules
     ]
+    objects[2]["spec"]["version"] = "v3.4.0"
     objects += [
         {"kind": "Settings", "metadata": {"name": f"s{n}"}, "spec": {"stacks": ["*"], "key": key, "value": value}}
         for n, (key, value, _) in enumerate(rows)

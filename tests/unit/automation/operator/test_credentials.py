@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -152,12 +151,12 @@ def test_a_variable_is_printed_out_of_the_settings_map(value: str, expected: str
     assert f"--from-literal=API_TOKEN={expected}" in said
 
 
-def test_raw_credentials_are_encoded_on_the_way(tmp_path: Path) -> None:
+def test_raw_credentials_stay_so_and_the_settings_say_it() -> None:
     documents = ledger(setting("postgres.ledger.uri", "postgresql://pg2:5432?secret=pg&secretCredentialsEncoding=raw"))
-    assert "secretCredentialsEncoding" not in json.dumps(translate(documents).config)
-    (command,) = (c for c in commands(*documents) if "secret generic pg " in c)
-    said = printed(command, {".data.": base64.b64encode(b"p@ss/w rd").decode()}, tmp_path)
-    assert said[-2:] == ["--from-literal=username=p%40ss%2Fw%20rd", "--from-literal=password=p%40ss%2Fw%20rd"]
+    uri = translate(documents).config["postgres"]["uri"]
+    assert uri == "postgresql://pg2:5432?secret=pg&secretCredentialsEncoding=raw&sslmode=prefer"
+    with_login = setting("postgres.ledger.uri", "postgresql://u:p@pg2:5432?secretCredentialsEncoding=raw")
+    assert "Encoding" not in translate(ledger(with_login)).config["postgres"]["uri"]
 
 
 def test_kafkas_password_is_decoded_on_the_way(tmp_path: Path) -> None:

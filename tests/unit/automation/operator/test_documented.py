@@ -17,7 +17,14 @@ PAGE = Path("docs/operator.md").read_text()
 KEYS = re.findall(r"^\| `([^|]+)` \| `[^|]+` \| .+ \|$", PAGE, re.MULTILINE)
 MODULES = ("Auth", "Gateway", "Orchestration", "Payments", "Reconciliation", "Stargate", "TransactionPlane", "Wallets", "Webhooks")  # fmt: skip
 # Containers of other names than their module's, and what stands for any module's in a key.
-ANY = {kind.lower() for kind in (*MODULES, "Ledger")} | {"payments-api", "api", "*"}
+ANY = {kind.lower() for kind in (*MODULES, "Ledger")} | {
+    "payments-api",
+    "payments-read",
+    "payments-connectors",
+    "connectors",
+    "api",
+    "*",
+}
 
 
 def shape(parts: tuple[str, ...]) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def test_the_pools_key_has_the_module_in_lower_case_and_the_grace_periods_in_cam
 
 
 def test_parameters_for_the_operator_alone_do_not_reach_postgresql() -> None:
-    uri = "postgresql://pg:5432?secret=pg&awsRole=r&secretCredentialsEncoding=raw&disableSSLMode=1&application_name=a"
+    uri = "postgresql://pg:5432?secret=pg&awsRole=r&disableSSLMode=1&application_name=a"
     found = translate([stack(), module("Ledger", "l"), setting("postgres.*.uri", uri)]).config
     assert found["postgres"]["uri"] == "postgresql://pg:5432?application_name=a&secret=pg&sslmode=disable"
 
@@ -207,6 +207,39 @@ def test_limits_below_the_defaults_requests_lower_those(tmp_path: Path) -> None:
     key = "deployments.ledger.containers.ledger.resource-requirements.limits"
     found = config(setting(key, "memory=32Mi,cpu=1"))["modules"]["ledger"]["resources"]
     assert found == {"limits": {"memory": "32Mi", "cpu": "1"}, "requests": {"memory": "32Mi", "cpu": "25m"}}
+
+
+def test_newer_settings_have_their_place() -> None:
+    found = config(
+        module("Gateway", "g"), module("MCP", "m", version="v0.3.0"), module("Auth", "a"),
+        setting("jobs.nodeSelector", "disk=ssd", name="a"),
+        setting("gateway.caddyfile.grace-period", "20s", name="b"),
+        setting("gateway.caddyfile.shutdown-delay", "10s", name="c"),
+        setting("ledger.disable-ledger-scope-optimization", "true", name="d"),
+        setting("services.ledger-worker.annotations", "team=ledger", name="e"),
+    )  # fmt: skip
+    assert found["defaults"]["jobs"]["nodeSelector"] == {"disk": "ssd"}
+    assert found["gateway"] == {"shutdownSeconds": 10, "graceSeconds": 20}
+    assert found["modules"]["ledger"]["disableLedgerScopeOptimization"] is True
+    assert found["modules"]["ledger"]["worker"]["service"]["annotations"] == {"team": "ledger"}
+    assert found["modules"]["mcp"] == {"version": "v0.3.0"}
+
+
+def test_payments_before_3_is_three_deployments_of_the_operator(tmp_path: Path) -> None:
+    """payments/deployments.go: createV2ReadDeployment, createV2ConnectorsDeployment and createGateway."""
+    documents = [
+        stack(version="v2.0.33"), module("Payments", "p"), module("Gateway", "g"), POSTGRES,
+        setting("deployments.payments-read.containers.api.resource-requirements.limits", "memory=1Gi", name="a"),
+        setting("deployments.payments-connectors.containers.connectors.env-vars", "LEVEL=1", name="b"),
+        setting("deployments.payments-connectors.replicas", "3", name="c"),
+        setting("deployments.payments.replicas", "4", name="d"),
+    ]  # fmt: skip
+    imported = translate(documents)
+    payments = imported.config["modules"]["payments"]
+    assert payments["resources"] == {"limits": {"memory": "1Gi"}}
+    assert payments["worker"] == {"env": {"LEVEL": "1"}}
+    assert any(line.startswith("Settings/c: ") and "never runs more than one" in line for line in imported.without)
+    assert any(line.startswith("Settings/d: ") and "a proxy of that name" in line for line in imported.without)
 
 
 def test_a_disabled_and_a_skipped_stack_stay_so() -> None:

@@ -91,7 +91,6 @@ def test_a_field_that_nobody_read_is_listed() -> None:
         ("temporal.dsn", "temporal://t:7233/ns?speed=3", "parameter speed"),
         ("opentelemetry.traces.dsn", "grpc://c:4317?speed=3", "parameter speed"),
         ("deployments.ledger-worker.containers.ledger-worker.run-as", "user=7", "of ledger-worker: a worker has its module's"),
-        ("services.ledger-worker.annotations", "a=b", "of ledger-worker"),
         ("postgres.payments.uri", "postgresql://pg:5432", "the stack has no payments"),
         ("registries.ghcr.io.endpoint", "example.com", "the name of a registry is quoted"),
         ("deployments.ledger.replica", "3", "not known"),
@@ -207,6 +206,11 @@ def test_stacks_may_share_a_versions_file(tmp_path: Path) -> None:
         documents = [stack(name, version="", versionsFromFile="v9"), made("Versions", "v9", {"gateway": "v2.3.1"})]
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump_all([*documents, module("Gateway", "g", name)]))
         assert not import_files([tmp_path / f"{name}.yaml"], tmp_path).problem
+
+
+def test_an_empty_list_is_one() -> None:
+    empty = [{"apiVersion": "v1", "kind": "List", "items": items} for items in ([], None)]
+    assert "ledger" in modules(translate([*empty, *ledger()]))
 
 
 def test_a_stack_without_a_name_is_asked_for() -> None:

@@ -61,6 +61,7 @@ STACKS: dict[str, list[Document]] = {
         setting("postgres.*.uri", "postgresql://u:p@pg:5432", name="pg"), setting("temporal.dsn", "temporal://t:7233/ns", name="t"),
         setting("temporal.tls.crt", "C", name="c"), setting("temporal.tls.key", "K", name="k"), setting("broker.dsn", KAFKA, name="b"),
     ],
+    "no broker": ledger(module("Webhooks", "w"), module("Orchestration", "o")),
     "no server": [stack(), module("Ledger", "l"), module("Auth", "a"), setting("postgres.ledger.uri", "postgresql://pg:5432?secret=pg")],
     "gateway": [stack(version="v2.3.1"), module("Gateway", "g", ingress={"host": "a.example.org", "scheme": "https"})],
     "staging": [stack("staging-a"), module("Ledger", "l", "staging-a"), setting("postgres.*.uri", "postgresql://pg:5432?secret=pg")],
