@@ -207,7 +207,7 @@ def test_a_migration_without_a_backup_is_refused_to_the_engine_with_the_cause_an
     with pytest.raises(
         BackupFailed, match=r"was not touched\. disk full\. Instead: Make the claim larger.*backup: off"
     ):
-        Backups(cluster, PLACE).gate(planned(), "job")
+        Backups(cluster, "dev", OWNER).gate(planned(), "job")
 
 
 def test_it_runs_where_jobs_are_told_to() -> None:
