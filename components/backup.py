@@ -13,7 +13,7 @@ from typing import Any
 
 from settings import ModuleSettings, S3Settings, Version
 
-from .names import JOB, MODULE, Owner, digest, job_labels
+from .names import JOB, MODULE, Owner, digest, job_labels, owner_env
 from .pod import JOB_RESOURCES, container_security, placed, pod_security
 
 KIND = "backup"
@@ -135,7 +135,7 @@ def _job(backup: Backup, kind: str, args: list[str], namespace: str, owner: Owne
         "containers": [
             {
                 "name": CONTAINER,
-                **_program(backup, args),
+                **_program(backup, args, owner),
                 "imagePullPolicy": "IfNotPresent",
                 "resources": {**JOB_RESOURCES, "limits": {"memory": given.memory_limit}},
                 "securityContext": container_security(),
@@ -163,17 +163,18 @@ def _job(backup: Backup, kind: str, args: list[str], namespace: str, owner: Owne
     }
 
 
-def _program(backup: Backup, args: list[str]) -> dict[str, Any]:
+def _program(backup: Backup, args: list[str], owner: Owner) -> dict[str, Any]:
     """What the container runs."""
     tmp = {"name": "tmp", "mountPath": "/tmp"}
-    ours = {"image": backup.migrator_image, "env": list(backup.env), "volumeMounts": [tmp]}
+    own = [*backup.env, *owner_env(owner.label, backup.module)]
+    ours = {"image": backup.migrator_image, "env": own, "volumeMounts": [tmp]}
     given = backup.settings.backups
     if backup.settings.backup == "pvc":
         volume = {"name": "backups", "mountPath": _FOLDER}
         return {**ours, "args": [*args, "--store", _FOLDER], "volumeMounts": [tmp, volume]}
     if given.s3 is not None and backup.settings.backup == "s3":
         where = "/".join(part for part in (given.s3.bucket, given.s3.prefix, backup.database) if part)
-        return {**ours, "args": [*args, "--store", f"s3://{where}"], "env": [*backup.env, *_of_s3(given.s3)]}
+        return {**ours, "args": [*args, "--store", f"s3://{where}"], "env": [*own, *_of_s3(given.s3)]}
     told = {"BACKUP_MODULE": backup.module, "BACKUP_TARGET": backup.version.label, **given.env}
     env = [{"name": name, "value": value} for name, value in told.items()]
     return {"image": given.image, "command": list(given.command), "env": [*backup.env, *env], "volumeMounts": [tmp]}

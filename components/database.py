@@ -1,4 +1,4 @@
-"""A module's database: made by a Job. No update drops it, and a destroy only when asked to (`dropping`)."""
+"""A module's database: made by a Job, which refuses one that belongs to another stack or module. No update drops it, and a destroy only when asked to (`dropping`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pulumi
 from settings import JobSettings
 
 from .job import gate_job
-from .names import MODULE_DATABASE, job_labels
+from .names import MODULE_DATABASE, job_labels, owner_env
 from .scope import Scope
 
 
@@ -46,7 +46,12 @@ class Database(pulumi.ComponentResource):
             job = gate_job(
                 f"{module}-database",
                 f"{module}-database",
-                container={"name": "create-database", "image": image, "args": ["create-database"], "env": env},
+                container={
+                    "name": "create-database",
+                    "image": image,
+                    "args": ["create-database"],
+                    "env": [*env, *owner_env(scope.owner.label, module)],
+                },
                 labels=job_labels(module, MODULE_DATABASE),
                 active_deadline_seconds=60,
                 backoff_limit=0,

@@ -50,6 +50,16 @@ class Owner:
         return {MANAGED_BY: "pulumi", PART_OF: self.stack[:63], OWNER: self.label}
 
 
+def owner_env(stack: str, module: str) -> list[dict[str, str]]:
+    """What tells the migrator to whom the databases belong that it makes, marks and drops.
+
+    Args:
+        stack: label of the owner.
+        module: name.
+    """
+    return [{"name": "ROLLOUT_STACK", "value": stack}, {"name": "ROLLOUT_MODULE", "value": module}]
+
+
 def pod_labels(module: str, version: Version, revision: str = "") -> dict[str, str]:
     """What a Deployment and the Service select: one module at one version, and with one configuration where it has such."""
     return {NAME: module, VERSION: version.label} | ({REVISION: revision} if revision else {})

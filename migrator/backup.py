@@ -23,9 +23,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator import dump, fingerprint
+from migrator import dump, fingerprint, marks
 from migrator.errors import BackupUnusable, DatabaseCommandFailed, InvalidMigration, MigratorError, StoreFailed
 from migrator.job import Words
+from migrator.marks import Owner
 from migrator.progress import telling
 from migrator.sessions import Log, connect, conninfo, unhindered
 from migrator.settings import Settings
@@ -114,7 +115,7 @@ def take(
     """Backs the database of POSTGRES_URI up, proves it, and removes backups beyond those to be kept.
 
     Args:
-        environment: holds POSTGRES_URI, and limits.
+        environment: holds POSTGRES_URI, limits, and whose the database must be if it has a mark.
         store: where to.
         module: whose database.
         version: that serves; empty where none does.
@@ -134,6 +135,9 @@ def take(
         log(f"removed {name}, which an earlier run did not finish")
     begun = time.monotonic()
     with contextlib.closing(connect(uri, settings, log, name="backup")) as connection:
+        if environment.get("ROLLOUT_STACK"):
+            [found] = marks.databases(connection, str(_value(connection, "SELECT current_database()")))
+            marks.is_live(found, Owner.of(environment))
         row = connection.execute(_NOTHING.encode()).fetchone()
         if row and row[0]:
             log("the database holds no tables: there is nothing to back up")

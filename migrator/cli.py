@@ -16,6 +16,7 @@ from migrator import compatibility, database, fingerprint
 from migrator.errors import InvalidMigration
 from migrator.job import Words, attempt, install_signals
 from migrator.lint import lint
+from migrator.marks import Owner
 from migrator.runner import plan, run
 from migrator.sessions import connect
 from migrator.settings import Settings
@@ -84,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--contract", action="store_true", help="no version runs any more that uses what is removed"
             )
-        if name in ("witness", "rehearse-prepare", "rehearse-judge"):
+        if name in ("witness", "rehearse-prepare", "rehearse-judge", "rehearse-hold"):
             command.add_argument(
                 "--folder", type=Path, required=True, metavar="DIR", help="where the first look is kept"
             )
@@ -235,14 +236,18 @@ def _snapshot(path: str) -> fingerprint.Snapshot:
 
 def _create_database(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     wanted = database.target(environment)
-    created = database.create(wanted, _settings(environment), _say("create-database"))
+    created = database.create(wanted, _settings(environment), _say("create-database"), _owner(environment))
     return {"outcome": "created" if created else "unchanged", "database": wanted.name}
 
 
 def _drop_database(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     wanted = database.target(environment)
-    dropped = database.drop(wanted, _settings(environment), _say("drop-database"))
+    dropped = database.drop(wanted, _settings(environment), _say("drop-database"), _owner(environment))
     return {"outcome": "dropped" if dropped else "unchanged", "database": wanted.name}
+
+
+def _owner(environment: Mapping[str, str]) -> Owner | None:
+    return Owner.of(environment) if environment.get("ROLLOUT_STACK") else None
 
 
 def _create_topics(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
@@ -307,10 +312,10 @@ def _rehearse_judge(parsed: argparse.Namespace, environment: Mapping[str, str]) 
     )
 
 
-def _rehearse_hold(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+def _rehearse_hold(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     from migrator import rehearsal
 
-    return rehearsal.hold(environment, _say("rehearse-hold"))
+    return rehearsal.hold(environment, parsed.folder, _say("rehearse-hold"))
 
 
 _COMMANDS = {

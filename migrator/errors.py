@@ -8,6 +8,7 @@
     ├── Refused                 (`rehearsal`) the version that serves would not survive the migration
     ├── Blocked                 other sessions held a lock for the whole budget; rolled back
     ├── DatabaseCommandFailed   CREATE DATABASE or DROP DATABASE was refused
+    │   └── ForeignDatabase     a database has the mark of another stack or module; it was left alone
     ├── BackupUnusable          what was written as a backup cannot be read back, or is not what was written
     ├── StoreFailed             the place where backups are kept cannot be read or written
     ├── BrokerUnavailable       the message broker does not answer
@@ -126,6 +127,10 @@ class Blocked(MigratorError):
 
 class DatabaseCommandFailed(MigratorError):
     """The server refused to create or drop a database."""
+
+
+class ForeignDatabase(DatabaseCommandFailed):
+    """A database belongs to another, or nothing says to whom."""
 
 
 class BackupUnusable(MigratorError):

@@ -5,7 +5,7 @@
 3. The two change names in one transaction of the server, while everybody is sent out of the real one.
 
 Up to the third step the real database is not touched; the third happens or it does not. So it can be killed anywhere and
-begun again: what was left of the new database is dropped first. A SIGTERM before the third step undoes what was done; one during
+begun again: what was left of the new database, which has the mark of its owner, is dropped first. A SIGTERM before the third step undoes what was done; one during
 it waits, so that the last words always say which of the two databases serves. The server makes who connects during the change wait, for it
 holds the database's lock; there is no moment in which the name belongs to nobody for longer than a commit takes.
 """
@@ -13,6 +13,7 @@ holds the database's lock; there is no moment in which the name belongs to nobod
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -22,11 +23,13 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-from migrator import database, fingerprint, traits
+from migrator import database, fingerprint, marks, traits
 from migrator.backup import Digest, counted, feed, find
 from migrator.errors import BackupUnusable, Blocked, DatabaseCommandFailed, MigratorError
 from migrator.job import Words, hold_signals, release_signals
+from migrator.marks import KEPT, LIVE, Mark, Owner
 from migrator.progress import telling
+from migrator.scratch import RESTORING, Scratch, beside, name_for
 from migrator.sessions import Log, connect, conninfo, describe, pause, unhindered
 from migrator.settings import Settings
 from migrator.stores import Store
@@ -58,12 +61,13 @@ def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differ
     settings = Settings.from_environment(environment)
     real = database.target(environment)
     manifest = find(store, wanted)
-    new = database.Target(beside(real.name, "-restoring"), real.conninfo)
+    owner = Owner.of(environment)
+    mark = Mark.of(owner, RESTORING, real.name)
+    copy = Scratch.named(name_for(real.name, RESTORING, secrets.token_hex(4)), mark, real.conninfo)
+    new = copy.target
     old = beside(real.name, f"_before_restore_{datetime.now(UTC):%Y%m%dT%H%M%S}")
-    database.drop(new, settings, log)
     try:
-        with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
-            lacking = _create(connection, real.name, new.name)
+        lacking = _create(copy, real, owner, settings, log)
         there = lacking is not None
         log(f"restoring backup {manifest.id} into {new.name}")
         _fill(store, manifest.id, (manifest.sha256, manifest.size), conninfo(real.conninfo, dbname=new.name), log)
@@ -82,10 +86,10 @@ def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differ
             with telling(log, "collecting the planner's statistics (ANALYZE)"):
                 connection.execute("ANALYZE")
         with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
-            seconds, ended = _swap(connection, real, new.name, old if there else "", settings, log)
+            seconds, ended = _swap(connection, real, new.name, old if there else "", owner, settings, log)
     except BaseException:
         with contextlib.suppress(MigratorError):
-            database.drop(new, settings, log)
+            copy.drop(settings, log)
         raise
     log(
         f"{real.name} is the restored database since now; changing places took {seconds:.2f} s and ended {ended} sessions"
@@ -108,60 +112,63 @@ def _open(text: str, settings: Settings, log: Log) -> psycopg.Connection:
     return unhindered(connect(text, settings, log, name="restore"))
 
 
-def beside(name: str, ending: str) -> str:
-    """A database's name with an ending, within PostgreSQL's 63 bytes."""
-    return name.encode()[: 63 - len(ending)].decode(errors="ignore") + ending
-
-
-def _create(connection: psycopg.Connection, real: str, new: str) -> list[str] | None:
+def _create(copy: Scratch, real: database.Target, owner: Owner, settings: Settings, log: Log) -> list[str] | None:
     """Makes a database with the real one's encoding, collation, owner and grants.
 
     Returns:
         What of these it could not be given; None if there is no real one.
     """
-    row = connection.execute(
-        "SELECT to_jsonb(d), pg_encoding_to_char(d.encoding), pg_has_role(d.datdba, 'USAGE'), pg_get_userbyid(d.datdba),"
-        " current_user FROM pg_catalog.pg_database d WHERE datname = %s",
-        (real,),
-    ).fetchone()
-    name = sql.Identifier(new)
-    try:
-        if row is None:
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
-            return None
-        facts: dict[str, Any] = row[0]
-        if not row[2]:
+    new = copy.target.name
+    with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
+        row = connection.execute(
+            "SELECT to_jsonb(d), pg_encoding_to_char(d.encoding), pg_has_role(d.datdba, 'USAGE'), pg_get_userbyid(d.datdba),"
+            " current_user FROM pg_catalog.pg_database d WHERE datname = %s",
+            (real.name,),
+        ).fetchone()
+        how: list[sql.Composable] = [sql.SQL("TEMPLATE template0")]
+        if row is not None:
+            for found in marks.databases(connection, real.name):
+                marks.is_live(found, owner)
+            if not row[2]:
+                raise DatabaseCommandFailed(
+                    f"database {real.name} belongs to {row[3]}, and {row[4]} may not rename it",
+                    hint=f'As an administrator: GRANT "{row[3]}" TO "{row[4]}"; or restore as its owner.',
+                )
+            how += _alike(row[0], row[1])
+        try:
+            copy.make(settings, log, how)
+            if row is None:
+                return None
+            # First of all: what its owner owns is restored as his, and who may create there follows from that.
+            lacking = traits.copy_owner(connection, real.name, new)
+            traits.copy_grants(connection, real.name, new)
+        except psycopg.Error as error:
+            hint = error.diag.message_hint or ""
+            if error.sqlstate == "42501":
+                hint = "The role must be able to create databases: ALTER ROLE … CREATEDB."
             raise DatabaseCommandFailed(
-                f"database {real} belongs to {row[3]}, and {row[4]} may not rename it",
-                hint=f'As an administrator: GRANT "{row[3]}" TO "{row[4]}"; or restore as its owner.',
-            )
-        words: list[sql.Composable] = [
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name),
-            sql.SQL("ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(row[1], facts["datcollate"], facts["datctype"]),
-        ]
-        # The server's own may be another, which a new database gets unless told.
-        provider = _PROVIDERS.get(facts.get("datlocprovider") or "")
-        locale = facts.get("datlocale") or facts.get("daticulocale")  # from 17 on, and 15 and 16
-        if provider:
-            words.append(sql.SQL("LOCALE_PROVIDER " + provider))
-        if provider in ("icu", "builtin") and locale:
-            words.append(sql.SQL(f"{provider.upper()}_LOCALE {{}}").format(locale))
-        if facts.get("daticurules"):
-            words.append(sql.SQL("ICU_RULES {}").format(facts["daticurules"]))
-        connection.execute(sql.SQL(" ").join(words))
-        # First of all: what its owner owns is restored as his, and who may create there follows from that.
-        lacking = traits.copy_owner(connection, real, new)
-        traits.copy_grants(connection, real, new)
-    except psycopg.Error as error:
-        hint = error.diag.message_hint or ""
-        if error.sqlstate == "42501":
-            hint = "The role must be able to create databases: ALTER ROLE … CREATEDB."
-        raise DatabaseCommandFailed(
-            f"cannot create database {new}: {error.diag.message_primary or error}",
-            hint=hint,
-            sqlstate=error.sqlstate or "",
-        ) from None
+                f"cannot create database {new}: {error.diag.message_primary or error}",
+                hint=hint,
+                sqlstate=error.sqlstate or "",
+            ) from None
     return lacking
+
+
+def _alike(facts: Mapping[str, Any], encoding: str) -> list[sql.Composable]:
+    """Options of CREATE DATABASE for one that is encoded and sorts as another, of which pg_database says these facts."""
+    words: list[sql.Composable] = [
+        sql.SQL("ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(encoding, facts["datcollate"], facts["datctype"])
+    ]
+    # The server's own may be another, which a new database gets unless told.
+    provider = _PROVIDERS.get(facts.get("datlocprovider") or "")
+    locale = facts.get("datlocale") or facts.get("daticulocale")  # from 17 on, and 15 and 16
+    if provider:
+        words.append(sql.SQL("LOCALE_PROVIDER " + provider))
+    if provider in ("icu", "builtin") and locale:
+        words.append(sql.SQL(f"{provider.upper()}_LOCALE {{}}").format(locale))
+    if facts.get("daticurules"):
+        words.append(sql.SQL("ICU_RULES {}").format(facts["daticurules"]))
+    return words
 
 
 def _likened(real: database.Target, new: str, settings: Settings, log: Log) -> list[str]:
@@ -238,9 +245,15 @@ def _same(backup: str, found: list[str]) -> None:
 
 
 def _swap(
-    connection: psycopg.Connection, real: database.Target, new: str, old: str, settings: Settings, log: Log
+    connection: psycopg.Connection,
+    real: database.Target,
+    new: str,
+    old: str,
+    owner: Owner,
+    settings: Settings,
+    log: Log,
 ) -> tuple[float, int]:
-    """Lets two databases change names. Once they have, no signal ends the run before it has been told.
+    """Lets two databases change names and marks. Once they have, no signal ends the run before it has been told.
 
     Returns:
         Seconds in which nobody could connect, and how many sessions were ended.
@@ -253,9 +266,13 @@ def _swap(
             log("the databases change places")
             with _sent_out(real, settings, log) as ended, connection.transaction():
                 # The first takes the lock by which who connects now waits, until all who are in it have gone.
+                comment = next((found.comment for found in marks.databases(connection, real.name)), None)
                 if old:
                     connection.execute(rename.format(sql.Identifier(real.name), sql.Identifier(old)))
+                    marks.put(connection, old, Mark.of(owner, KEPT, real.name))
                 connection.execute(rename.format(sql.Identifier(new), sql.Identifier(real.name)))
+                # With the mark of a scratch database, the next restore would drop what the module works on.
+                marks.put(connection, real.name, Mark.of(owner, LIVE, real.name), comment)
             return time.monotonic() - begun, len(ended)
         except psycopg.errors.ObjectInUse as error:
             release_signals()

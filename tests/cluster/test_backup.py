@@ -236,7 +236,7 @@ def test_a_damaged_backup_is_refused_and_everything_goes_on_as_before(backed: tu
 # What is restored of it takes a minute, and only there.
 SLOW = """
 CREATE FUNCTION slowly(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN IF pg_catalog.current_database() LIKE '%-restoring' THEN PERFORM pg_catalog.pg_sleep(60); END IF; RETURN n; END $$;
+BEGIN IF pg_catalog.current_database() LIKE '%-restoring-%' THEN PERFORM pg_catalog.pg_sleep(60); END IF; RETURN n; END $$;
 CREATE TABLE slow (n int); INSERT INTO slow VALUES (1); CREATE INDEX slow_n ON slow (slowly(n))
 """
 

@@ -22,13 +22,12 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from migrator import backup, database, dump, fingerprint, restore, traits
+from migrator import backup, dump, fingerprint, restore, traits
 from migrator.backup import Manifest
-from migrator.database import Target
 from migrator.errors import BackupUnusable, DatabaseCommandFailed, MigratorError, StoreFailed
 from migrator.job import install_signals
 from migrator.stores import Folder
-from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database
+from tests.cluster.migrator.conftest import REPOSITORY, Database, remove
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
@@ -52,7 +51,7 @@ def books(base: Database, server: str) -> Iterator[Database]:
     base.execute(BOOKS)
     yield base
     for name in beside(base, server):
-        database.drop(Target(name, server), QUIET, print)
+        remove(name, server)
 
 
 def beside(base: Database, server: str) -> list[str]:
@@ -65,7 +64,8 @@ def beside(base: Database, server: str) -> list[str]:
 
 
 def environment(base: Database) -> dict[str, str]:
-    return {"POSTGRES_URI": base.uri, "POSTGRES_DATABASE": base.name, "MIGRATE_CONNECT_BUDGET": "5"}
+    owner = {"ROLLOUT_STACK": "rollout.test.0", "ROLLOUT_MODULE": "ledger"}
+    return {"POSTGRES_URI": base.uri, "POSTGRES_DATABASE": base.name, "MIGRATE_CONNECT_BUDGET": "5", **owner}
 
 
 def take(base: Database, folder: Path, target: str = "1.1.0", version: str = "1.0.0", keep: int = 3) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def test_every_kind_of_object_comes_back(base: Database, folder: Path, server: s
         assert schema(base.uri) == before
         assert words["changes"] == []
     finally:
-        database.drop(Target(words["kept"], server), QUIET, print)
+        remove(words["kept"], server)
 
 
 def test_settings_of_the_database_and_of_roles_in_it_come_back(role: str, books: Database, folder: Path) -> None:
@@ -316,7 +316,7 @@ def test_what_users_have_put_into_an_extension_s_tables_is_backed_up_and_comes_b
 
 def test_a_database_that_is_gone_comes_back(books: Database, folder: Path, server: str) -> None:
     take(books, folder)
-    database.drop(Target(books.name, server), QUIET, print)
+    remove(books.name, server)
     words = back(books, folder)
     assert words["kept"] == ""
     assert books.value("SELECT count(*) FROM accounts") == 5000
@@ -348,7 +348,7 @@ def test_the_restored_database_sorts_as_the_one_before(
     back(base, folder)
     assert base.value(f"SELECT {facts} FROM pg_database d WHERE datname = current_database()") == before
     for each in beside(base, server):
-        database.drop(Target(each, server), QUIET, print)
+        remove(each, server)
 
 
 def test_sessions_in_the_database_are_sent_out_and_come_into_the_restored_one(books: Database, folder: Path) -> None:
@@ -548,7 +548,7 @@ def test_killed_in_the_middle_of_a_restore_the_database_is_as_it_was_and_it_can_
         start_new_session=True,
     )  # fmt: skip
     end = time.monotonic() + 60
-    while beside(books, server) != [f"{books.name}-restoring"]:
+    while not [each for each in beside(books, server) if each.startswith(f"{books.name}-restoring-")]:
         assert time.monotonic() < end
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)
@@ -562,7 +562,7 @@ def test_killed_in_the_middle_of_a_restore_the_database_is_as_it_was_and_it_can_
 # What is restored of it takes a minute, and only there.
 SLOW = """
 CREATE FUNCTION slowly(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN IF pg_catalog.current_database() LIKE '%-restoring' THEN PERFORM pg_catalog.pg_sleep(60); END IF; RETURN n; END $$;
+BEGIN IF pg_catalog.current_database() LIKE '%-restoring-%' THEN PERFORM pg_catalog.pg_sleep(60); END IF; RETURN n; END $$;
 CREATE TABLE slow (n int); INSERT INTO slow VALUES (1); CREATE INDEX slow_n ON slow (slowly(n))
 """
 

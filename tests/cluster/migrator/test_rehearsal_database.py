@@ -17,11 +17,10 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import migrator
-from migrator import database, fingerprint, rehearsal, traits
-from migrator.database import Target
+from migrator import fingerprint, rehearsal, traits
 from migrator.errors import StatementFailed
 from migrator.rehearsal import Refused
-from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database, needs_roles
+from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database, needs_roles, remove
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
@@ -37,18 +36,19 @@ def made(server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def real(made: str, base: Database) -> Iterator[Database]:  # the role goes after what was granted to it
+def real(made: str, base: Database, server: str) -> Iterator[Database]:  # the role goes after what was granted to it
     base.execute("CREATE TABLE t (a int)")
     yield base
-    database.drop(Target(scratch(base), base.uri), QUIET, print)
+    remove(scratch(base), server)
 
 
 def scratch(real: Database) -> str:
-    return f"{real.name}-rehearsal"
+    return f"{real.name}-rehearsal-0123abcd"
 
 
 def environment(real: Database) -> dict[str, str]:
-    return {"POSTGRES_URI": real.uri, "POSTGRES_DATABASE": real.name, "SCRATCH_DATABASE": scratch(real)}
+    owner = {"ROLLOUT_STACK": "rollout.test.0", "ROLLOUT_MODULE": "ledger"}
+    return {"POSTGRES_URI": real.uri, "POSTGRES_DATABASE": real.name, "SCRATCH_DATABASE": scratch(real), **owner}
 
 
 def prepare(real: Database, folder: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_migration_that_fails_half_way_in_its_rehearsal_leaves_no_role_either(
     made: str, real: Database, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "migrator", "rehearse-hold"], cwd=REPOSITORY,
+        [sys.executable, "-m", "migrator", "rehearse-hold", "--folder", str(tmp_path)], cwd=REPOSITORY,
         env={**os.environ, **environment(real)}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr

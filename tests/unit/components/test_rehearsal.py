@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -69,12 +70,26 @@ def values(container: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_migration_and_serving_version_are_sent_to_the_scratch_database_and_nowhere_else() -> None:
-    containers = pod(manifest(trial(), SERVING, "dev", OWNER))
+    tried = trial()
+    containers = pod(manifest(tried, SERVING, "dev", OWNER))
     for name in ("migrate", "previous"):
-        assert values(containers[name])["POSTGRES_DATABASE"] == "dev-ledger-rehearsal"
+        assert values(containers[name])["POSTGRES_DATABASE"] == tried.scratch
         assert values(containers[name])["POSTGRES_URI"] == ENV[2]["value"]
     assert values(containers["prepare"])["POSTGRES_DATABASE"] == "dev-ledger"
-    assert values(containers["prepare"])["SCRATCH_DATABASE"] == "dev-ledger-rehearsal"
+    assert values(containers["prepare"])["SCRATCH_DATABASE"] == tried.scratch
+
+
+def test_a_scratch_database_has_a_name_that_is_no_other_s_and_the_containers_that_make_and_drop_it_know_whose_it_is() -> (
+    None
+):
+    first, second = trial(), trial()
+    assert first.scratch != second.scratch
+    assert first.scratch.startswith("dev-ledger-rehearsal-")
+    containers = pod(manifest(first, SERVING, "dev", OWNER))
+    for name in ("hold", "prepare", "judge"):
+        env = values(containers[name])
+        assert (env["ROLLOUT_STACK"], env["ROLLOUT_MODULE"]) == (OWNER.label, "ledger")
+        assert containers[name]["volumeMounts"], "what prepare has made is written down for the two others"
 
 
 def test_the_serving_version_runs_as_its_deployment_runs_it_but_for_probes_hooks_and_disks() -> None:
@@ -143,6 +158,7 @@ def test_a_long_databases_scratch_has_a_name_of_its_own_that_postgresql_does_not
         long = Trial("ledger", Version("1.5.0"), trial().settings, {"env": env}, "m")
         names.add(long.scratch)
         assert len(long.scratch) <= 63
+        assert re.fullmatch("d+-rehearsal-[0-9a-f]{8}", long.scratch)
     assert len(names) == 2
 
 
