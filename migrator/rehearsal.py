@@ -25,7 +25,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator import database, dump, records, shared, traits
+from migrator import database, dump, isolation, records, shared, traits
 from migrator.compatibility import classify
 from migrator.errors import InvalidMigration, MigratorError
 from migrator.marks import Mark, Owner, claim
@@ -131,19 +131,27 @@ def prepare(
     settings = Settings.from_environment({}, connect_budget=5.0)
     _claimed(where, settings, log)
     _made(where, folder, settings, log)
-    with contextlib.closing(connect(where.real, settings, log, name="rehearsal")) as connection:
-        row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
-        size = int(row[0]) if row else 0
-        rows = [option for each in _with_sequences(connection, tables) for option in ("--table", _pattern(*each))]
     notice = ""
-    if mode == "copy" and size > limit:
-        notice = f"the database has {size} bytes, above the limit of {limit}: rehearsed with its schema alone"
-        log(notice)
-        mode = "schema"
-    dumps = [[]] if mode == "copy" else [["--schema-only"], *([["--data-only", *rows]] if rows else [])]
-    dump.copy(where.real, where.scratch, dumps, folder)
+    with (
+        contextlib.closing(connect(where.real, settings, log, name="rehearsal")) as connection,
+        connection.transaction(),
+    ):
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        unhindered(connection)  # it is silent while pg_dump works
+        [(size, snapshot)] = connection.execute(
+            "SELECT pg_database_size(current_database()), pg_catalog.pg_export_snapshot()"
+        ).fetchall()
+        if mode == "copy" and size > limit:
+            notice = f"the database has {size} bytes, above the limit of {limit}: rehearsed with its schema alone"
+            log(notice)
+            mode = "schema"
+        options = [option for each in _with_sequences(connection, tables) for option in ("--table", _pattern(*each))]
+        lacking = dump.copy(where.real, where.scratch, None if mode == "copy" else options, folder, str(snapshot))
     with contextlib.closing(unhindered(connect(where.scratch, settings, log, name="rehearsal"))) as connection:
-        lacking = _settings_copied(where, settings, log) + dump.copy_privileges(where.real, connection, folder)
+        free = isolation.isolate(
+            connection
+        )  # before anything else, which the database's own event triggers would hear of
+        lacking += _settings_copied(where, settings, log) + dump.copy_privileges(where.real, connection, folder)
         for line in lacking:
             log(f"not copied: {line}")
         (folder / _BEFORE).write_text(Look.take(connection).to_json())
@@ -152,6 +160,10 @@ def prepare(
         more = f"; and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
         lacks = f"the scratch database lacks what this role may not copy: {'; '.join(lacking[:_SHOWN])}{more}"
         notice = "; ".join(filter(None, [notice, lacks]))
+    if free:
+        reach = f"what this role may not hold back, and so may change something elsewhere: {', '.join(free)}"
+        log(reach)
+        notice = "; ".join(filter(None, [notice, reach]))
     (folder / _NOTICE).write_text(notice)
     log(f"{where.copy.target.name} has the {'schema' if mode == 'schema' else 'schema and rows'} of the real database")
     return {"outcome": "prepared", "mode": mode, "message": notice}
@@ -214,7 +226,7 @@ def judge(
     where = Databases.of(environment)
     settings = Settings.from_environment({}, connect_budget=5.0)
     touched = shared.Changes()
-    words: dict[str, Any] = {}
+    words: dict[str, Any] = {"changes": [], "findings": []}
     refused: Refused | None = None
     notices: list[str] = []
     try:
@@ -222,6 +234,7 @@ def judge(
         server = shared.Server.from_json((folder / _SERVER).read_text())
         with contextlib.closing(connect(where.scratch, settings, log, name="rehearsal")) as connection:
             touched = shared.changes(server, connection, where.name, where.copy.target.name)
+            _refuse_subscriptions(connection, words)
             _compare(connection, before, words, previous, contract, log)
             if started:
                 _ask_previous(connection, words, port, health, probes, seconds, previous, log)
@@ -292,6 +305,17 @@ _AGAIN = (
     "DROP ROLE, and migrate with rehearse: off. Or let the migration make it only where it is not there (DO $$ BEGIN IF NOT EXISTS "
     "(SELECT FROM pg_roles WHERE rolname = '...') THEN CREATE ROLE ...; END IF; END $$): then just run the update again."
 )
+
+
+def _refuse_subscriptions(connection: psycopg.Connection, words: dict[str, Any]) -> None:
+    if feeds := isolation.subscriptions(connection):
+        raise Refused(f"{_TAKES}: {', '.join(feeds)}", _ALONE, words)
+
+
+_TAKES = (
+    "the rehearsed migration has made a subscription, which took from the publisher what the real database is to get"
+)
+_ALONE = "Look at the publisher's slot; let a migration of its own make the subscription, with rehearse: off."
 
 
 def _take_back(where: Databases, touched: shared.Changes, settings: Settings, log: Log) -> list[str]:
