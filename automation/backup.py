@@ -46,7 +46,8 @@ class BackupReport:
     def text(self) -> str:
         """In one line, for people."""
         if self.id:
-            return f"{self.id}: {self.rows} rows, {size(self.size)}, read back whole, in {self.seconds:.1f} s"
+            made = f"{self.id}: {self.rows} rows, {size(self.size)}, read back whole, in {self.seconds:.1f} s"
+            return f"{made}; {self.message}" if self.message else made
         return f"{self.outcome}{': ' + self.message if self.message else ''}"
 
     def as_json(self) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def copy(source: str, target: str, rows: Sequence[str] | None, folder: Path, sna
         lacking = _apply(target, sections[0], Path(made))
         if rows is None or rows:
             which = ["--section=data"] if rows is None else ["--data-only", *rows]
-            _pour_rows(source, target, [*options, *which], folder)
+            pour_dump(source, target, [*options, *which], folder)
         return lacking + _apply(target, sections[1], Path(made))
 
 
@@ -125,8 +125,18 @@ def _errors(target: str, script: str, folder: Path, *, stop: bool) -> list[tuple
     return errors
 
 
-def _pour_rows(source: str, target: str, options: Sequence[str], folder: Path) -> None:
-    """Fills tables with what pg_dump says with some options, in one transaction."""
+def pour_dump(source: str, target: str, options: Sequence[str], folder: Path | None = None) -> None:
+    """Runs what pg_dump says of a database in another, in one transaction.
+
+    Args:
+        source: connection string.
+        target: connection string.
+        options: of pg_dump.
+        folder: for what the tools say; default: for temporary files.
+
+    Raises:
+        DatabaseCommandFailed: one of the tools failed; the text is its own.
+    """
     with tempfile.TemporaryFile(dir=folder) as said_by_psql, tempfile.TemporaryFile(dir=folder) as said_by_dump:
         psql = run_script(target, said_by_psql)
         assert psql.stdin is not None

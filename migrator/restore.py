@@ -1,6 +1,7 @@
 """Puts a backup in the place of a database, and keeps what was there under another name.
 
-1. The backup is restored into a new database beside the real one, in one transaction, and its bytes are those of the manifest.
+0. The backup is read, whole, and its bytes are those of the manifest; what is read of it again is compared with that before anybody gets it.
+1. It is restored into a new database beside the real one, in one transaction.
 2. That database is compared with the manifest: the same schema, and the same number of rows in every table.
 3. The two change names in one transaction of the server, while everybody is sent out of the real one.
 
@@ -18,13 +19,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
 from migrator import database, fingerprint, marks, traits
-from migrator.backup import Digest, counted, feed, find
+from migrator.backup import Checked, Digest, counted, feed, find, fingerprint_of
 from migrator.errors import BackupUnusable, Blocked, DatabaseCommandFailed, MigratorError
 from migrator.job import Words, hold_signals, release_signals
 from migrator.marks import KEPT, LIVE, Mark, Owner
@@ -39,8 +39,6 @@ _SHOWN = 20
 _ATTEMPTS = 6
 _CONNECTIONS = 4
 _NO_CONNECTION = ("connection to server", "too many clients", "remaining connection slots")
-# https://www.postgresql.org/docs/current/catalog-pg-database.html; none before 15.
-_PROVIDERS: dict[str, LiteralString] = {"c": "libc", "i": "icu", "b": "builtin"}
 
 
 def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differences: bool, log: Log) -> Words:
@@ -66,13 +64,13 @@ def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differ
     copy = Scratch.named(name_for(real.name, RESTORING, secrets.token_hex(4)), mark, real.conninfo)
     new = copy.target
     old = beside(real.name, f"_before_restore_{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    dump, schema = Checked.read(store, manifest, log), fingerprint_of(store, manifest)
     try:
-        lacking = _create(copy, real, owner, settings, log)
+        lacking = copy.make_like(real, settings, log)
         there = lacking is not None
         log(f"restoring backup {manifest.id} into {new.name}")
-        _fill(store, manifest.id, (manifest.sha256, manifest.size), conninfo(real.conninfo, dbname=new.name), log)
         where = conninfo(real.conninfo, dbname=new.name)
-        schema = fingerprint.Snapshot.from_json(b"".join(store.read(f"{manifest.id}.schema")))
+        _fill(dump, where, log)
         with contextlib.closing(_open(where, settings, log)) as connection:
             if lacking is not None:  # now that it is filled, and a session is open that they do not reach
                 lacking += _likened(real, new.name, settings, log)
@@ -112,65 +110,6 @@ def _open(text: str, settings: Settings, log: Log) -> psycopg.Connection:
     return unhindered(connect(text, settings, log, name="restore"))
 
 
-def _create(copy: Scratch, real: database.Target, owner: Owner, settings: Settings, log: Log) -> list[str] | None:
-    """Makes a database with the real one's encoding, collation, owner and grants.
-
-    Returns:
-        What of these it could not be given; None if there is no real one.
-    """
-    new = copy.target.name
-    with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
-        row = connection.execute(
-            "SELECT to_jsonb(d), pg_encoding_to_char(d.encoding), pg_has_role(d.datdba, 'USAGE'), pg_get_userbyid(d.datdba),"
-            " current_user FROM pg_catalog.pg_database d WHERE datname = %s",
-            (real.name,),
-        ).fetchone()
-        how: list[sql.Composable] = [sql.SQL("TEMPLATE template0")]
-        if row is not None:
-            for found in marks.databases(connection, real.name):
-                marks.is_live(found, owner)
-            if not row[2]:
-                raise DatabaseCommandFailed(
-                    f"database {real.name} belongs to {row[3]}, and {row[4]} may not rename it",
-                    hint=f'As an administrator: GRANT "{row[3]}" TO "{row[4]}"; or restore as its owner.',
-                )
-            how += _alike(row[0], row[1])
-        try:
-            copy.make(settings, log, how)
-            if row is None:
-                return None
-            # First of all: what its owner owns is restored as his, and who may create there follows from that.
-            lacking = traits.copy_owner(connection, real.name, new)
-            traits.copy_grants(connection, real.name, new)
-        except psycopg.Error as error:
-            hint = error.diag.message_hint or ""
-            if error.sqlstate == "42501":
-                hint = "The role must be able to create databases: ALTER ROLE … CREATEDB."
-            raise DatabaseCommandFailed(
-                f"cannot create database {new}: {error.diag.message_primary or error}",
-                hint=hint,
-                sqlstate=error.sqlstate or "",
-            ) from None
-    return lacking
-
-
-def _alike(facts: Mapping[str, Any], encoding: str) -> list[sql.Composable]:
-    """Options of CREATE DATABASE for one that is encoded and sorts as another, of which pg_database says these facts."""
-    words: list[sql.Composable] = [
-        sql.SQL("ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(encoding, facts["datcollate"], facts["datctype"])
-    ]
-    # The server's own may be another, which a new database gets unless told.
-    provider = _PROVIDERS.get(facts.get("datlocprovider") or "")
-    locale = facts.get("datlocale") or facts.get("daticulocale")  # from 17 on, and 15 and 16
-    if provider:
-        words.append(sql.SQL("LOCALE_PROVIDER " + provider))
-    if provider in ("icu", "builtin") and locale:
-        words.append(sql.SQL(f"{provider.upper()}_LOCALE {{}}").format(locale))
-    if facts.get("daticurules"):
-        words.append(sql.SQL("ICU_RULES {}").format(facts["daticurules"]))
-    return words
-
-
 def _likened(real: database.Target, new: str, settings: Settings, log: Log) -> list[str]:
     """Gives the new database the real one's settings and limit; gives what it could not be given."""
     with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
@@ -183,32 +122,26 @@ def _likened(real: database.Target, new: str, settings: Settings, log: Log) -> l
             ) from None
 
 
-def _fill(store: Store, backup: str, expected: tuple[str, int], where: str, log: Log) -> None:
-    """Restores a dump; its bytes are checked as they pass, and the database is a new one still."""
+def _fill(dump: Checked, where: str, log: Log) -> None:
+    """Restores a dump."""
     for attempt in range(_CONNECTIONS):
         try:
-            read = _poured(store, backup, expected[1], where, log)
-            break
+            _pour(dump, where, log)
         except DatabaseCommandFailed as error:
             # psql connects once, and the server may be full at that moment. It was one transaction, so it is as if not begun.
             if attempt + 1 == _CONNECTIONS or not any(each in error.message for each in _NO_CONNECTION):
                 raise
             log(f"{error.message}; trying again")
             time.sleep(pause(attempt + 2))
-    if (read.sha256, read.size) != expected:
-        raise BackupUnusable(
-            f"backup {backup} is damaged: {read.size} bytes with SHA-256 {read.sha256[:12]}…, "
-            f"the manifest says {expected[1]} with {expected[0][:12]}…",
-            hint="Take another backup: `backups` lists them.",
-        )
+        else:
+            return
 
 
-def _poured(store: Store, backup: str, size: int, where: str, log: Log) -> Digest:
+def _pour(dump: Checked, where: str, log: Log) -> None:
     read = Digest()
     # The bytes have passed long before the last index of theirs is built; the seconds go on.
-    with telling(log, "restoring", lambda: read.size, size):
-        feed(["--file=-"], read.over(store.read(f"{backup}.dump")), target=where)
-    return read
+    with telling(log, "restoring", lambda: read.size, dump.size):
+        feed(["--file=-"], read.over(dump.chunks()), target=where)
 
 
 def _differences(connection: psycopg.Connection, schema: fingerprint.Snapshot, rows: Mapping[str, int]) -> list[str]:

@@ -16,19 +16,21 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
+from migrator import traits
 from migrator.database import Target, retried
 from migrator.errors import DatabaseCommandFailed, ForeignDatabase, MigratorError
-from migrator.marks import Found, Mark, databases, put
+from migrator.marks import Found, Mark, databases, is_live, put
 from migrator.sessions import Log, connect, conninfo, refusal, unhindered
 from migrator.settings import Settings
 
-REHEARSAL, RESTORING = "rehearsal", "restoring"
+REHEARSAL, RESTORING, PROOF = "rehearsal", "restoring", "proof"
 _DIGITS = 8
 
 
@@ -42,7 +44,7 @@ def name_for(live: str, purpose: str, digits: str) -> str:
 
     Args:
         live: name of the database that it stands beside.
-        purpose: `rehearsal` or `restoring`.
+        purpose: `rehearsal`, `restoring` or `proof`.
         digits: eight hexadecimal ones, chosen by chance.
     """
     return beside(live, f"-{purpose}-{digits}")
@@ -120,6 +122,55 @@ class Scratch:
             log(f"database {name} created")
             return databases(connection, name)[0].oid
 
+    def make_like(self, live: Target, settings: Settings, log: Log) -> list[str] | None:
+        """Makes it with a live database's encoding, collation, owner and grants.
+
+        Args:
+            live: the database.
+            settings: budgets.
+            log: where lines for people go.
+
+        Returns:
+            What of these it could not be given; None if there is no such database.
+
+        Raises:
+            ForeignDatabase: the live one is another's.
+            MigratorError: it cannot be made.
+        """
+        name = self.target.name
+        with contextlib.closing(unhindered(connect(live.conninfo, settings, log))) as connection:
+            row = connection.execute(
+                "SELECT to_jsonb(d), pg_encoding_to_char(d.encoding), pg_has_role(d.datdba, 'USAGE'),"
+                " pg_get_userbyid(d.datdba), current_user FROM pg_catalog.pg_database d WHERE datname = %s",
+                (live.name,),
+            ).fetchone()
+            how: list[sql.Composable] = [sql.SQL("TEMPLATE template0")]
+            if row is not None:
+                is_live(databases(connection, live.name)[0], self.mark.owner)
+                if not row[2]:
+                    raise DatabaseCommandFailed(
+                        f"database {live.name} belongs to {row[3]}, and {row[4]} may not rename it",
+                        hint=f'As an administrator: GRANT "{row[3]}" TO "{row[4]}"; or restore as its owner.',
+                    )
+                how += _alike(row[0], row[1])
+            try:
+                self.make(settings, log, how)
+                if row is None:
+                    return None
+                # First of all: what its owner owns is restored as his, and who may create there follows from that.
+                lacking = traits.copy_owner(connection, live.name, name)
+                traits.copy_grants(connection, live.name, name)
+            except psycopg.Error as error:
+                hint = error.diag.message_hint or ""
+                if error.sqlstate == "42501":
+                    hint = "The role must be able to create databases: ALTER ROLE … CREATEDB."
+                raise DatabaseCommandFailed(
+                    f"cannot create database {name}: {error.diag.message_primary or error}",
+                    hint=hint,
+                    sqlstate=error.sqlstate or "",
+                ) from None
+        return lacking
+
     def drop(self, settings: Settings, log: Log, oid: int | None = None) -> bool:
         """Drops it, ending the sessions in it.
 
@@ -144,6 +195,27 @@ class Scratch:
                 raise _foreign(found)
             _drop(connection, found, self.target.conninfo, settings, log)
         return True
+
+
+# https://www.postgresql.org/docs/current/catalog-pg-database.html; none before 15.
+_PROVIDERS: dict[str, LiteralString] = {"c": "libc", "i": "icu", "b": "builtin"}
+
+
+def _alike(facts: Mapping[str, Any], encoding: str) -> list[sql.Composable]:
+    """Options of CREATE DATABASE for one that is encoded and sorts as another, of which pg_database says these facts."""
+    words: list[sql.Composable] = [
+        sql.SQL("ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(encoding, facts["datcollate"], facts["datctype"])
+    ]
+    # The server's own may be another, which a new database gets unless told.
+    provider = _PROVIDERS.get(facts.get("datlocprovider") or "")
+    locale = facts.get("datlocale") or facts.get("daticulocale")  # from 17 on, and 15 and 16
+    if provider:
+        words.append(sql.SQL("LOCALE_PROVIDER " + provider))
+    if provider in ("icu", "builtin") and locale:
+        words.append(sql.SQL(f"{provider.upper()}_LOCALE {{}}").format(locale))
+    if facts.get("daticurules"):
+        words.append(sql.SQL("ICU_RULES {}").format(facts["daticurules"]))
+    return words
 
 
 def is_of(found: Found, mark: Mark) -> bool:

@@ -7,7 +7,7 @@ import re
 
 # https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS: NAMEDATALEN - 1 bytes, the rest is cut off.
 LONGEST = 63
-PURPOSES = ("rehearsal", "restoring")
+PURPOSES = ("rehearsal", "restoring", "proof")
 
 
 def scratch_name(database: str, purpose: str, digits: str) -> str:

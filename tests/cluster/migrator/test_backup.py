@@ -412,6 +412,117 @@ def test_a_damaged_backup_is_refused_and_the_database_is_as_it_was(
     assert beside(books, server) == []
 
 
+class Exchanged(Folder):
+    """A place that gives another dump from the second time on, as if somebody had put it there meanwhile."""
+
+    def __init__(self, path: Path, other: bytes) -> None:
+        super().__init__(path)
+        self._other, self._reads = other, 0
+
+    def read(self, name: str) -> Iterator[bytes]:
+        self._reads += name.endswith(".dump")
+        if name.endswith(".dump") and self._reads > 1:
+            return iter([self._other])
+        return super().read(name)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile", "longer", "shorter"])
+def test_nothing_of_a_dump_that_is_not_the_manifest_s_reaches_the_server(
+    books: Database, folder: Path, server: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "datetime", Later)
+    monkeypatch.setattr(backup, "_CHUNK", 1024)
+    made = take(books, folder)["backup"]["id"]
+    whole = (folder / f"{made}.dump").read_bytes()
+    books.execute("CREATE TABLE put_in (x int)")
+    other = (folder / f"{take(books, folder)['backup']['id']}.dump").read_bytes()
+    store: Folder = Folder(folder)
+    if when == "before":
+        (folder / f"{made}.dump").write_bytes(other)
+    else:
+        store = Exchanged(folder, {"meanwhile": other, "longer": whole + b"x", "shorter": whole[:2048]}[when])
+    fed: list[bytes] = []
+    feed = restore.feed
+
+    def heard(options: list[str], chunks: Iterator[bytes], **more: Any) -> str:
+        return feed(options, (fed.append(chunk) or chunk for chunk in chunks), **more)
+
+    monkeypatch.setattr(restore, "feed", heard)
+    said = "is damaged" if when == "before" else "was changed while it was restored"
+    with pytest.raises(BackupUnusable, match=said):
+        restore.restore(environment(books), store, made, differences=True, log=print)
+    assert whole.startswith(b"".join(fed)), "what was not checked is not handed on"
+    assert not (when == "before" and fed)
+    assert beside(books, server) == []
+    assert books.value("SELECT to_regclass('put_in')") == "put_in", "what is there is still there"
+
+
+def test_a_fingerprint_that_is_not_the_manifest_s_is_refused(books: Database, folder: Path, server: str) -> None:
+    made = take(books, folder)["backup"]["id"]
+    books.execute("CREATE TABLE later (x int)")
+    (folder / f"{made}.schema").write_text(schema(books.uri).to_json())
+    with pytest.raises(BackupUnusable, match="its fingerprint of the schema is not the manifest's"):
+        back(books, folder, differences=True)
+    (folder / f"{made}.schema").write_text("{}")
+    with pytest.raises(BackupUnusable, match="its fingerprint of the schema is not the manifest's"):
+        back(books, folder, differences=True)
+    assert beside(books, server) == []
+
+
+def test_a_manifest_that_leads_to_other_files_is_none(books: Database, folder: Path, tmp_path: Path) -> None:
+    made = take(books, folder)["backup"]["id"]
+    manifest = json.loads((folder / f"{made}.json").read_text())
+    (folder / "other.json").write_text(
+        json.dumps(manifest | {"id": "../elsewhere", "created": "2999-01-01T00:00:00+00:00"})
+    )
+    assert [each.id for each in backup.kept(Folder(folder))] == [made]
+
+
+ADMINISTRATORS = {
+    "event trigger": """CREATE FUNCTION tell() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY schema_changed; END $$;
+        CREATE EVENT TRIGGER tell_of_ddl ON ddl_command_end EXECUTE FUNCTION tell()""",
+    "extension": "CREATE EXTENSION pg_stat_statements",
+}
+
+
+@pytest.mark.parametrize("what", ["event trigger", "extension", "nothing", "no CREATEDB"])
+def test_a_backup_says_whether_the_role_that_makes_it_could_restore_it(
+    role: str, books: Database, folder: Path, superuser: str, server: str, what: str
+) -> None:
+    with psycopg.connect(make_conninfo(superuser, dbname=books.name), autocommit=True) as connection:
+        if connection.info.parameter_status("is_superuser") != "on":
+            pytest.skip("needs a superuser")
+        if what in ADMINISTRATORS:
+            connection.execute(ADMINISTRATORS[what].encode())
+        createdb = "NOCREATEDB" if what == "no CREATEDB" else "CREATEDB"
+        connection.execute(
+            f"ALTER ROLE {role} LOGIN {createdb} PASSWORD 'rehearsed'; GRANT pg_read_all_data TO {role}".encode()
+        )
+        connection.execute(f"ALTER SCHEMA public OWNER TO {role}; GRANT CREATE ON SCHEMA public TO {role}".encode())
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (books.name, role))))
+        owned = connection.execute(
+            f"SELECT format('ALTER TABLE %I OWNER TO {role}', relname) FROM pg_class WHERE relkind = 'r'"
+            " AND relnamespace = 'public'::regnamespace".encode()
+        ).fetchall()
+        for (statement,) in owned:
+            connection.execute(statement.encode())
+        if what == "event trigger":
+            connection.execute(f"ALTER FUNCTION tell() OWNER TO {role}".encode())
+    as_role = replace(books, uri=make_conninfo(books.uri, user=role, password="rehearsed"))
+    words = take(as_role, folder)
+    assert words["outcome"] == "backed up"
+    assert beside(books, server) == [], "what it was tried in is gone"
+    if what == "nothing":
+        assert words["message"] == ""
+        assert back(as_role, folder)["changes"] == []
+        return
+    said = {"no CREATEDB": "cannot create database"}.get(what, f"permission denied to create {what}")
+    assert words["message"].startswith("this role could not restore it, only an administrator could: ")
+    assert said in words["message"]
+    with pytest.raises(DatabaseCommandFailed, match=said):
+        back(as_role, folder)
+
+
 def test_rows_that_are_not_those_of_the_manifest_are_refused_unless_accepted(
     books: Database, folder: Path, server: str
 ) -> None:

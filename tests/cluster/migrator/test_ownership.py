@@ -19,7 +19,7 @@ from migrator import backup, cli, database, marks, rehearsal, restore, scratch
 from migrator.database import Target
 from migrator.errors import ForeignDatabase, InvalidMigration
 from migrator.marks import KEPT, LIVE, Mark, Owner
-from migrator.scratch import REHEARSAL, RESTORING, Scratch
+from migrator.scratch import PROOF, REHEARSAL, RESTORING, Scratch
 from migrator.settings import Settings
 from migrator.stores import Folder
 from settings import scratch_name
@@ -365,7 +365,7 @@ def test_nothing_but_a_name_of_a_scratch_database_is_taken_for_one(here: Server,
 
 @pytest.mark.parametrize("live", ["ledger", "x" * 63, "x" * 50, "ledger-rehearsal-0123abcd"])
 def test_settings_and_migrator_know_scratch_databases_by_the_same_names(live: str) -> None:
-    assert PURPOSES == (REHEARSAL, RESTORING)
+    assert PURPOSES == (REHEARSAL, RESTORING, PROOF)
     for purpose in PURPOSES:
         name = scratch_name(live, purpose, "0123abcd")
         assert name == scratch.name_for(live, purpose, "0123abcd")
