@@ -261,7 +261,7 @@ class Restoring(Rollout):
         from components.errors import ProgramError
         from components.following import run_job
 
-        job = restoring(plan, chosen.id, differences, backups.namespace, backups.owner)
+        job = restoring(plan, chosen.id, differences, backups.place)
         name = job["metadata"]["name"]
         self._narrator.say(f"restoring backup {chosen.id} beside {plan.database}: Job {name}", plan.module)
 
@@ -420,8 +420,8 @@ class Restoring(Rollout):
         if not plan.can_be_listed:
             return replace(found, message="a command of its own makes them; only its tool can list them")
         wanted = claim(plan, backups.namespace, backups.owner)
-        job = listing(plan, backups.namespace, backups.owner)
         try:
+            job = listing(plan, backups.place)
             if wanted is not None:
                 backups.cluster.ensure_claim(wanted)
             ended = run_job(

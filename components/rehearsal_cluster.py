@@ -55,6 +55,9 @@ class LiveRehearsals:
     def serving_version(self, module: str) -> str:
         return self._cluster.selected(module).get(VERSION, "")
 
+    def namespace_uid(self) -> str:
+        return self._cluster.namespace_uid()
+
     def ensure_claim(self, claim: Mapping[str, Any]) -> None:
         from lightkube import ApiError
         from lightkube.resources.core_v1 import PersistentVolumeClaim

@@ -91,7 +91,13 @@ class S3Settings(Settings):
     """A bucket of S3, or of a server that speaks its protocol."""
 
     bucket: str = Field(min_length=3, max_length=63)
-    prefix: str = Field("", pattern=r"^[^/].*[^/]$|^$", description="before `<database>/<backup>`")
+    prefix: str = Field("", pattern=r"^([^/](.*[^/])?)?$", description="before the path of the backups")
+    path: str | None = Field(
+        None,
+        pattern=r"^[^/](.*[^/])?$",
+        description="after the prefix, instead of `<stack>/<UID of the namespace>/<database>`, which is nobody else's: to restore "
+        "what another cluster, another stack or an earlier version (`<database>`) has made",
+    )
     endpoint: str | None = Field(None, pattern=r"^https?://[^/]+$", description="URL of the server; default: AWS's own")
     region: str = "us-east-1"
     access_key_id: SecretReference | None = Field(

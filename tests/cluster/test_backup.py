@@ -360,7 +360,10 @@ def test_backups_go_to_s3_and_come_back(stack: Stack) -> None:
         stack.configure(backups={"s3": {**s3, "secretAccessKey": {"name": "s3", "key": "key"}}, "keep": 2})
         verdict = stack.deployed("1.1.0")
         made = backup(verdict)["id"]
-        where = f"some/where/{stack.name}-ledger/{made}"
+        [where] = [name.removesuffix(".json") for name in server.objects() if name.endswith(".json")]
+        namespace = stack.api.get(Namespace, stack.name)
+        assert namespace.metadata
+        assert re.fullmatch(rf"some/where/[\w.-]+/{namespace.metadata.uid}/{stack.name}-ledger/{made}", where)
         assert server.objects() == [f"{where}.dump", f"{where}.json", f"{where}.schema"]
         stack.sql("DELETE FROM postings")
         yes = f"--yes-restore=ledger/{stack.name}-ledger"
