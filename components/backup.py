@@ -14,7 +14,7 @@ from typing import Any
 from settings import ModuleSettings, S3Settings, Version
 
 from .names import JOB, MODULE, Owner, digest, job_labels, owner_env
-from .pod import JOB_RESOURCES, container_security, placed, pod_security
+from .pod import container_security, job_resources, placed, pod_security
 
 KIND = "backup"
 CONTAINER = "backup"
@@ -159,7 +159,7 @@ def _job(backup: Backup, kind: str, args: list[str], place: Place) -> dict[str, 
                 "name": CONTAINER,
                 **_program(backup, args, place),
                 "imagePullPolicy": "IfNotPresent",
-                "resources": {**JOB_RESOURCES, "limits": {"memory": given.memory_limit}},
+                "resources": job_resources(settings, memory=given.memory_limit),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
             }

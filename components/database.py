@@ -7,10 +7,11 @@ from typing import Any
 
 import pulumi
 
-from settings import JobSettings
+from settings import JobSettings, ModuleSettings
 
 from .job import gate_job
 from .names import MODULE_DATABASE, job_labels, owner_env
+from .pod import job_resources
 from .scope import Scope
 
 
@@ -20,6 +21,7 @@ class Database(pulumi.ComponentResource):
     Args:
         module: name.
         database: its name.
+        settings: of the module.
         env: how to connect to it.
         image: that makes it if it is not there; None where others do.
         jobs: where that Job runs.
@@ -34,6 +36,7 @@ class Database(pulumi.ComponentResource):
         self,
         module: str,
         database: str,
+        settings: ModuleSettings,
         env: list[dict[str, Any]],
         image: str | None,
         jobs: JobSettings,
@@ -60,6 +63,7 @@ class Database(pulumi.ComponentResource):
                 jobs=jobs,
                 scope=scope,
                 opts=scope.job(self, depends_on=depends_on),
+                resources=job_resources(settings),
             )
             self.ready = [job]
         self.register_outputs({"database": database})

@@ -24,7 +24,7 @@ from typing import Any
 from settings import ModuleSettings, Version, scratch_name
 
 from .names import JOB, MODULE, NAME, VERSION, Owner, digest, job_labels, owner_env
-from .pod import JOB_RESOURCES, container_security, placed, pod_security
+from .pod import container_security, job_resources, placed, pod_security
 
 KIND = "rehearse"
 _FOLDER = "/rehearsal"
@@ -131,7 +131,8 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
     judge += ["--contract"] if trial.contracts(serving.version) else []
     started = trial.serves and serving.ready
     judge += [] if started else ["--not-started"]
-    migrate = {**trial.container, **_fixed(), "env": _sent_to(trial.scratch, _with(settings.rehearsal.env, env))}
+    fixed = {**_fixed(settings), "resources": settings.migration.resources.model_dump()}
+    migrate = {**trial.container, **fixed, "env": _sent_to(trial.scratch, _with(settings.rehearsal.env, env))}
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "serviceAccountName": trial.module,
@@ -168,13 +169,13 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
 
 
 def _migrator(trial: Trial, name: str, args: Sequence[str], env: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"name": name, "image": trial.migrator_image, "args": list(args), "env": list(env), **_fixed()}
+    return {"name": name, "image": trial.migrator_image, "args": list(args), "env": list(env)} | _fixed(trial.settings)
 
 
-def _fixed() -> dict[str, Any]:
+def _fixed(settings: ModuleSettings) -> dict[str, Any]:
     return {
         "imagePullPolicy": "IfNotPresent",
-        "resources": JOB_RESOURCES,
+        "resources": job_resources(settings),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }

@@ -30,6 +30,11 @@ class MigrationSettings(Settings):
     backoff_limit: int = Field(0, ge=0, le=2, description="how often a failed pod is tried again")
     env: dict[EnvironmentName, str] = Field({}, description="environment of the Job alone")
     annotations: Annotations = Field({}, description="of the Job's pods, such as those that keep a sidecar out")
+    resources: Resources = Field(
+        Resources(limits={"memory": "512Mi"}),
+        description="of its container, also in its rehearsal; a limit of CPU is that of this project's own Jobs for the module too, as a quota asks. "
+        "A change of them runs no migration again that has succeeded",
+    )
     witness: bool = Field(
         True, description="compare the database before and after it, by a sidecar (Kubernetes 1.29 or newer)"
     )

@@ -90,6 +90,34 @@ def test_a_setting_the_migration_does_not_see_changes_no_job(change: dict[str, A
     assert any(before[k].inputs != after[k].inputs for k in before)
 
 
+MORE = {"migration": {"resources": {"requests": {"cpu": "1"}, "limits": {"memory": "4Gi", "cpu": "2"}}}}
+
+
+def test_a_migration_gets_what_it_needs_without_being_run_again_for_it() -> None:
+    before, after = declare({"ledger": ledger()}), declare({"ledger": ledger(**MORE)})
+    names = [stack[JOB].inputs["metadata"]["name"] for stack in (before, after)]
+    assert names[0] == names[1]
+    [container] = after[JOB].inputs["spec"]["template"]["spec"]["containers"]
+    assert container["resources"] == MORE["migration"]["resources"]
+    where = "spec.template.spec.containers[0].resources"
+    assert where not in after[JOB].ignored, "one that was killed for want of memory runs again with more"
+    for migrated in ("1.1.0", "1.2.0"):
+        done = FakeCluster(versions={"ledger": "1.1.0"}, migrations={"ledger": migrated})
+        assert where in declare({"ledger": ledger(**MORE)}, done)[JOB].ignored
+    older = FakeCluster(versions={"ledger": "1.0.0"}, migrations={"ledger": "1.0.0"})
+    assert where not in declare({"ledger": ledger(**MORE)}, older)[JOB].ignored
+
+
+def test_a_quota_for_cpu_admits_every_pod_of_a_migration_with_a_limit_of_it() -> None:
+    stack = declare({"ledger": ledger(**MORE)})
+    for job in (JOB, "Job/ledger-database"):
+        pod = stack[job].inputs["spec"]["template"]["spec"]
+        containers = [*pod.get("initContainers", ()), *pod["containers"]]
+        assert {c["resources"]["limits"]["cpu"] for c in containers} == {"2"}
+    kept = [s["Job/ledger-database"].inputs["metadata"]["name"] for s in (stack, declare({"ledger": ledger()}))]
+    assert kept[0] == kept[1]
+
+
 @pytest.mark.parametrize(
     "change",
     [

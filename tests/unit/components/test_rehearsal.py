@@ -113,6 +113,14 @@ def test_the_migration_has_what_rehearsals_have_instead_too() -> None:
     assert values(migrate)["ONLY"] == "here"
 
 
+def test_a_rehearsal_has_what_the_migration_has_and_a_limit_of_cpu_for_every_container_of_ours() -> None:
+    resources = {"requests": {"cpu": "1"}, "limits": {"memory": "4Gi", "cpu": "2"}}
+    containers = pod(manifest(trial(migration={"resources": resources}), SERVING, "dev", OWNER))
+    assert containers["migrate"]["resources"] == resources
+    for name in ("hold", "prepare", "judge"):
+        assert containers[name]["resources"]["limits"] == {"memory": "512Mi", "cpu": "2"}
+
+
 def test_what_consumes_a_queue_is_not_started_a_second_time() -> None:
     containers = pod(manifest(replace(trial(), serves=False), SERVING, "dev", OWNER))
     assert "previous" not in containers
