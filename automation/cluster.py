@@ -26,6 +26,8 @@ from .watch import Stalled
 
 _JOB_VERSION = "rollout.formance.com/version"
 CONNECT_SECONDS = 3.0
+# A quota may have room again when pods that end are gone.
+_ADMISSION_SECONDS = 10.0
 
 
 class Cluster:
@@ -227,9 +229,31 @@ class Cluster:
         for each in self._client.list(Deployment, labels={OWNER: self.owner}):
             labels = each.metadata.labels or {}
             for condition in (each.status and each.status.conditions) or []:
-                if condition.type == "Progressing" and condition.status == "False":
+                late = (condition.type, condition.status) == ("Progressing", "False")
+                # Of a pod that is not admitted a Deployment says at once that it could not be made, and waits on.
+                refused = (condition.type, condition.status) == ("ReplicaFailure", "True")
+                where = labels.get(NAME, ""), labels.get(VERSION, "")
+                if late or (refused and where not in found):
                     why = f"Deployment {each.metadata.name}: {condition.reason}: {condition.message}"
-                    found[labels.get(NAME, ""), labels.get(VERSION, "")] = Stalled(why, str(condition.lastUpdateTime))
+                    patience = 0.0 if late else _ADMISSION_SECONDS
+                    found[where] = Stalled(why, str(condition.lastUpdateTime), patience)
+        return found
+
+    def not_admitted(self) -> list[PodFacts]:
+        """The stack's Jobs at work whose pod the API refuses to make, as a quota or a policy of the namespace has it.
+
+        Neither the Job nor the engine that waits for it says so.
+        """
+        found = []
+        for job in self._client.list(Job, labels={OWNER: self.owner}):
+            labels, status = job.metadata.labels or {}, job.status
+            if labels.get(JOB) in APART or ended(job) or (status and (status.active or status.failed)):
+                continue
+            fields = {"involvedObject.name": job.metadata.name, "type": "Warning", "reason": "FailedCreate"}
+            why = [" ".join((e.message or "").split()) for e in self._client.list(Event, fields=fields)]
+            if why:
+                names = labels.get(MODULE, ""), labels.get(_JOB_VERSION, ""), labels.get(JOB, "migrate")
+                found.append(PodFacts.none(job.metadata.name, *names, why[-1]))
         return found
 
     def is_up(self, deployment: str) -> bool:

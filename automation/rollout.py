@@ -363,6 +363,7 @@ class Rollout:
         notices = [
             *self._notices,
             *self._of_state(run, facts),
+            *_warned(run),
             *(f"{f.module}: {f.text} [{f.rule}]" for f in read if not told),
             *_advice(run),
         ]
@@ -486,7 +487,7 @@ class Rollout:
             watched=watched,
             interrupted=self._interrupt.requested,
             seconds=self._seconds(),
-            notices=self._notices,
+            notices=[*self._notices, *_warned(run)],
             rehearsals=self._rehearsals,
             backups=self._backups,
         )
@@ -611,6 +612,15 @@ def _policy_pack(given: str) -> str:
     if not (folder / "PulumiPolicy.yaml").exists():
         raise UsageError(f"no policy pack in {folder}: it has no PulumiPolicy.yaml")
     return str(folder)
+
+
+def _warned(run: Run) -> Iterator[str]:
+    """What the program says of the capacity of new versions."""
+    from components.names import FEWER
+
+    for said in run.diagnostics:
+        if said.severity == "warning" and said.message.startswith(FEWER):
+            yield " ".join(said.message.split())
 
 
 def _advice(run: Run) -> Iterator[str]:

@@ -26,15 +26,17 @@ _CLUSTER_ERRORS: tuple[type[BaseException], ...] = (Exception,)
 
 @dataclass(frozen=True)
 class Stalled:
-    """A Deployment past its progress deadline.
+    """A Deployment past its progress deadline, or whose pods are not admitted.
 
     Args:
         why: in the cluster's words.
         since: when it gave up. It says so until its pods are ready, long after the cause may have gone.
+        patience: seconds for which it may be so without being final.
     """
 
     why: str
     since: str
+    patience: float = 0.0
 
 
 class PodSource(Protocol):
@@ -47,6 +49,7 @@ class PodSource(Protocol):
     def warnings(self, pod: str) -> list[str]: ...
     def is_scaling_up(self, pod: str) -> bool: ...
     def stalled(self) -> Mapping[tuple[str, str], Stalled]: ...
+    def not_admitted(self) -> list[PodFacts]: ...
     def end_job(self, job: str) -> None: ...
 
 
@@ -100,6 +103,7 @@ class Watch:
         self._deploying: dict[str, str] = {}
         self._halted: dict[str, str] = {}
         self._stalled: Mapping[tuple[str, str], Stalled] = {}
+        self._first_stalled: dict[str, float] = {}
         self._stopped = threading.Event()
         self._ready = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -174,6 +178,8 @@ class Watch:
         with self._lock:
             if facts.name in self._ignored:
                 return
+            if facts.job and facts.name != facts.job:
+                self._pods.pop(facts.job, None)  # its pod has been admitted after all
             tracked = self._pods.get(facts.name)
             if gone:
                 if tracked:
@@ -255,11 +261,14 @@ class Watch:
 
     def tick(self, look_at_deployments: bool = True) -> None:
         """Judges what has lasted too long."""
+        if look_at_deployments:
+            for missing in self._source.not_admitted():
+                self.see(missing, gone=False)
         for tracked in self._hopeless():
             facts = tracked.facts
             if facts.reason == "Unschedulable" and self._source.is_scaling_up(facts.name):
                 continue
-            why = self._clean(f"Pod {facts.name}: {facts.state}")
+            why = self._clean(f"{facts.title}: {facts.state}")
             if facts.kind == "serve":
                 self._halt(facts.module, why, facts)
             else:
@@ -274,7 +283,9 @@ class Watch:
             stalled = self._source.stalled() if deploying else {}
             for module, version in deploying.items():
                 found = stalled.get((module, version))
-                if found and found != self._stalled.get((module, version)):
+                if found is None or found == self._stalled.get((module, version)):
+                    self._first_stalled.pop(module, None)
+                elif self._now() - self._first_stalled.setdefault(module, self._now()) >= found.patience:
                     self._halt(module, self._clean(found.why), None)
 
     def _hopeless(self) -> list[_Tracked]:

@@ -27,6 +27,8 @@ SINGLETON = "rollout.formance.com/singleton"
 DRAINS = "rollout.formance.com/drains"
 SQL = "rollout.formance.com/sql"
 CREDENTIALS = "rollout.formance.com/credentials"
+# How a warning begins that a version gets fewer replicas than the one that serves has.
+FEWER = "fewer replicas: "
 # Digits that change with the pods of a module's worker: on those pods, and on the Deployment that comes after them.
 WORKER = "rollout.formance.com/worker"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .cluster import LiveCluster
 from .errors import ClusterUnreachable, ForeignObject, JobsLeft
+from .killed import termination_message
 from .names import JOB, MODULE, NAME, OWNER, VERSION, migrated_name
 from .rehearsal import Serving, is_serving, of_module
 from .rehearsing import Container, PodState
@@ -178,6 +179,6 @@ def _container(status: ContainerStatus) -> Container:
         status.name,
         bool(state and state.running),
         ended.exitCode if ended else None,
-        (ended and ended.message) or "",
+        termination_message(ended.message or "", ended.exitCode, ended.reason or "") if ended else "",
         (((waiting and waiting.reason) or ""), ((waiting and waiting.message) or "")),
     )

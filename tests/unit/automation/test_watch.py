@@ -46,6 +46,7 @@ class FakeCluster:
     ended: list[str] = field(default_factory=list)
     scaling: bool = False
     given_up: dict[tuple[str, str], Stalled] = field(default_factory=dict)
+    barred: list[PodFacts] = field(default_factory=list)
 
     def pods(self) -> tuple[list[PodFacts], str]:
         return [], "1"
@@ -68,6 +69,9 @@ class FakeCluster:
 
     def stalled(self) -> dict[tuple[str, str], Stalled]:
         return dict(self.given_up)
+
+    def not_admitted(self) -> list[PodFacts]:
+        return self.barred
 
     def end_job(self, job: str) -> None:
         self.ended.append(job)
@@ -127,6 +131,58 @@ def test_a_failed_pods_cause_and_log_are_told_at_once_and_without_secrets(scene:
     report = scene.watch.seen().jobs[JOB.job]
     assert report.failed
     assert report.logs == ("applying", "password [secret]")
+
+
+QUOTA = 'pods "ledger-1-2-0-migrate-ab-" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2'
+
+
+def test_a_job_whose_pod_is_not_admitted_ends_within_seconds_with_the_reason(scene: Scene) -> None:
+    """After timescale/helm-charts#259 and Kong/charts#264: it was waited for until the Job's deadline, and no reason was given."""
+    scene.cluster.barred = [PodFacts.none(JOB.job, "ledger", "1.2.0", "migrate", QUOTA)]
+    for scene.clock.time in (1, 5, 10):
+        scene.watch.tick()
+    assert scene.cluster.ended == []
+    scene.clock.time = 12
+    scene.watch.tick()
+    scene.watch.tick()
+    assert scene.cluster.ended == [JOB.job]
+    why = f"Job {JOB.job} has no pod: FailedCreate: {QUOTA}"
+    assert scene.heard.given_up_for == [why]
+    report = scene.watch.seen().jobs[JOB.job]
+    assert (report.failed, report.kind, report.state) == (True, "migrate", why)
+
+
+def test_a_pod_that_is_admitted_after_all_is_all_that_counts(scene: Scene) -> None:
+    scene.cluster.barred = [PodFacts.none(JOB.job, "ledger", "1.2.0", "migrate", QUOTA)]
+    scene.watch.tick()
+    scene.cluster.barred = []
+    scene.watch.see(replace(JOB, phase="Running", started=True), False)
+    scene.clock.time = 60
+    scene.watch.tick()
+    assert scene.cluster.ended == []
+    scene.watch.see(replace(JOB, phase="Succeeded", started=True, exit_code=0), False)
+    assert not scene.watch.seen().jobs[JOB.job].failed
+
+
+def test_a_deployment_of_which_a_pod_is_not_admitted_is_given_up_if_that_lasts(scene: Scene) -> None:
+    """After Shopify/krane#173: room for the version that serves, and none for a pod of the next."""
+    scene.watch.deploying("ledger", "1.2.0")
+    stalled = scene.cluster.given_up
+    refused = Stalled("Deployment ledger-1-2-0: FailedCreate: exceeded quota", "10:00", 10.0)
+    stalled["ledger", "1.2.0"] = refused
+    scene.watch.tick()
+    scene.clock.time = 8
+    scene.watch.tick()
+    stalled.clear()
+    scene.watch.tick()
+    stalled["ledger", "1.2.0"] = refused
+    scene.clock.time = 15
+    scene.watch.tick()
+    assert scene.stops == []
+    scene.clock.time = 26
+    scene.watch.tick()
+    assert scene.stops == [True]
+    assert scene.watch.seen().halted == {"ledger": refused.why}
 
 
 def test_a_failure_is_told_once(scene: Scene) -> None:

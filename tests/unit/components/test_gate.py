@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pulumi
 import pytest
 
+from components.cluster import Size
 from components.errors import Downgrade, Moved
 from tests.unit.components.declared import Declared, FakeCluster, declare, ledger
 
@@ -219,6 +221,38 @@ def test_a_module_without_a_database_has_no_migration() -> None:
 def test_a_module_waits_for_the_service_of_those_it_depends_on() -> None:
     stack = declare({"a": ledger(), "b": ledger(dependsOn=["a"])})
     assert "kubernetes:core/v1:Service::a" in stack["Job/b-1.1.0-migrate"].depends_on
+
+
+def told_of_capacity(modules: dict[str, Any], live: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The warnings of a program that finds 1.0.0 of the ledger serving with so many replicas."""
+    heard: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", heard.append)
+    sizes = {"1.0.0": Size("ledger-1-0-0", live, live)}
+    declare(modules, FakeCluster(versions={"ledger": "1.0.0"}, sizes=sizes))
+    return heard
+
+
+def test_whoever_has_scaled_by_hand_is_told_before_all_the_traffic_is_on_fewer_pods(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After cloudfoundry-community/cf-blue-green-deploy#19: the new version had the declared number, and nobody was told."""
+    [said] = told_of_capacity({"ledger": ledger(replicas=2)}, 3, monkeypatch)
+    assert said.startswith("fewer replicas: ledger 1.0.0 serves with 3, and 1.1.0 gets 2")
+
+
+@pytest.mark.parametrize(
+    ("more", "live"),
+    [
+        ({"replicas": 2}, 2),
+        ({"replicas": 3}, 2),
+        ({"replicas": 2, "version": "1.0.0"}, 3),
+        ({"autoscaling": {"maxReplicas": 9, "cpuPercent": 50}}, 5),
+        ({"replicas": 2, "disabled": True}, 3),
+    ],
+    ids=["as many", "more", "no new version", "autoscaled", "disabled"],
+)
+def test_nobody_is_told_where_none_are_lost(more: dict[str, Any], live: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told_of_capacity({"ledger": ledger(**more)}, live, monkeypatch) == []
 
 
 def test_a_downgrade_is_refused_before_anything_is_declared() -> None:
