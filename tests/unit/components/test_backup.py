@@ -211,6 +211,6 @@ def test_a_migration_without_a_backup_is_refused_to_the_engine_with_the_cause_an
 
 
 def test_it_runs_where_jobs_are_told_to() -> None:
-    placed = making(planned(jobs={"nodeSelector": {"pool": "jobs"}}), "1.0.0", "dev", OWNER)
+    placed = making(planned(jobs={"nodeSelector": {"pool": "jobs"}}), "1.0.0", PLACE)
     assert placed["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "jobs"}
-    assert placed["metadata"]["name"] == making(planned(), "1.0.0", "dev", OWNER)["metadata"]["name"]
+    assert placed["metadata"]["name"] == making(planned(), "1.0.0", PLACE)["metadata"]["name"]

@@ -277,9 +277,12 @@ def test_a_refused_migration_is_said_to_the_engine_with_the_cause_and_the_way_ou
 
 
 def test_it_runs_where_jobs_are_told_to() -> None:
-    job = manifest(trial(jobs={"nodeSelector": {"pool": "jobs"}}), SERVING, "dev", OWNER)
+    digits = "0123abcd"
+    job = manifest(replace(trial(jobs={"nodeSelector": {"pool": "jobs"}}), digits=digits), SERVING, "dev", OWNER)
     assert job["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "jobs"}
-    assert job["metadata"]["name"] == manifest(trial(), SERVING, "dev", OWNER)["metadata"]["name"]
+    assert (
+        job["metadata"]["name"] == manifest(replace(trial(), digits=digits), SERVING, "dev", OWNER)["metadata"]["name"]
+    )
 
 
 def test_credentials_beside_the_uri_go_along() -> None:
