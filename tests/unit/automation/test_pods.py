@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from lightkube.resources.core_v1 import Pod
 
+from automation.last_words import LastWords, parse
 from automation.pods import observe
 from components.termination_message import TerminationMessage, parse
 
