@@ -136,7 +136,7 @@ def same(old: str, new: str, old_types: Mapping[str, str], new_types: Mapping[st
         old_types: of the table's columns then.
         new_types: of them now.
     """
-    if old_types != new_types and re.search(r"[/%]", old + new):
+    if old_types != new_types and any(set(each) & {"/", "%"} for each in (words(old), words(new))):
         return old == new  # 3 / 2 is 1 as long as both are integers
     return parts(old, old_types) == parts(new, new_types)
 
@@ -174,8 +174,11 @@ def follows(wanted: Parts, known: Collection[Parts], not_null: Collection[str] =
 
 def _narrower(known: Parts, wanted: Parts) -> bool:
     one, other = _listed(known), _listed(wanted)
-    if one and other:
-        return one[0] == other[0] and one[1] <= other[1]
+    if one and other and one[0] == other[0]:
+        return one[1] <= other[1]
+    if one and len(one[0]) == 1 and isinstance(one[0][0], str):
+        values = [each for each in one[1] if isinstance(each, str)]
+        return all(truth(wanted, {one[0][0]: each}) == "true" for each in values)
     bound, loose = _bound(known), _bound(wanted)
     if bound is None or loose is None or bound[0] != loose[0] or bound[1][0] != loose[1][0]:
         return False
