@@ -20,7 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from migrator import files, lint_rules
+from migrator import files, lint_known, lint_rules
 from migrator.errors import InvalidMigration
 from migrator.files import Migration
 from migrator.lint_rules import LintFinding, LintLevel
@@ -57,7 +57,7 @@ def lint(directories: Sequence[Path | str], *, after: int = 0) -> tuple[LintFind
     """
     settings = _settings()
     paths = [path for directory in directories for path in sorted(Path(directory).glob("*.sql"))]
-    chosen: list[tuple[Migration, str]] = []
+    readable: list[tuple[Migration, str]] = []
     found: list[LintFinding] = []
     for path in paths:
         if any(fnmatchcase(str(path), each) for each in settings.get("excluded_paths", ())):
@@ -67,15 +67,20 @@ def lint(directories: Sequence[Path | str], *, after: int = 0) -> tuple[LintFind
         except (InvalidMigration, OSError) as error:
             found.append(_unreadable(path, error))
             continue
-        if migration.number > after:
-            chosen.append((migration, str(path)))
+        readable.append((migration, str(path)))
     if not found:
         files.read(list(directories))  # what is wrong with all of them together
-    chosen.sort(key=lambda each: each[0].number)
+    every = lint_rules.parsed(sorted(readable, key=lambda each: each[0].number))
+    parsed = [each for each in every if each.migration.number > after]
     for transactional in (True, False):
-        if some := [path for migration, path in chosen if migration.transactional == transactional]:
+        if some := [each.path for each in parsed if each.transactional == transactional]:
             found += _squawk(some, transactional, settings)
-    parsed = lint_rules.parsed(chosen)
+    no_harm = list(lint_known.harmless(every))
+    found = [
+        each
+        for each in found
+        if not any(each.file == path and each.line in lines and each.rule == rule for path, lines, rule in no_harm)
+    ]
     wrong = {each.file for each in found if each.rule == "syntax-error"}
     found += [
         LintFinding(each.path, line, "advice", "not-read", f"Our own rules have not read this statement: {why}.", "")
@@ -85,7 +90,7 @@ def lint(directories: Sequence[Path | str], *, after: int = 0) -> tuple[LintFind
     ]
     own = list(lint_rules.read(parsed, pending=after > 0))
     off = set(settings.get("excluded_rules", ()))
-    silenced = {path: _silenced(Path(path).read_text("utf-8-sig")) for _, path in chosen}
+    silenced = {path: _silenced(Path(path).read_text("utf-8-sig")) for path in {each.path for each in parsed}}
     found += [each for each in own if each.rule not in off and not _is_silenced(each, silenced[each.file], parsed)]
     return tuple(sorted(found, key=lambda each: (Path(each.file).name, each.line, each.rule)))
 

@@ -116,6 +116,10 @@ class File:
         """Whether it runs in the transaction of the pending files."""
         return self.migration.transactional
 
+    def text(self, line: int) -> str:
+        """Gives the first statement that begins on a line."""
+        return next(each.text for each in self.migration.statements if each.line == line)
+
 
 @dataclass
 class _State:

@@ -231,6 +231,33 @@ def test_a_squawk_toml_has_its_say_on_rules_and_paths(tmp_path: Path, monkeypatc
         rules("excluded_rules = [")
 
 
+@pytest.mark.parametrize(
+    ("before", "text", "expected"),
+    [
+        ("CREATE TABLE t (a varchar(20))", "ALTER TABLE t ALTER a TYPE varchar(21)", set()),
+        ("CREATE TABLE t (a varchar(20))", "ALTER TABLE public.t\n  ALTER COLUMN a\n  TYPE text", set()),
+        ("CREATE TABLE t (x text); ALTER TABLE t ADD a numeric(10, 2)", "ALTER TABLE t ALTER a TYPE numeric(12, 2)", set()),
+        ("CREATE TABLE t (a timestamp(3) with time zone)", "ALTER TABLE t ALTER a TYPE timestamptz", set()),
+        ("CREATE TABLE t (a varchar(20))", "ALTER TABLE t ALTER a TYPE varchar(19)", {"changing-column-type"}),
+        ("CREATE TABLE t (a bigint)", "ALTER TABLE t ALTER a TYPE text", {"changing-column-type"}),
+        ("CREATE TABLE t (a varchar(9))", "ALTER TABLE t ALTER a TYPE text USING a || ''", {"changing-column-type"}),
+        ("CREATE TABLE t (a varchar(9))", 'ALTER TABLE t ALTER a TYPE text COLLATE "C"', {"changing-column-type"}),
+        ("CREATE TABLE other.t (a varchar(9)); CREATE TABLE t (a bigint)", "ALTER TABLE t ALTER a TYPE text", {"changing-column-type"}),
+        ("SELECT 1", "ALTER TABLE t ALTER a TYPE text", {"changing-column-type"}),
+        ("CREATE TABLE t (a text, CONSTRAINT c CHECK (a IS NOT NULL AND a <> ''))", "ALTER TABLE t ALTER a SET NOT NULL", set()),
+        (NON_TRANSACTIONAL + "ALTER TABLE t ADD CONSTRAINT c CHECK (a IS NOT NULL) NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT c", "ALTER TABLE t ALTER a SET NOT NULL; ALTER TABLE t DROP CONSTRAINT c", {"ban-drop-constraint"}),
+        ("ALTER TABLE t ADD CONSTRAINT c CHECK (a IS NOT NULL) NOT VALID", "ALTER TABLE t ALTER a SET NOT NULL", {"adding-not-nullable-field"}),
+        ("CREATE TABLE t (a text, CONSTRAINT c CHECK (a IS NOT NULL OR b > 0))", "ALTER TABLE t ALTER a SET NOT NULL", {"adding-not-nullable-field"}),
+        ("CREATE TABLE t (a text, CONSTRAINT c CHECK (a IS NOT NULL)); ALTER TABLE t DROP CONSTRAINT c", "ALTER TABLE t ALTER a SET NOT NULL", {"adding-not-nullable-field"}),
+    ],
+)  # fmt: skip
+def test_what_earlier_files_show_to_be_harmless_is_no_finding(
+    before: str, text: str, expected: set[str], tmp_path: Path
+) -> None:
+    found = lint([written(tmp_path, before, text)], after=1)
+    assert {each.rule for each in found if each.level != "advice"} == expected
+
+
 def test_a_file_that_the_runner_refuses_hides_no_other_file_s_findings(tmp_path: Path) -> None:
     found = lint([written(tmp_path, "SELECT 1;\nBEGIN;", "DROP TABLE a", "SELECT 'open")])
     assert [(each.level, Path(each.file).name[:4], each.line, each.rule) for each in found] == [
