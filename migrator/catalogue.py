@@ -24,6 +24,7 @@ SET LOCAL extra_float_digits TO 1;
 SET LOCAL jit TO off;
 """
 
+_FIRST_OID_OF_USERS = 16384
 _SCHEMAS = (
     "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL (current_setting"
     "('migrator.left_out')::text[])"
@@ -172,10 +173,14 @@ _RELATIONS = _select(
 )
 
 # Types that DISTINCT, GROUP BY and UNION find no operator for: without a default class for btree or hash, of their own or of
-# a type that they are binary coercible to (GetDefaultOpClass in the server); domains and arrays of such types too.
-_WITHOUT_EQUALITY = """WITH RECURSIVE leaf (type, oid) AS (SELECT oid, oid FROM pg_type UNION ALL SELECT l.type,
-    CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END FROM leaf l JOIN pg_type t ON t.oid = l.oid
-    WHERE t.typtype = 'd' OR (t.typcategory = 'A' AND t.typelem <> 0)), unequal AS MATERIALIZED (SELECT l.type FROM leaf l
+# a type that they are binary coercible to (GetDefaultOpClass in the server); what is made of such types too.
+_WITHOUT_EQUALITY = f"""WITH RECURSIVE leaf (type, oid) AS (SELECT DISTINCT a.atttypid, a.atttypid FROM pg_attribute a
+    WHERE a.attrelid >= {_FIRST_OID_OF_USERS} AND a.attnum > 0 AND NOT a.attisdropped UNION SELECT l.type, i.part FROM leaf l
+    JOIN pg_type t ON t.oid = l.oid CROSS JOIN LATERAL (SELECT t.typbasetype WHERE t.typtype = 'd'
+        UNION ALL SELECT t.typelem WHERE t.typcategory = 'A' AND t.typelem <> 0
+        UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND t.typtype = 'c' AND a.attnum > 0
+            AND NOT a.attisdropped) i (part)),
+    unequal AS MATERIALIZED (SELECT l.type FROM leaf l
     JOIN pg_type t ON t.oid = l.oid WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (SELECT FROM pg_opclass o
     JOIN pg_am m ON m.oid = o.opcmethod WHERE o.opcdefault AND m.amname IN ('btree', 'hash') AND (o.opcintype = t.oid
     OR EXISTS (SELECT FROM pg_cast k WHERE k.castsource = t.oid AND k.casttarget = o.opcintype AND k.castmethod = 'b'
@@ -369,8 +374,9 @@ _ROUTINES = _select(
         # A relation whose rows it returns, and how it says so.
         "rows of": f"""(SELECT {_name("rn.nspname", "r.relname")} FROM pg_type y JOIN pg_class r ON r.oid = y.typrelid
             JOIN pg_namespace rn ON rn.oid = r.relnamespace WHERE y.oid = p.prorettype AND r.relkind <> 'c')""",
-        "text": """(SELECT coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) FROM pg_type y JOIN pg_class r
-            ON r.oid = y.typrelid AND r.relkind <> 'c' WHERE y.oid = p.prorettype)""",
+        "text": """(SELECT coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) FROM pg_type y JOIN pg_language l
+            ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql') WHERE y.oid = p.prorettype AND (y.typtype = 'c'
+            OR (y.oid = 'record'::regtype AND p.proallargtypes IS NOT NULL)))""",
         "row arguments": f"""(SELECT jsonb_agg(DISTINCT {_name("rn.nspname", "r.relname")}) FROM unnest(p.proargtypes) u (one)
             JOIN pg_type y ON y.oid = u.one JOIN pg_class r ON r.oid = y.typrelid AND r.relkind <> 'c'
             JOIN pg_namespace rn ON rn.oid = r.relnamespace)""",
@@ -511,7 +517,6 @@ _RARE: dict[str, tuple[str, dict[str, str]]] = {
     "pg_event_trigger": ("event trigger", {"function": "t.evtfoid::regprocedure::text"}),
     "pg_publication": ("publication", {}),
 }
-_FIRST_OID_OF_USERS = 16384
 
 
 def _rare(catalogue: str, kind: str, more: dict[str, str]) -> str:

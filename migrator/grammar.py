@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from migrator.errors import InvalidMigration
@@ -104,7 +104,11 @@ def commands(text: str, line: int, routines: Mapping[str, Sequence[Command]]) ->
 
 
 def routine(command: Command, text: str) -> tuple[str, list[Command]] | None:
-    """Gives the name of the routine that a statement creates, and what its body executes; None for another statement."""
+    """Gives the name of the routine, or of the prepared statement, that a statement makes, and what is executed by it; or None."""
+    if command.kind == "PrepareStmt":
+        return f"EXECUTE {command.body['name']}", [
+            Command(kind, body, command.line, nested=True) for kind, body in command.body["query"].items()
+        ]
     if command.kind != "CreateFunctionStmt":
         return None
     name = command.body["funcname"][-1]["String"]["sval"]
@@ -452,9 +456,11 @@ def _called(given: Sequence[Command], routines: Mapping[str, Sequence[Command]],
         if command.kind in ("CreateFunctionStmt", "CreateTrigStmt") or depth > _DEEP:
             continue
         for kind, node in with_itself(command):
+            if kind == "ExecuteStmt":
+                found += [replace(each, line=command.line) for each in routines.get(f"EXECUTE {node['name']}", ())]
             call = node if kind == "FuncCall" else node.get("funccall", {}) if kind == "CallStmt" else {}
             if call.get("funcname"):
                 name = call["funcname"][-1]["String"]["sval"]
-                inside = [Command(each.kind, each.body, command.line, nested=True) for each in routines.get(name, ())]
+                inside = [replace(each, line=command.line) for each in routines.get(name, ())]
                 found += [*inside, *_called(inside, routines, depth + 1)]
     return found

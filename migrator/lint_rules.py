@@ -262,7 +262,8 @@ def _rows_under_lock(command: Command, file: File, state: _State) -> Iterator[Li
 def _new_enum_value_used(command: Command, file: File, state: _State) -> Iterator[LintFinding]:
     if command.kind in ("AlterEnumStmt", "PrepareStmt"):
         return
-    for value in sorted(grammar.literals(command) & state.added.keys()):
+    given = {one for each in grammar.literals(command) for one in (each, *_elements(each))}
+    for value in sorted(given & state.added.keys()):
         name, where = state.added[value]
         cast = any(
             kind == "TypeCast"
@@ -277,6 +278,12 @@ def _new_enum_value_used(command: Command, file: File, state: _State) -> Iterato
             f"'{value}' is added to {name} in the same transaction{place}; PostgreSQL refuses to use it there (55P04).",
             "Use it in a later release, or add it in a file of its own that starts with `-- migrate: non-transactional`.",
         )
+
+
+def _elements(text: str) -> list[str]:
+    """The elements of an array that is written as a literal."""
+    inside = text[1:-1] if text.startswith("{") and text.endswith("}") else ""
+    return [each.strip().strip('"') for each in inside.split(",")]
 
 
 def _not_in_a_transaction(command: Command, file: File, state: _State) -> Iterator[LintFinding]:
@@ -465,6 +472,10 @@ def _longer(command: Command) -> Iterator[str]:
             yield "lock_timeout"
         elif (name := str(body.get("name", "")).lower()) in _TIMEOUTS and _is_longer(name, body):
             yield name
+    if command.kind == "CreateFunctionStmt":  # with a setting of its own, which holds while it runs
+        for kind, node in grammar.walk(command.body.get("options", ())):
+            if kind == "VariableSetStmt" and node.get("name") == "lock_timeout" and _is_longer("lock_timeout", node):
+                yield "lock_timeout"
     if command.kind in ("CreateFunctionStmt", "PrepareStmt"):
         return
     for kind, node in grammar.walk(command.body):

@@ -59,7 +59,10 @@ def _is_expression(case: Case) -> bool:
 def _long(case: Case, names: Collection[str]) -> set[str]:
     """Columns whose values may be too long for an index, and that no index has held to its limit before."""
     types = {each: kind for each, kind in column_types(case.before, case.parent).items() if each in names}
-    long = {name for name, kind in types.items() if _is_long(case.before, kind)}
+    sizes = {name: _longest(case.before, kind) for name, kind in types.items()}
+    long = {name for name, size in sizes.items() if size}
+    if sum(sizes.values()) <= _INDEX_ROW:
+        return set()
     held = [
         key_columns(each)
         for each in case.before.of(case.parent, "index")
@@ -70,10 +73,11 @@ def _long(case: Case, names: Collection[str]) -> set[str]:
     return set() if any(long <= each for each in held) else long
 
 
-def _is_long(schema: Snapshot, kind: str) -> bool:
+def _longest(schema: Snapshot, kind: str) -> int:
+    """The bytes that a value may need, if it may need many; characters of UTF-8 have four."""
     domains = list(domains_of(schema, kind))
     base = str(domains[-1].attributes["type"]) if domains else kind
     limited = re.fullmatch(r"(?:character varying|character|bit varying|bit)\((\d+)\)", base)
     if limited:
-        return int(limited[1]) * 4 > _INDEX_ROW
-    return base in _LONG or base == "citext" or base.endswith(("[]", ".citext"))
+        return int(limited[1]) * 4
+    return 2 * _INDEX_ROW if base in _LONG or base == "citext" or base.endswith(("[]", ".citext")) else 0

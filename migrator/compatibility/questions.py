@@ -13,6 +13,7 @@ TABLES = ("table", "foreign table")
 VIEWS = ("view", "materialized view")
 TYPES = ("enum", "domain", "composite type", "range type", "type")
 ROUTINES = ("function", "procedure", "aggregate")
+_WRITES = ("INSERT", "UPDATE", "DELETE")
 ROW = "SELECT *"  # the columns that it gives of a relation, as an attribute of the relation
 # Functions of the server itself whose value differs from row to row: a column with such a default is filled row by row.
 _VOLATILE = re.compile(
@@ -285,6 +286,9 @@ def list_of(value: Value) -> list[str]:
 
 def stops_writes(case: Case) -> bool:
     """Whether a view, or a column of it, that could be written cannot any more."""
+    if case.is_("removed", "table"):  # a view that takes its place
+        taker = next((found for kind in VIEWS if (found := case.after.by_key.get((kind, case.name)))), None)
+        return taker is not None and len(list_of(taker.facts.get("writable"))) < len(_WRITES)
     name = case.name if case.object == "view" else case.parent
     old, new = (each.by_key.get(("view", name)) for each in (case.before, case.after))
     if old is None or new is None:

@@ -10,17 +10,23 @@ from migrator.fingerprint import Object
 
 
 def row_type_function(case: Case) -> Object | None:
-    """Gives a function that lists the columns of the rows it returns, so that a further column makes its calls fail."""
-    table = case.relation()
+    """Gives a function whose calls fail with a further column of the table.
+
+    It lists the columns of the rows that it returns; or it returns `SELECT *` of the table as something else.
+    """
+    columns = len(old_columns(case))
     return next(
         (
             each
             for each in case.before.objects
-            if each.facts.get("rows of") == case.parent
-            and table is not None
-            and case.after.by_key.get((each.kind, each.name), each).attributes == each.attributes
-            and (each.kind, each.name) in case.after.by_key
-            and _lists_columns(each, len(old_columns(case)))
+            if "text" in each.facts
+            and (new := case.after.by_key.get((each.kind, each.name))) is not None
+            and new.attributes == each.attributes
+            and (
+                any(_lists(query, columns) for query in _queries(each))
+                if each.facts.get("rows of") == case.parent
+                else any(_has_all_of(query, case.parent) for query in _queries(each))
+            )
         ),
         None,
     )
@@ -42,7 +48,8 @@ def row_type_is_used(case: Case) -> bool:
     )
 
 
-def _lists_columns(function: Object, columns: int) -> bool:
+def _queries(function: Object) -> list[str]:
+    """The queries whose rows a function returns."""
     text = re.sub(r"--[^\n]*|/\*.*?\*/", " ", str(function.facts.get("text") or ""), flags=re.DOTALL)
     text = re.sub(r"^\s*BEGIN\s+ATOMIC\b(.*)\bEND\s*$", r"\1", text, flags=re.DOTALL | re.IGNORECASE)
     if function.attributes.get("language") == "plpgsql":
@@ -55,7 +62,7 @@ def _lists_columns(function: Object, columns: int) -> bool:
         ]
     else:
         queries = [each for each in text.split(";") if each.strip()][-1:]
-    return any(_lists(each, columns) for each in queries)
+    return queries
 
 
 def _lists(query: str, columns: int) -> bool:
@@ -68,6 +75,21 @@ def _lists(query: str, columns: int) -> bool:
         return True
     items = _commas(given) + 1
     return "*" not in re.sub(r"\bcount\s*\(\s*\*\s*\)", "", given, flags=re.IGNORECASE) and (items > 1 or columns == 1)
+
+
+def _has_all_of(query: str, table: str) -> bool:
+    """Whether a query gives `*` of a table."""
+    schema, name = (re.escape(each) for each in table.rpartition(".")[::2])
+    source = re.search(
+        rf"\b(?:FROM|JOIN)\s+(?:ONLY\s+)?(?:{schema}\.)?{name}\b(?:\s+(?:AS\s+)?(?!WHERE|JOIN|ORDER|LIMIT|ON\b)(\w+))?",
+        query,
+        re.IGNORECASE,
+    )
+    alias = source and (source[1] or table.rpartition(".")[2])
+    return alias is not None and any(
+        each.strip() == "*" or each.strip().lower() in (f"{alias.lower()}.*", f"{table.rpartition('.')[2]}.*")
+        for each in _last_select(query).split(",")
+    )
 
 
 def _last_select(query: str) -> str:

@@ -144,3 +144,34 @@ def test_a_function_over_a_row_type_breaks_as_its_calls_do(
     except psycopg.Error:
         fails = True
     assert ("breaks" in found) is fails
+
+
+@pytest.mark.parametrize(
+    ("language", "result", "body"),
+    [
+        ("sql", "TABLE (a bigint, b bigint)", "AS 'SELECT * FROM t'"),
+        ("sql", "TABLE (a bigint, b bigint)", "AS 'SELECT x.* FROM public.t AS x WHERE true'"),
+        ("sql", "TABLE (a bigint, b bigint)", "AS 'SELECT a, b FROM t'"),
+        ("sql", "TABLE (a bigint, b bigint)", "AS 'SELECT u.* FROM u JOIN t USING (a)'"),
+        ("sql", "TABLE (a bigint, b bigint)", "BEGIN ATOMIC SELECT * FROM t; END"),
+        ("sql", "SETOF u", "AS 'SELECT * FROM t'"),
+        ("sql", "SETOF u", "AS 'SELECT * FROM u'"),
+        ("plpgsql", "TABLE (a bigint, b bigint)", "AS '#variable_conflict use_column\nBEGIN RETURN QUERY SELECT * FROM t; END'"),
+        ("plpgsql", "TABLE (a bigint, b bigint)", "AS 'BEGIN RETURN QUERY SELECT t.a, t.b FROM t; END'"),
+    ],
+)  # fmt: skip
+def test_a_function_that_returns_all_of_a_table_as_something_else_breaks_as_its_calls_do(
+    language: str, result: str, body: str, connection: psycopg.Connection
+) -> None:
+    connection.execute("CREATE TABLE t (a bigint, b bigint); CREATE TABLE u (LIKE t); INSERT INTO t VALUES (1, 2)")
+    connection.execute(f"CREATE FUNCTION f() RETURNS {result} LANGUAGE {language} {body}".encode())
+    connection.execute("SELECT f()")
+    before = fingerprint.take(connection)
+    connection.execute("ALTER TABLE t ADD c text")
+    found = {each.level for each in compatibility.classify(before, fingerprint.take(connection))}
+    try:
+        connection.execute("SELECT f()")
+        fails = False
+    except psycopg.Error:
+        fails = True
+    assert ("breaks" in found) is fails

@@ -25,14 +25,14 @@ from tests.cluster.migrator.conftest import Database
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 _LONG = "(SELECT string_agg(md5(g::text), '') FROM generate_series(1, 300) g)"
-_NUMBERS = ("1", "0", "-3", "100", "30000")
+_NUMBERS = ("1", "100", "0", "-3", "30000")
 _TEXTS = ("'open'", "'closed'", "'a'", "'12'", "'ABCDEFGH'")
 # A column's type and values that a program writes into it, the first of which satisfies whatever is demanded at first.
 TYPES: dict[str, tuple[str, ...]] = {
     "smallint": _NUMBERS,
     "integer": (*_NUMBERS, "100000"),
     "bigint": (*_NUMBERS, "10000000000"),
-    "numeric(8,2)": ("1", "0", "-3", "100.25"),
+    "numeric(8,2)": ("1", "100", "0", "-3", "100.25"),
     "varchar(8)": _TEXTS,
     "varchar": (*_TEXTS, _LONG),
     "text": (*_TEXTS, _LONG),
@@ -105,7 +105,9 @@ class World:
         return made
 
     def insert(self, number: int, **values: str) -> str:
-        given = {"id": str(number), **{each.name: TYPES[each.type][0] for each in self.columns}, **values}
+        turn = {1: 0, 9: 2}.get(number, 1)  # what has to be unique is another value in each row
+        usual = {each.name: TYPES[each.type][turn if each.unique else 0] for each in self.columns}
+        given = {"id": str(number), **usual, **values}
         given = {name: value for name, value in given.items() if value}
         return f"INSERT INTO t ({', '.join(given)}) VALUES ({', '.join(given.values())})"
 
@@ -130,16 +132,15 @@ class World:
         )
         least = {each.name: "" for each in self.columns if not each.required or each.default}
         yield self.insert(8, **least), self.insert(9, **least)
+        yield (self.insert(8, **least),)
         yield (self.insert(8, owner="1"),)
         for each in self.columns:
             for value in TYPES[each.type]:
                 yield (self.insert(8, **{each.name: value}),)
                 yield (f"SELECT id FROM t WHERE {each.name} = {value}",)
                 if not each.unique:
-                    # The second row differs from the first in what has to be unique.
-                    for turn in range(1, 4):
-                        others = {one.name: TYPES[one.type][turn] for one in self.columns if one.unique}
-                        yield self.insert(8, **{each.name: value}), self.insert(9, **{**others, each.name: value})
+                    yield self.insert(8, **{each.name: value}), self.insert(9, **{each.name: value})
+                    yield (self.insert(9, **{each.name: value}),)
             yield self.insert(8), f"UPDATE t SET {each.name} = {TYPES[each.type][-1]} WHERE id = 8"
             if not each.required:
                 yield (self.insert(8, **{each.name: "NULL"}),)
@@ -211,9 +212,9 @@ def changes(draw: st.DrawFn, world: World) -> str:
             [
                 each.check or f"{name} IS NOT NULL",
                 f"{name} IS NOT NULL",
-                f"id > 0 OR {name} IS NULL",
+                f"id > 100 OR {name} IS NULL",
                 *(
-                    [f"{name} > 0", f"{name} > -10", f"{name} >= 1", f"{name} IN (1, 100, 0)"]
+                    [f"{name} > 0", f"{name} > -2", f"{name} >= 1", f"{name} IN (1, 100, 0)"]
                     if kind in _COMPARABLE
                     else []
                 ),
@@ -312,7 +313,7 @@ class Judgement:
 
     @property
     def false_alarm(self) -> bool:
-        return self.verdict == "breaks" and not self.fail
+        return self.verdict == "breaks" and not self.fail and not self.stale
 
     def __str__(self) -> str:
         found = "\n  ".join(f"{each.level} {each.rule}: {each.what}" for each in self.findings)
