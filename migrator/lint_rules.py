@@ -219,6 +219,8 @@ def _as_they_run(files: Sequence[File], pending: bool) -> Iterator[LintFinding]:
 def _note(command: Command, file: File, state: _State) -> None:
     """Remembers what a statement has done."""
     body = command.body
+    if command.kind == "TransactionStmt" and not file.transactional:
+        state.locked, state.added = {}, {}
     for name, against in grammar.locks(command):
         if not state.is_new(name):
             state.locked.setdefault((name, against), file.migration.name)

@@ -107,6 +107,7 @@ EXAMPLES = [
     ("rows-under-lock", "ALTER TABLE postings ADD memo text; COPY postings FROM '/rows'", "COPY postings FROM '/rows'; ALTER TABLE postings ADD memo text"),
     ("rows-under-lock", "ALTER TABLE postings ADD memo text; SELECT count(*) FROM postings", "ALTER TABLE postings ADD memo text; SELECT count(*) FROM pg_catalog.pg_class"),
     ("rows-under-lock", "CREATE FUNCTION fill() RETURNS void LANGUAGE sql AS 'UPDATE postings SET memo = 1'; ALTER TABLE postings ADD memo text; SELECT fill()", "CREATE FUNCTION fill() RETURNS void LANGUAGE sql AS 'UPDATE postings SET memo = 1'; ALTER TABLE postings ADD memo text"),
+    ("rows-under-lock", NON_TRANSACTIONAL + "DO $$BEGIN ALTER TABLE postings ADD memo text; UPDATE postings SET memo = ''; COMMIT; END$$", NON_TRANSACTIONAL + "DO $$BEGIN ALTER TABLE postings ADD memo text; COMMIT; UPDATE postings SET memo = ''; COMMIT; END$$"),
     ("rows-under-lock", "PREPARE fill AS UPDATE postings SET memo = ''; ALTER TABLE postings ADD memo text; EXECUTE fill", "PREPARE fill AS UPDATE postings SET memo = ''; ALTER TABLE postings ADD memo text"),
     ("rows-under-lock", "LOCK TABLE postings; UPDATE postings SET memo = ''", "LOCK TABLE postings IN SHARE UPDATE EXCLUSIVE MODE; UPDATE postings SET memo = ''"),
     ("rows-under-lock", "TRUNCATE balances; INSERT INTO balances SELECT account FROM postings", "INSERT INTO balances SELECT account FROM postings"),
