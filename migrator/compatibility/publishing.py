@@ -8,35 +8,32 @@ from migrator.compatibility.rule import Case
 from migrator.fingerprint import Object, Snapshot
 
 
-def came_to_refuse_changes(case: Case) -> list[str]:
-    """Gives the tables whose UPDATE and DELETE the server refuses now: published, without what tells their rows apart."""
-    before = _refusing(case.before)
-    known = {each.name for each in case.before.objects if each.kind == "table"}
-    return sorted((_refusing(case.after) - before) & known)
-
-
 def refuses_changes(case: Case) -> bool:
-    """Whether it is by this change that UPDATE and DELETE of a table are refused; see `came_to_refuse_changes`."""
-    about_all = case.object in ("publication", "published table", "published schema")
-    about_one = case.attribute == "replica identity" or (
+    """Whether it is by this change that UPDATE and DELETE of a table that was there are refused."""
+    if case.object in ("publication", "published table", "published schema"):
+        tables = [each for each in case.after.objects if each.kind == "table"]
+    elif case.attribute == "replica identity" or (
         case.kind in ("removed", "changed") and case.object in ("constraint", "index")
-    )
-    if not about_all and not about_one:
+    ):
+        found = case.after.by_key.get(("table", case.name if case.object == "table" else case.parent))
+        tables = [found] if found else []
+    else:
         return False
-    table = case.name if case.object == "table" else case.parent
-    return any(about_all or each == table for each in came_to_refuse_changes(case))
+    return any(
+        old is not None and _is_refusing(case.after, each) and not _is_refusing(case.before, old)
+        for each in tables
+        for old in (case.before.by_key.get(("table", each.name)),)
+    )
 
 
-def _refusing(schema: Snapshot) -> set[str]:
-    return {
-        table.name
-        for table in schema.objects
-        if table.kind == "table" and "partitioned by" not in table.attributes and "persistence" not in table.attributes
-        for publication in schema.objects
-        if publication.kind == "publication"
-        and (publication.attributes.get("pubupdate") or publication.attributes.get("pubdelete"))
-        and _refused(schema, publication, table)
-    }
+def _is_refusing(schema: Snapshot, table: Object) -> bool:
+    """Whether a table is published, and what tells its rows apart is not."""
+    if "partitioned by" in table.attributes or "persistence" in table.attributes:
+        return False
+    return any(
+        (each.attributes.get("pubupdate") or each.attributes.get("pubdelete")) and _refused(schema, each, table)
+        for each in schema.of("", "publication")
+    )
 
 
 def _refused(schema: Snapshot, publication: Object, table: Object) -> bool:
