@@ -38,6 +38,10 @@ class _Cases:
     def __init__(self, before: Snapshot, after: Snapshot, changes: Sequence[Change]) -> None:
         self._before, self._after, self._changes = before, after, changes
         self._renames = find(before, after, changes)
+        self._by_key = {(each.object, each.name): each for each in changes}
+        self._of_table: dict[tuple[str, str], list[Change]] = {}
+        for each in changes:
+            self._of_table.setdefault((each.object, each.parent), []).append(each)
         gone, new = (
             {each.name for each in changes if each.object in _CONTAINERS and each.kind == kind}
             for kind in ("removed", "added")
@@ -188,10 +192,10 @@ class _Cases:
                 return self._inherits_still(new.parent)  # as with adding, it cannot be done on a child alone
             # Names differ, and one that stands for a partition referred to is on the same table.
             tables = {*self._parents(new), new.parent}
-            like = [each for each in self._changes if each.object == "constraint" and each.parent in tables]
+            like = [each for table in tables for each in self._of_table.get(("constraint", table), ())]
         else:
-            names = {f"{parent}.{new.short}" for parent in self._parents(new)}
-            like = [each for each in self._changes if each.object == new.kind and each.name in names]
+            names = [(new.kind, f"{parent}.{new.short}") for parent in self._parents(new)]
+            like = [self._by_key[each] for each in names if each in self._by_key]
         turned = change.before.get(attribute), change.after[attribute]
         return any(
             attribute in each.after and (each.before.get(attribute), each.after[attribute]) == turned
