@@ -68,8 +68,9 @@ def lint(directories: Sequence[Path | str], *, after: int = 0) -> tuple[LintFind
             found.append(_unreadable(path, error))
             continue
         readable.append((migration, str(path)))
-    if not found:
-        files.read(list(directories))  # what is wrong with all of them together
+    missing = [each for each in directories if not Path(each).is_dir()]
+    if missing or not found:
+        files.read(missing or list(directories))  # what is wrong with all of them together
     every = lint_rules.parsed(sorted(readable, key=lambda each: each[0].number))
     parsed = [each for each in every if each.migration.number > after]
     for transactional in (True, False):

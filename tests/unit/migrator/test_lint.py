@@ -269,6 +269,8 @@ def test_a_file_that_the_runner_refuses_hides_no_other_file_s_findings(tmp_path:
         ("warning", "0002", 1, "ban-drop-table"),
         ("error", "0003", 1, "unreadable-file"),
     ]
+    with pytest.raises(InvalidMigration, match="nowhere is not a directory"):
+        lint([tmp_path, tmp_path / "nowhere"])
 
 
 def test_findings_name_file_and_line(tmp_path: Path) -> None:
