@@ -70,9 +70,10 @@ def _name(*parts: str) -> str:
 
 
 def _select(
-    kind: str, name: str, parent: str, attributes: dict[str, str], rest: str, facts: dict[str, str] | None = None
+    kind: str, name: str, parent: str, attributes: dict[str, str], rest: str, facts: dict[str, str] | str | None = None
 ) -> str:
-    both = ", ".join(_object(each) for each in (attributes, facts) if each is not None)
+    given = [_object(each) if isinstance(each, dict) else each for each in (attributes, facts) if each is not None]
+    both = ", ".join(given)
     return f"SELECT {kind}, {name}, {parent}, {both} {rest}"
 
 
@@ -89,6 +90,20 @@ _SEQUENCE = (
     "s.seqmin::text || ' and ' || s.seqmax::text || CASE WHEN s.seqcycle THEN ', cycling' ELSE '' END || ', cache ' || "
     "s.seqcache::text"
 )
+
+# Types that DISTINCT, GROUP BY and UNION find no operator for: without a default class for btree or hash, of their own or of
+# a type that they are binary coercible to (GetDefaultOpClass in the server); what is made of such types too.
+_WITHOUT_EQUALITY = """WITH RECURSIVE parts (whole, part) AS MATERIALIZED (
+    SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd'
+    UNION ALL SELECT oid, typelem FROM pg_type WHERE typcategory = 'A' AND typelem <> 0
+    UNION ALL SELECT k.reltype, a.atttypid FROM pg_class k JOIN pg_attribute a ON a.attrelid = k.oid
+        WHERE k.relkind = 'c' AND a.attnum > 0 AND NOT a.attisdropped),
+    unequal (type) AS (SELECT t.oid FROM pg_type t WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (
+        SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod WHERE o.opcdefault AND m.amname IN ('btree', 'hash')
+        AND (o.opcintype = t.oid OR EXISTS (SELECT FROM pg_cast k WHERE k.castsource = t.oid AND k.casttarget = o.opcintype
+        AND k.castmethod = 'b' AND k.castcontext = 'i')))
+    UNION SELECT p.whole FROM unequal u JOIN parts p ON p.part = u.type)
+    SELECT jsonb_agg(format_type(type, NULL)) FROM unequal"""
 
 _DATABASE = _select(
     "'database'",
@@ -108,7 +123,8 @@ _DATABASE = _select(
     # Where this is the same, so is the database, and OIDs tell what was renamed.
     {
         "database": "CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE') THEN "
-        "(SELECT system_identifier::text || ' ' || d.oid::text FROM pg_control_system()) END"
+        "(SELECT system_identifier::text || ' ' || d.oid::text FROM pg_control_system()) END",
+        "types without equality": f"({_WITHOUT_EQUALITY})",
     },
 )
 
@@ -169,24 +185,12 @@ _RELATIONS = _select(
         # A mask of 1 << command, commands as in the server's nodes.h.
         "writable": """CASE WHEN c.relkind = 'v' THEN (SELECT jsonb_agg(w.name ORDER BY w.bit) FROM (VALUES (4, 'UPDATE'),
             (8, 'INSERT'), (16, 'DELETE')) w (bit, name) WHERE pg_relation_is_updatable(c.oid, true) & w.bit <> 0) END""",
+        "writable columns": """CASE WHEN c.relkind = 'v' THEN (SELECT jsonb_agg(quote_ident(a.attname)) FROM pg_attribute a
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND pg_column_is_updatable(c.oid, a.attnum, true)) END""",
     },
 )
 
-# Types that DISTINCT, GROUP BY and UNION find no operator for: without a default class for btree or hash, of their own or of
-# a type that they are binary coercible to (GetDefaultOpClass in the server); what is made of such types too.
-_WITHOUT_EQUALITY = f"""WITH RECURSIVE leaf (type, oid) AS (SELECT DISTINCT a.atttypid, a.atttypid FROM pg_attribute a
-    WHERE a.attrelid >= {_FIRST_OID_OF_USERS} AND a.attnum > 0 AND NOT a.attisdropped UNION SELECT l.type, i.part FROM leaf l
-    JOIN pg_type t ON t.oid = l.oid CROSS JOIN LATERAL (SELECT t.typbasetype WHERE t.typtype = 'd'
-        UNION ALL SELECT t.typelem WHERE t.typcategory = 'A' AND t.typelem <> 0
-        UNION ALL SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = t.typrelid AND t.typtype = 'c' AND a.attnum > 0
-            AND NOT a.attisdropped) i (part)),
-    unequal AS MATERIALIZED (SELECT l.type FROM leaf l
-    JOIN pg_type t ON t.oid = l.oid WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (SELECT FROM pg_opclass o
-    JOIN pg_am m ON m.oid = o.opcmethod WHERE o.opcdefault AND m.amname IN ('btree', 'hash') AND (o.opcintype = t.oid
-    OR EXISTS (SELECT FROM pg_cast k WHERE k.castsource = t.oid AND k.casttarget = o.opcintype AND k.castmethod = 'b'
-    AND k.castcontext = 'i')))) """
-
-_COLUMNS = _WITHOUT_EQUALITY + _select(
+_COLUMNS = _select(
     "'column'",
     f"{_RELATION} || '.' || quote_ident(a.attname)",
     _RELATION,
@@ -217,11 +221,8 @@ _COLUMNS = _WITHOUT_EQUALITY + _select(
     + _OF_RELATIONS.format("a.attrelid")
     + " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attnum > 0 "
     f"AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_SCHEMAS} AND {_own('pg_class', 'c.oid')}",
-    {
-        "oid": "c.oid::text || ' ' || a.attnum::text",
-        "equality": "CASE WHEN a.atttypid IN (SELECT type FROM unequal) THEN false END",
-        "writable": "CASE WHEN c.relkind = 'v' THEN pg_column_is_updatable(c.oid, a.attnum, true) END",
-    },
+    # There are many columns, and JSON takes its time.
+    """'{"oid": "' || c.oid::text || ' ' || a.attnum::text || '"}'""",
 )
 
 # From PostgreSQL 18 on NOT NULL is a constraint too ('n'); here it stays what it is before: an attribute of the column.

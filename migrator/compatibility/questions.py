@@ -26,6 +26,12 @@ _STORED = re.compile(r"( INCLUDE \([^()]*\))?( NULLS NOT DISTINCT)?( WITH \([^()
 _NAME = re.compile(r'(?:"(?:[^"]|"")+"|[^". ]+)\.(?:"(?:[^"]|"")+"|[^". ]+)')
 
 
+def has_no_equality(case: Case) -> bool:
+    """Whether DISTINCT finds no operator for a column's type."""
+    database = case.after.by_key.get(("database", ""))
+    return database is not None and case.given("type") in list_of(database.facts.get("types without equality"))
+
+
 def is_column_of_table(case: Case) -> bool:
     """Whether the column is one of a table, not of a view."""
     relation = case.relation(after=case.kind != "removed")
@@ -295,13 +301,9 @@ def stops_writes(case: Case) -> bool:
         return False
     if set(list_of(old.facts.get("writable"))) - set(list_of(new.facts.get("writable"))):
         return True
-    columns = {each.short: each for each in case.after.of(name, "column")}
-    return any(
-        each.facts.get("writable") is True
-        and each.short in columns
-        and columns[each.short].facts.get("writable") is False
-        for each in case.before.of(name, "column")
-    )
+    left = {each.short for each in case.after.of(name, "column")}
+    was, now = (set(list_of(each.facts.get("writable columns"))) for each in (old, new))
+    return bool((was - now) & left)
 
 
 def row_security(case: Case) -> bool:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from migrator.compatibility.questions import is_column_of_table
+from migrator.compatibility.questions import has_no_equality, is_column_of_table
 from migrator.compatibility.rule import Case, Rule
 
 
 def _applies(case: Case) -> bool:
-    return (
-        case.kind == "added"
-        and is_column_of_table(case)
-        and case.new is not None
-        and case.new.facts.get("equality") is False
-    )
+    return case.kind == "added" and is_column_of_table(case) and has_no_equality(case)
 
 
 RULE = Rule(
