@@ -144,7 +144,18 @@ def same(old: str, new: str, old_types: Mapping[str, str], new_types: Mapping[st
 def demands(check: str, types: Mapping[str, str]) -> list[Parts] | None:
     """What a CHECK demands, part by part; None if it is printed in another way than known."""
     match = re.fullmatch(r"CHECK (\(.*\))( NO INHERIT)?", check, re.DOTALL)
-    return _all_of(parts(match[1], types)) if match else None
+    return [_whole(each, types) for each in _all_of(parts(match[1], types))] if match else None
+
+
+def _whole(given: Parts, types: Mapping[str, str]) -> Parts:
+    """`x > 0` as `x >= 1` where x is a whole number."""
+    bound = _bound(given)
+    if bound is None or len(bound[0]) != 1 or types.get(str(bound[0][0])) not in _WHOLE:
+        return given
+    way, number = bound[1][0], bound[2]
+    if not bound[1][1] or number != number.to_integral_value():
+        return given
+    return (bound[0][0], ">=" if way == 1 else "<=", str(int(number) + way))
 
 
 def _all_of(given: Parts) -> list[Parts]:
@@ -178,7 +189,10 @@ def _narrower(known: Parts, wanted: Parts) -> bool:
         return one[1] <= other[1]
     if one and len(one[0]) == 1 and isinstance(one[0][0], str):
         values = [each for each in one[1] if isinstance(each, str)]
-        return all(truth(wanted, {one[0][0]: each}) == "true" for each in values)
+        # NULL satisfies a list as well: a CHECK refuses only what is false.
+        return truth(wanted, {one[0][0]: None}) in ("true", "null") and all(
+            truth(wanted, {one[0][0]: each}) == "true" for each in values
+        )
     bound, loose = _bound(known), _bound(wanted)
     if bound is None or loose is None or bound[0] != loose[0] or bound[1][0] != loose[1][0]:
         return False

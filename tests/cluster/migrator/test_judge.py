@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
 _LONG = "(SELECT string_agg(md5(g::text), '') FROM generate_series(1, 300) g)"
 _NUMBERS = ("1", "100", "0", "-3", "30000")
-_TEXTS = ("'open'", "'closed'", "'a'", "'12'", "'ABCDEFGH'")
+_TEXTS = ("'open'", "'closed'", "'a'", "'12'", "'ABCDEFGH'", "''")
 # A column's type and values that a program writes into it, the first of which satisfies whatever is demanded at first.
 TYPES: dict[str, tuple[str, ...]] = {
     "smallint": _NUMBERS,
@@ -141,6 +141,7 @@ class World:
                 if not each.unique:
                     yield self.insert(8, **{each.name: value}), self.insert(9, **{each.name: value})
                     yield (self.insert(9, **{each.name: value}),)
+                    yield self.insert(1, **{each.name: value}), self.insert(8, **{each.name: value})
             yield self.insert(8), f"UPDATE t SET {each.name} = {TYPES[each.type][-1]} WHERE id = 8"
             if not each.required:
                 yield (self.insert(8, **{each.name: "NULL"}),)

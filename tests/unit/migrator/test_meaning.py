@@ -64,12 +64,17 @@ def test_a_printed_form_is_the_same_where_only_harmless_casts_differ(
         ("(a = ANY (ARRAY[1, 2]))", "(a > 0)", True),
         ("(a = ANY (ARRAY[1, 2]))", "(a > 1)", False),
         ("(a <> ALL (ARRAY[1, 2]))", "(a <> ALL (ARRAY[1]))", False),  # it does follow, but nothing here shows it
+        ("(a = ANY (ARRAY[1, 2]))", "(a IS NOT NULL)", False),  # NULL satisfies the list
+        ("(a = ANY (ARRAY[1, 2]))", "((a IS NULL) OR (a > 0))", True),
+        ("(n > 0)", "(n >= 1)", True),
+        ("(n < 0)", "(n <= '-1'::integer)", True),
+        ("(a > 0)", "(a >= 1)", False),  # 0.5
         ("(length(a) < 10)", "(length(a) < 20)", True),
         ("(a IS NOT NULL)", "((a IS NOT NULL) OR (b > 0))", True),
     ],
 )
 def test_a_demand_follows_from_others_only_where_it_is_seen_to(known: str, wanted: str, expected: bool) -> None:
-    parts, wanted_parts = (meaning.demands(f"CHECK ({each})", {}) for each in (known, wanted))
+    parts, wanted_parts = (meaning.demands(f"CHECK ({each})", {"n": "integer"}) for each in (known, wanted))
     assert parts
     assert wanted_parts
     assert all(meaning.follows(each, parts) for each in wanted_parts) is expected
