@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from migrator.errors import InvalidMigration
-from migrator.statements import lexemes
+from migrator.statements import lexemes, with_quoted_passwords
 
 _SHORTEST = 3
 _WORD = re.compile(r"[^\s=:;,/@&?'\"()<>{}\[\]|\\«»„“”]+")
@@ -59,12 +59,14 @@ def redacted(said: str, sql: str) -> str:
 
 def _words(sql: str) -> Iterator[tuple[str, bool]]:
     """Gives what is written in SQL, and of each word whether it is part of a string."""
-    tokens: list[tuple[str, str]] = []
+    sql = with_quoted_passwords(sql)
+    tokens: list[tuple[str, int, int]] = []
     with contextlib.suppress(InvalidMigration):
-        tokens = [(kind, sql[begin:stop]) for kind, begin, stop in lexemes(sql)]
-    first = next((text.upper() for kind, text in tokens if kind == "word"), "")
-    raised, secret = False, False
-    for kind, text in tokens:
+        tokens.extend(lexemes(sql))
+    first = next((sql[begin:stop].upper() for kind, begin, stop in tokens if kind == "word"), "")
+    raised = False
+    for kind, begin, stop in tokens:
+        text = sql[begin:stop]
         upper = text.upper()
         if kind == "line_comment":
             continue
@@ -76,12 +78,9 @@ def _words(sql: str) -> Iterator[tuple[str, bool]]:
                 yield from _words(content)
             else:
                 yield from _parts(content)
-        elif secret and kind in ("word", "quoted"):
-            yield text.strip('"'), True
         else:
             yield text.strip('"') if kind == "quoted" else text, False
         raised = (raised or upper in ("RAISE", "ASSERT")) and text != ";"
-        secret = upper == "PASSWORD"
 
 
 def _parts(content: str) -> Iterator[tuple[str, bool]]:
@@ -103,5 +102,5 @@ def _letter(match: re.Match[str]) -> str:
     if escape[0] in "01234567":
         return chr(int(escape, 8) & 0xFF)
     if escape[0] in "xuU" and len(escape) > 1:
-        return chr(int(escape[1:], 16))
+        return chr(min(int(escape[1:], 16), 0x10FFFF))
     return {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}.get(escape, escape)

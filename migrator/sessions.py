@@ -233,7 +233,8 @@ SELECT DISTINCT 0, p.owner, '', 'prepared transaction', '', to_char(p.prepared A
 FROM pg_locks w JOIN pg_locks h ON h.granted AND h.pid IS NULL AND h.locktype = w.locktype
      AND (h.database, h.relation, h.page, h.tuple, h.virtualxid, h.transactionid, h.classid, h.objid, h.objsubid)
          IS NOT DISTINCT FROM (w.database, w.relation, w.page, w.tuple, w.virtualxid, w.transactionid, w.classid, w.objid, w.objsubid)
-JOIN pg_prepared_xacts p ON h.virtualtransaction = '-1/' || p.transaction::text OR h.transactionid = p.transaction
+JOIN pg_locks x ON x.locktype = 'transactionid' AND x.pid IS NULL AND x.virtualtransaction = h.virtualtransaction
+JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
 WHERE w.pid = {pid} AND NOT w.granted
 """
 

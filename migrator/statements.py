@@ -43,6 +43,9 @@ _NEEDS_NO_SESSION = re.compile(
     "|REINDEX|REVOKE|SECURITY|SELECT|TABLE|TRUNCATE|UPDATE|VACUUM|VALUES|WITH"
 )
 _SETS = {"DEALLOCATE", "DISCARD", "LISTEN", "LOAD", "PREPARE", "RESET", "SET", "UNLISTEN"}
+_UNQUOTED_PASSWORD = re.compile(
+    r"(\b(?:CREATE|ALTER)\s+(?:ROLE|USER|GROUP)\b[^;']*\bPASSWORD\s+)(?!NULL\b|[eEuU]&?'|\$)([^\s;']+)", re.IGNORECASE
+)
 _FOR_A_TRANSACTION = {"LOCAL", "TRANSACTION", "CONSTRAINTS"}
 _SET_CONFIG = re.compile(r"\bset_config\s*\(", re.IGNORECASE)
 _LOCAL_SET_CONFIG = re.compile(
@@ -193,6 +196,11 @@ class Statement:
         return flat if whole else flat[: characters - 1] + "…"
 
 
+def with_quoted_passwords(sql: str) -> str:
+    """Gives a role's password the quotes that somebody has forgotten, or has taken for a name's: it is secret all the same."""
+    return _UNQUOTED_PASSWORD.sub(lambda found: f"{found[1]}'{found[2].strip(chr(34))}'", sql)
+
+
 def without_strings(sql: str) -> str:
     """Gives SQL with its strings left out, and without comments: what is secret in it is in one of them, whatever it is for.
 
@@ -202,7 +210,8 @@ def without_strings(sql: str) -> str:
         sql: statements, or the beginning of some: what is not closed counts as a string or comment to its end.
     """
     shown: list[str] = []
-    position, secret = 0, False
+    position = 0
+    sql = with_quoted_passwords(sql)
     while position < len(sql):
         match = _TOKEN.match(sql, position)
         assert match is not None, "every character matches `other`"
@@ -219,10 +228,6 @@ def without_strings(sql: str) -> str:
             text = "'…'"
         elif kind == "line_comment":
             text = ""
-        elif secret and kind in ("quoted", "word", "number"):
-            text = "…"  # written without the quotes that it needs
-        if kind not in ("space", "line_comment"):
-            secret = kind == "word" and match.group().upper() == "PASSWORD"
         shown.append(text)
         position = stop
     return "".join(shown)

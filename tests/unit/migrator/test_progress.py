@@ -42,7 +42,7 @@ def test_of_many_lines_one_a_second_is_logged(monkeypatch: pytest.MonkeyPatch) -
     for number in range(1000):
         clock = number / 100
         paced(str(number))
-    paced.close()
+    assert paced.close() + len(said) == 1000
     assert said[:3] == ["0", "1", "2"]
     assert 10 <= len(said) <= 13
 

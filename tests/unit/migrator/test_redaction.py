@@ -15,6 +15,7 @@ STATEMENTS = [
     f"ALTER USER reporting WITH ENCRYPTED PASSWORD E'{SECRET}'",
     f"ALTER ROLE reporting PASSWORD $${SECRET}$$",
     f'ALTER ROLE reporting PASSWORD "{SECRET}"',
+    f"ALTER ROLE reporting PASSWORD {SECRET} CONNECTION LIMIT 3",
     f"CREATE SUBSCRIPTION s CONNECTION 'host=db user=me password={SECRET}' PUBLICATION p",
     f"CREATE SUBSCRIPTION s CONNECTION 'postgresql://me:{SECRET}@db/x' PUBLICATION p",
     f"CREATE USER MAPPING FOR me SERVER s OPTIONS (user 'me', password '{SECRET}')",
@@ -90,3 +91,9 @@ def test_any_text_is_taken(sql: str, said: str) -> None:
 )
 def test_no_string_is_shown_whatever_its_form(secret: str, form: str) -> None:
     assert secret not in without_strings(f"SELECT f({form.format(secret)}, 1)")
+
+
+def test_a_column_named_password_is_no_secret() -> None:
+    sql = "CREATE TABLE users (name text, password text NOT NULL)"
+    assert without_strings(sql) == sql
+    assert without_strings("ALTER ROLE r PASSWORD correct-horse LOGIN") == "ALTER ROLE r PASSWORD '…' LOGIN"
