@@ -16,9 +16,10 @@ from migrator import compatibility, database, fingerprint
 from migrator.errors import InvalidMigration
 from migrator.job import Words, attempt, install_signals
 from migrator.lint import lint
-from migrator.runner import plan, run
+from migrator.runner import plan, run, tell_missing
 from migrator.sessions import connect
 from migrator.settings import Settings
+from migrator.statements import without_strings
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
@@ -151,11 +152,13 @@ def _status(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words
         log(f"pending: {each.name}" + (f" (interrupted after statement {done}/{len(each.statements)})" if done else ""))
     for name in todo.ahead:
         log(f"ahead: {name} was applied by a newer version")
+    tell_missing(todo, log)
     return {
         "outcome": "pending" if todo.pending else "unchanged",
         "before": todo.before,
         "pending": [each.name for each in todo.pending],
         "ahead": list(todo.ahead),
+        "missing": list(todo.missing),
     }
 
 
@@ -171,13 +174,18 @@ def _plan(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
                 {
                     "file": each.name,
                     "line": statement.line,
-                    "statement": statement.text,
+                    "statement": without_strings(statement.text),
                     "transactional": each.transactional,
                 }
             )
     if not steps:
         log("nothing pending")
-    return {"outcome": "pending" if steps else "unchanged", "steps": steps, "ahead": list(todo.ahead)}
+    return {
+        "outcome": "pending" if steps else "unchanged",
+        "steps": steps,
+        "ahead": list(todo.ahead),
+        "missing": list(todo.missing),
+    }
 
 
 def _lint(parsed: argparse.Namespace, _environment: Mapping[str, str]) -> Words:

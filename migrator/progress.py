@@ -60,10 +60,12 @@ class Paced:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._ended = False
+        self._dropped = 0
 
     def __call__(self, line: str) -> None:
         """Passes a line on, now or when it is due; a line that is still waiting is dropped for it."""
         with self._changed:
+            self._drop()
             self._waiting = line
             self._pass_on()
             if self._waiting is not None and self._thread is None:
@@ -73,15 +75,21 @@ class Paced:
     def forget(self) -> None:
         """Drops the line that waits: what it speaks of is over."""
         with self._changed:
-            self._waiting = None
+            self._drop()
 
-    def close(self) -> None:
-        """Drops it, and ends the thread."""
+    def close(self) -> int:
+        """Drops it, ends the thread, and gives how many lines were dropped in all."""
         with self._changed:
-            self._waiting, self._ended = None, True
+            self._drop()
+            self._ended = True
             self._changed.notify()
         if self._thread is not None:
             self._thread.join()
+        return self._dropped
+
+    def _drop(self) -> None:
+        self._dropped += self._waiting is not None
+        self._waiting = None
 
     def _pass_on(self) -> None:
         now = time.monotonic()
