@@ -135,6 +135,12 @@ def cleared(connection: psycopg.Connection, statement: Statement, log: Log) -> s
     return statement.text
 
 
+def is_of_index(statement: Statement) -> bool:
+    """Whether it builds, rebuilds or drops indexes CONCURRENTLY: then it blocks nobody who reads or writes, even while it waits."""
+    dropped = statement.words[:3] == ("DROP", "INDEX", "CONCURRENTLY")
+    return dropped or bool(statement.concurrent_index() or reindex(statement))
+
+
 def leaves_traces(statement: Statement) -> bool:
     """Whether it leaves something behind when it is ended midway."""
     return bool(statement.concurrent_index() or reindex(statement) or detach(statement))

@@ -263,7 +263,7 @@ class _Run:
                     error = _Passing(error, None, None)
                 now = time.monotonic()
                 self._running, self._trouble = None, error
-                trouble_since = now if trouble_since is None else trouble_since
+                trouble_since = now - error.waited if trouble_since is None else trouble_since
                 wait = pause(attempt)
                 attempt += 1
                 if now + wait - trouble_since > self._settings.retry_budget:
@@ -550,7 +550,9 @@ class _Run:
                 if migration.transactional:
                     execute_one(connection, statement.text)
                 elif not lock.pooled:
-                    execute_one(connection, concurrently.cleared(connection, statement, self._log))
+                    text = concurrently.cleared(connection, statement, self._log)
+                    with self._patience(connection, statement):
+                        execute_one(connection, text)
                 else:
                     text = concurrently.cleared(connection, statement, self._log)
                     # One round trip, within which no pooler gives the session to another. A file for which the statement
@@ -563,7 +565,7 @@ class _Run:
             self._blockers = watcher.seen or self._blockers
             # A parameter that nobody fills in is a protocol violation, of class 08 like a connection that breaks.
             if is_transient(error) and (error.sqlstate != _PROTOCOL_VIOLATION or connection.closed):
-                raise _Passing(error, migration, statement) from None
+                raise _Passing(error, migration, statement, waited=watcher.waited) from None
             raise _failed(error, migration, statement) from None
         except Terminated:
             self._blockers = watcher.seen
@@ -574,6 +576,25 @@ class _Run:
         seconds = time.monotonic() - running.since
         if seconds >= 1:
             self._log(f"{running.place}: {seconds:.1f} s")
+
+    @contextlib.contextmanager
+    def _patience(self, connection: psycopg.Connection, statement: Statement) -> Iterator[None]:
+        """Lets an index's CONCURRENTLY wait for as long as attempts would be made, unless its file says for how long.
+
+        Nobody queues behind it, and each attempt that gives up begins anew and leaves an index behind, that of a TOAST table
+        for good where the role is no superuser.
+        """
+        row = connection.execute(
+            "SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'"
+        ).fetchone()
+        ours = round(self._settings.lock_timeout * 1000)
+        longer = max(ours, round(self._settings.retry_budget * 1000))
+        if not (ours and longer > ours and row and row[0] == ours and concurrently.is_of_index(statement)):
+            yield
+            return
+        connection.execute(f"SET lock_timeout = {longer}".encode())
+        yield
+        connection.execute(f"SET lock_timeout = {ours}".encode())
 
     def _notice(self, said: psycopg.errors.Diagnostic) -> None:
         """Logs what the server says beside its answers, such as a RAISE WARNING."""
@@ -673,8 +694,14 @@ class _Passing(Exception):
     """Trouble after which the same transaction may succeed when tried again."""
 
     def __init__(
-        self, error: psycopg.Error | None, migration: Migration | None, statement: Statement | None, text: str = ""
+        self,
+        error: psycopg.Error | None,
+        migration: Migration | None,
+        statement: Statement | None,
+        text: str = "",
+        waited: float = 0.0,
     ) -> None:
+        self.waited = waited  # seconds for locks
         what = text or (error and (error.diag.message_primary or " ".join(str(error).split()))) or "unknown"
         what = redacted(what, statement.text) if statement else what
         self.sqlstate = (error.sqlstate if error else "") or ""

@@ -288,8 +288,10 @@ class Watcher:
     def _watch(self) -> None:
         # A broken watching connection costs the names of the blockers, not the migration.
         with contextlib.suppress(psycopg.Error):
+            looked = time.monotonic()
             while not self._done.wait(self._interval):
+                before, looked = looked, time.monotonic()
                 found = blockers(self._connection, self._pid)
                 if found:
-                    self.waited += self._interval
+                    self.waited += looked - before
                     self.seen = found
