@@ -385,7 +385,7 @@ class _Run:
         left = f"{', '.join(self._applied)} stays committed" if self._applied else "the database is as it was"
         self._rolled_back = f"rolled back {', '.join(names)}; {left}"
         try:
-            with self._around(None), self._committed(connection, names, "commit"):
+            with self._around(None, batch), self._committed(connection, names, "commit"):
                 self._batch(connection, lock, batch)
         except StatementFailed as error:
             if error.sqlstate != _UNSAFE_NEW_ENUM_VALUE or not self._divide(batch, error.file):
@@ -406,7 +406,7 @@ class _Run:
         adding = [each for each in earlier if any(_ADDS_VALUE.search(statement.text) for statement in each.statements)]
         if not adding:
             return False
-        last = adding[-1]
+        last, self._running = adding[-1], None
         self._ends.add(last.number)
         self._log(
             f"rolled back: {name} uses an enum's value that an earlier file adds, and PostgreSQL wants that to be committed "
@@ -481,7 +481,8 @@ class _Run:
         except psycopg.Error as error:
             if is_transient(error):
                 raise _Passing(error, migration, None) from None
-            raise _refused(error, "a check that was deferred to the end of the file", file=migration.name) from None
+            what = "a check that was deferred to the end of the file"
+            raise _refused(error, what, file=migration.name, quoted=[migration]) from None
 
     def _alone(self, connection: psycopg.Connection, lock: RunnerLock, migration: Migration, done: int) -> None:
         """Runs a file's statements one by one, each committed by itself, noting how far it came."""
@@ -584,17 +585,14 @@ class _Run:
         Nobody queues behind it, and each attempt that gives up begins anew and leaves an index behind, that of a TOAST table
         for good where the role is no superuser.
         """
-        row = connection.execute(
-            "SELECT setting::int FROM pg_catalog.pg_settings WHERE name = 'lock_timeout'"
-        ).fetchone()
-        ours = round(self._settings.lock_timeout * 1000)
-        longer = max(ours, round(self._settings.retry_budget * 1000))
-        if not (ours and longer > ours and row and row[0] == ours and concurrently.is_of_index(statement)):
+        ours, longer = (round(each * 1000) for each in (self._settings.lock_timeout, self._settings.retry_budget))
+        is_set = "UPDATE pg_catalog.pg_settings SET setting = %s WHERE name = 'lock_timeout' AND setting = %s"
+        if not concurrently.is_of_index(statement) or not 0 < ours < longer:
             yield
             return
-        connection.execute(f"SET lock_timeout = {longer}".encode())
+        connection.execute(is_set, (str(longer), str(ours)))
         yield
-        connection.execute(f"SET lock_timeout = {ours}".encode())
+        connection.execute(is_set, (str(ours), str(longer)))
 
     def _notice(self, said: psycopg.errors.Diagnostic) -> None:
         """Logs what the server says beside its answers, such as a RAISE WARNING."""
@@ -606,7 +604,7 @@ class _Run:
         paced(f"{severity}: {' '.join(text.split())}")
 
     @contextlib.contextmanager
-    def _around(self, migration: Migration | None) -> Iterator[None]:
+    def _around(self, migration: Migration | None, batch: Sequence[Migration] = ()) -> Iterator[None]:
         """Gives errors that come from around the statements, COMMIT above all, a place and a kind."""
         try:
             yield
@@ -614,7 +612,8 @@ class _Run:
             if is_transient(error):
                 raise _Passing(error, migration, None) from None
             name = migration.name if migration else ""
-            raise _refused(error, f"COMMIT or the record of {name or 'the migrations'}", file=name) from None
+            what = f"COMMIT or the record of {name or 'the migrations'}"
+            raise _refused(error, what, file=name, quoted=batch) from None
 
     def _reset(self, connection: psycopg.Connection, *, local: bool) -> None:
         """Makes the session as a new one, and sets the limits: a file may have set anything for itself, a role above all.
@@ -810,9 +809,14 @@ def _failed(error: psycopg.Error, migration: Migration, statement: Statement) ->
     )
 
 
-def _refused(error: psycopg.Error, what: str, *, file: str = "", hint: str = "") -> StatementFailed:
+def _refused(
+    error: psycopg.Error, what: str, *, file: str = "", hint: str = "", quoted: Sequence[Migration] = ()
+) -> StatementFailed:
     message = error.diag.message_primary or " ".join(str(error).split())
     detail = f". {error.diag.message_detail}" if error.diag.message_detail else ""
+    if quoted:
+        sql = ";\n".join(each.text for migration in quoted for each in migration.statements)
+        message, detail = redacted(message, sql), redacted(detail, sql)
     return StatementFailed(
         f"{what}: {message}{detail}",
         hint=_HINTS.get(error.sqlstate or "") or error.diag.message_hint or hint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 
 import psycopg
 import pytest
@@ -106,3 +107,13 @@ def test_what_an_application_s_driver_has_prepared_through_the_pooler_is_left_al
             0,
             1,
         )
+
+
+def test_a_statement_outside_of_a_transaction_is_cancelled_through_the_pooler(base: Database, pooled: str) -> None:
+    base.write(_0001_a="-- migrate: non-transactional\nSELECT 1;\nDO $$BEGIN COMMIT; PERFORM pg_sleep(200); END$$")
+    runner = base.start(POSTGRES_URI=pooled)
+    runner.wait_for("statement 2/2")
+    runner.process.send_signal(signal.SIGTERM)
+    assert runner.end(60) == 128 + signal.SIGTERM
+    assert (runner.words["file"], runner.words["line"]) == ("0001_a.sql", 3)
+    assert base.value("SELECT done FROM migrator.migrations") == 1

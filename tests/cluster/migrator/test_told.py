@@ -46,6 +46,7 @@ SECRETS = [
     f"SELECT set_config('work_mem', '{SECRET}', false)",
     f"CREATE FUNCTION f(text) RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'bad token %', $1; END$$; SELECT f('{SECRET}')",
     f"CREATE FUNCTION f(text) RETURNS void LANGUAGE plpgsql AS $$BEGIN RAISE WARNING 'token %', $1; END$$; SELECT f('{SECRET}')",
+    f"CREATE TABLE t (a text UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO t VALUES ('{SECRET}'), ('{SECRET}')",
     f"ROLLBACK; SELECT '{SECRET}'",
     f"COPY t FROM STDIN; SELECT '{SECRET}'",
 ]
