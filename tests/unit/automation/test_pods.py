@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from automation.last_words import parse
 from lightkube.resources.core_v1 import Pod
 
-from automation.last_words import LastWords, parse
 from automation.pods import observe
 from components.termination_message import TerminationMessage, parse
 
