@@ -22,7 +22,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from migrator import backup, dump, fingerprint, restore, traits
+from migrator import backup, dump, fingerprint, restore, scratch, traits
 from migrator.backup import Manifest
 from migrator.errors import BackupUnusable, DatabaseCommandFailed, MigratorError, StoreFailed
 from migrator.job import install_signals
@@ -442,10 +442,15 @@ def test_nothing_of_a_dump_that_is_not_the_manifest_s_reaches_the_server(
     else:
         store = Exchanged(folder, {"meanwhile": other, "longer": whole + b"x", "shorter": whole[:2048]}[when])
     fed: list[bytes] = []
-    feed = restore.feed
+    feed = backup.feed
 
     def heard(options: list[str], chunks: Iterator[bytes], **more: Any) -> str:
-        return feed(options, (fed.append(chunk) or chunk for chunk in chunks), **more)
+        def each() -> Iterator[bytes]:
+            for chunk in chunks:
+                fed.append(chunk)
+                yield chunk
+
+        return feed(options, each(), **more)
 
     monkeypatch.setattr(restore, "feed", heard)
     said = "is damaged" if when == "before" else "was changed while it was restored"
@@ -732,8 +737,8 @@ def test_a_database_that_cannot_be_dumped_is_no_backup(
 
 
 def test_names_stay_within_what_postgresql_allows() -> None:
-    name = restore.beside("a" * 63, "_before_restore_20260101T000000")
+    name = scratch.beside("a" * 63, "_before_restore_20260101T000000")
     assert len(name) == 63
     assert name.endswith("_before_restore_20260101T000000")
-    made: Callable[[str], str] = lambda text: restore.beside(text, "-restoring")  # noqa: E731
+    made: Callable[[str], str] = lambda text: scratch.beside(text, "-restoring")  # noqa: E731
     assert len(made("ä" * 40).encode()) <= 63

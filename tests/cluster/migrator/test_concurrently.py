@@ -64,10 +64,10 @@ def done(base: Database, statement: str) -> bool:
     assert base.value(INVALID + mine) == 0
     assert base.value("SELECT count(*) FROM pg_inherits WHERE inhdetachpending") == 0
     if "DETACH" in statement:
-        return base.value("SELECT count(*) FROM pg_inherits WHERE inhparent = '\"S\".ev'::regclass") == 1
+        return bool(base.value("SELECT count(*) = 1 FROM pg_inherits WHERE inhparent = '\"S\".ev'::regclass"))
     wanted = {"CREATE INDEX": True, "DROP INDEX C": False}.get(statement[:12])
     name = "t_w" if wanted else "t_v"
-    return wanted is None or base.value("SELECT to_regclass(%s) IS NOT NULL", name) == wanted
+    return wanted is None or bool(base.value("SELECT to_regclass(%s) IS NOT NULL", name)) == wanted
 
 
 @CASES

@@ -150,7 +150,7 @@ def test_a_temporary_table_hides_no_table_of_a_later_file(base: Database) -> Non
 
 
 def test_what_one_file_leaves_to_be_checked_at_commit_is_checked_before_the_next(base: Database) -> None:
-    # https://github.com/drizzle-team/drizzle-orm/issues, "cannot ALTER TABLE because it has pending trigger events"
+    # drizzle-kit#525: "cannot ALTER TABLE because it has pending trigger events"
     base.write(
         _0001_tables="CREATE TABLE team (id int PRIMARY KEY);"
         "CREATE TABLE member (id int, team int REFERENCES team DEFERRABLE INITIALLY DEFERRED)",

@@ -153,7 +153,7 @@ def limited(server: str, base: Database) -> Iterator[str]:
 
 
 def test_a_role_that_may_not_create_schemas_needs_only_that_the_record_s_is_there(limited: str, base: Database) -> None:
-    # https://github.com/folio-org/raml-module-builder/issues/1230
+    # raml-module-builder#1230
     base.write(
         _0001_a="CREATE TABLE t (id int)",
         _0002_b="-- migrate: non-transactional\nCREATE INDEX CONCURRENTLY i ON t (id)",

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from automation.last_words import parse
 from lightkube.resources.core_v1 import Pod
 
 from automation.pods import observe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_sizes_are_written_as_people_do(size: int, text: str) -> None:
 
 def test_of_many_lines_one_a_second_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 0.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock)
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
     said: list[str] = []
     paced = progress.Paced(said.append, burst=3)
     for number in range(1000):

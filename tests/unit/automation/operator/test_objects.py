@@ -209,7 +209,8 @@ def test_stacks_may_share_a_versions_file(tmp_path: Path) -> None:
 
 
 def test_an_empty_list_is_one() -> None:
-    empty = [{"apiVersion": "v1", "kind": "List", "items": items} for items in ([], None)]
+    nothing: tuple[list[object] | None, ...] = ([], None)
+    empty: list[dict[str, object]] = [{"apiVersion": "v1", "kind": "List", "items": items} for items in nothing]
     assert "ledger" in modules(translate([*empty, *ledger()]))
 
 
