@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from .commands import changes_nothing, says_migrate, text
+from .commands import Command, argv, command, read
 from .databases import NAMES, databases
 from .images import Image, image_of
 from .kubernetes import annotation, containers, is_serving, kind, label, matches, patched, place, pod_labels, selector
 from .selection import may_select
-from .values import UNREADABLE, NotKnown, Program, Resource, get
+from .values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
 JOB = "rollout.formance.com/job"
 MODULE = "rollout.formance.com/module"
@@ -83,17 +83,31 @@ def _says_so(job: Resource) -> bool:
 
 
 def _says(container: Container) -> bool:
-    if says_migrate(text(container)):
-        return True
-    for key in ("command", "args"):
-        for n in range(len(get(container, key) or ())):
-            get(container, key, n)
-    return False
+    return read(container).migrates
 
 
-def only_looks(job: Resource) -> bool:
-    """Whether a migration Job runs one command only, which speaks of migrations and changes nothing: a label makes no gate of it."""
-    return any(changes_nothing(text(container)) for container in migrating(job))
+def changes_nothing(job: Resource) -> bool:
+    """Whether everything that a migration Job may run is known to migrate nothing: a label makes no gate of it.
+
+    Raises:
+        NotKnown: it does as far as is known, and not everything is.
+    """
+    return not _any(partial(_may_migrate, container) for container in migrating(job))
+
+
+def _may_migrate(container: Container) -> bool:
+    found = read(container)
+    return found.migrates or found.other
+
+
+def goes_back(job: Resource) -> bool:
+    """Whether a command of a Job takes a migration back, as far as is known."""
+    return any(read_known(container).backwards for container in containers(job))
+
+
+def read_known(container: Container) -> Command:
+    """What a container runs as far as is known."""
+    return command(tuple(str(word) for word in argv(container) if word is not UNKNOWN))
 
 
 def _any(questions: Iterable[Callable[[], bool]]) -> bool:

@@ -58,6 +58,30 @@ def variables(container: Mapping[str, Any], like: Resource, program: Program) ->
     return found
 
 
+def mounted(container: Mapping[str, Any], like: Resource, program: Program) -> dict[str, str]:
+    """The files that a container gets out of ConfigMaps of this program -> their texts, as far as both are known."""
+    found: dict[str, str] = {}
+    try:
+        volumes = {get(v, "name"): v for v in get(pod(like), "volumes") or ()}
+        for mount in get(container, "volumeMounts") or ():
+            volume = volumes.get(get(mount, "name"))
+            for source in (volume, *(get(volume, "projected", "sources") or ())):
+                for _, name in _optional("ConfigMap", source, "configMap", "name"):
+                    found |= _files(mount, get(source, "configMap", "items"), _data(program, like, name))
+    except UNREADABLE:
+        pass  # of a volume that is not known nothing is known
+    return found
+
+
+def _files(mount: Mapping[str, Any], items: Any, data: Mapping[str, Any]) -> dict[str, str]:
+    at, only = str(get(mount, "mountPath")).rstrip("/"), get(mount, "subPath")
+    paths = {str(get(i, "path")): str(get(i, "key")) for i in items} if items else {key: key for key in data}
+    held = {path: data[key] for path, key in paths.items() if isinstance(data.get(key), str)}
+    if only:
+        return {at: held[only]} if only in held else {}
+    return {f"{at}/{path}": text for path, text in held.items()}
+
+
 def _data(program: Program, like: Resource, name: str) -> Mapping[str, Any]:
     return _config_maps(program).get((place(like), name), {})
 

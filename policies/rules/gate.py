@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from ..images import Image
 from ..kubernetes import (
+    HOOKS,
     annotation,
     cluster,
     containers,
@@ -40,7 +42,7 @@ from ..migration import (
 )
 from ..references import users
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..values import NotKnown, Program, Resource
+from ..values import NotKnown, Program, Resource, get
 
 _JOB = """
 apiVersion: batch/v1
@@ -180,11 +182,19 @@ def _not_behind_its_back(resource: Resource, program: Program, options: Options)
     if "Job" in (kind(resource), patched(resource)):
         return
     for container in containers(resource):
-        if says_so(container):
+        hooks = [".".join(hook) for hook in HOOKS if says_so({"command": _list(container, *hook, "exec", "command")})]
+        if says_so(container) or hooks:
             yield Finding(
-                f"{named(container)} migrates, whenever one of its pods starts and whatever serves then",
+                f"{f'{hooks[0]} of ' if hooks else ''}{named(container)} migrates, whenever one of its pods starts and whatever serves then",
                 "Let a Job migrate, and list that in depends_on; where it says migrate and does not, label it rollout.formance.com/job: other",
             )
+
+
+def _list(value: Mapping[str, Any], *path: str) -> Any:
+    try:
+        return get(value, *path)
+    except NotKnown:
+        return None
 
 
 def _without_a_database(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:

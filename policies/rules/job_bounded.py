@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from ..kubernetes import annotation, label, named, shortest_await, wait_for
-from ..migration import JOB, is_gate, migrating
+from ..migration import JOB, is_gate, is_migration, migrating, read_known
 from ..rule import Examples, Finding, Options, ResourceRule
-from ..values import Resource, get
+from ..values import Resource
 
 PASSES = """
 apiVersion: batch/v1
@@ -34,23 +33,6 @@ _OTHER_ENDS = {
     "managedBy": "another controller than that of Kubernetes decides whether and when it runs and how it ends",
     "manualSelector": "it may count the pods of another Job as its own, such as those of the version before",
 }
-_NOTHING = re.compile(r"(?!)")
-_SHRUG = r"[ \t]*(true|:|exit\s+0|echo\b[^;&|\n]*)[\s;]*$"
-# How a shell's script hides that a command in it has failed, unless it says something else too.
-_HIDES = (
-    (re.compile(r"\|\|" + _SHRUG), _NOTHING, "ends well also if the command has failed"),
-    (
-        re.compile(r"[;\n]" + _SHRUG),
-        re.compile(r"\bset\b[^;\n]*\s-[a-z]*e|errexit|\bexit\s+[1-9$]"),
-        "goes on after a command that has failed",
-    ),
-    (re.compile(r"(?<!&)&\s*$"), _NOTHING, "leaves the command in the background"),
-    (
-        re.compile(r"migrat(>&|[^|;&\n]){0,500}\|(?!\|)", re.IGNORECASE),
-        re.compile("pipefail"),
-        "ends as the last command of a pipe does",
-    ),
-)
 FAILS = PASSES.replace("  activeDeadlineSeconds: 600\n", "  ttlSecondsAfterFinished: 30\n")
 
 
@@ -108,21 +90,20 @@ def _fails_for_good(job: Resource, options: Options) -> Iterator[Finding]:
 
 def _tells_of_failure(job: Resource, options: Options) -> Iterator[Finding]:
     """That the shell which runs the migration ends as the migration does."""
-    if not is_gate(job):
+    if not is_migration(job):
         return
     for container in migrating(job):
-        said = [
-            str(get(container, key, n)) for key in ("command", "args") for n in range(len(get(container, key) or ()))
-        ]
-        for n, word in enumerate(said):
-            script = said[n + 1] if re.fullmatch(r"-\w*c", word) and n + 1 < len(said) else ""
-            for hides, unless, what in _HIDES:
-                # The shell's own flags are those of set.
-                if hides.search(script) and not unless.search(f"set {' '.join(said[: n + 1])}\n{script}"):
-                    yield Finding(
-                        f"the shell of {named(container)} {what}, so a failed migration ends as a successful one",
-                        "Let the script end with the migration, or begin it with set -euo pipefail",
-                    )
+        found = read_known(container)
+        if found.unreadable:
+            yield Finding(
+                f"the script of {named(container)} cannot be followed ({found.unreadable}), so a failed migration may end as a successful one",
+                "Let the command be the migration alone, or put the script into the image",
+            )
+        elif found.hides:
+            yield Finding(
+                f"the shell of {named(container)} {found.hides}, so a failed migration ends as a successful one",
+                "Let the script end with the migration, or begin it with set -euo pipefail",
+            )
 
 
 def _kept_and_awaited(job: Resource, options: Options) -> Iterator[Finding]:
@@ -155,8 +136,9 @@ RULE = ResourceRule(
     name="job-bounded",
     description="A migration Job has a deadline and at most two retries, fails when its command does, is kept when it has ended, and is awaited.",
     reason="The await of a Job is the gate. It fails fast only for BackoffLimitExceeded and DeadlineExceeded; its own timeout begins again "
-    "with every event; waitFor and skipAwait replace it. A TTL makes drift of a success. Of a shell's script it sees the usual ways to hide a "
-    "failure (`|| true`, `; exit 0`, `&`, a pipe), not what a script in the image does.",
+    "with every event; waitFor and skipAwait replace it. A TTL makes drift of a success. Of a shell's script "
+    "every way through it is followed: none may end well after a migration that failed, so the migration is what the script ends with, or `set -e` "
+    "(with a pipe also `pipefail`), `&&` or its status stands behind it. Not seen: what a program in the image does with the failure of another.",
     severity="critical",
     options={
         "maxDeadlineSeconds": {"type": "number", "default": 86400, "description": "the longest a migration may take"},

@@ -6,11 +6,23 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from ..commands import argv, of_file
 from ..databases import NAMES, databases, in_arguments, may_be_one
 from ..images import image_of
 from ..kubernetes import containers, kind, label, place
-from ..migration import JOB, MODULE, Container, is_migration, migrating, migrations_of, needs_gate, only_looks, pairs
-from ..references import variables
+from ..migration import (
+    JOB,
+    MODULE,
+    Container,
+    changes_nothing,
+    goes_back,
+    is_migration,
+    migrating,
+    migrations_of,
+    needs_gate,
+    pairs,
+)
+from ..references import mounted, variables
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
@@ -90,12 +102,40 @@ def _command_of_its_own(resource: Resource, program: Program, options: Options) 
             )
 
 
-def _not_only_looking(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
-    if is_migration(job) and only_looks(job):
+def _forward(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    if not is_migration(job):
+        return
+    if goes_back(job):
         yield Finding(
-            "its command only looks at migrations or leaves them out, and so succeeds without one",
+            "its command takes migrations back or deletes what they made, on which the version that serves depends",
+            "Give it the arguments that migrate forward, such as [migrate]",
+        )
+    elif changes_nothing(job):
+        yield Finding(
+            "its command only looks at migrations, leaves them out or has nothing to do with them, and so succeeds without one",
             "Give it the arguments that migrate, such as [migrate]",
         )
+
+
+def _script_tells_of_failure(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    """A script that the program itself has in a ConfigMap, as job-bounded judges one in the command."""
+    if not is_migration(job):
+        return
+    for container in migrating(job):
+        files = mounted(container, job, program)
+        words = [str(word) for word in argv(container) if word is not UNKNOWN]
+        for path in (path for path in files if any(path in word for word in words)):
+            found = of_file(words[: next(n for n, word in enumerate(words) if path in word)], files[path])
+            if found is None:
+                continue
+            if found.backwards or not (found.migrates or found.other):
+                yield Finding(f"its script {path} does not migrate forward", "Let it run the command that migrates")
+            elif found.hides or found.unreadable:
+                why = found.hides or f"cannot be followed ({found.unreadable})"
+                yield Finding(
+                    f"its script {path} {why}, so a failed migration may end as a successful one",
+                    "Let the script end with the migration, or begin it with set -euo pipefail",
+                )
 
 
 def _after_the_database(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
@@ -163,5 +203,5 @@ RULE = StackRule(
     "migrate. The gate would open all the same.",
     severity="critical",
     examples=Examples(PASSES, FAILS),
-    checks=(_same_database, _command_of_its_own, _not_only_looking, _after_the_database),
+    checks=(_same_database, _command_of_its_own, _forward, _script_tells_of_failure, _after_the_database),
 )
