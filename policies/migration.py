@@ -24,7 +24,19 @@ from typing import Any
 from .commands import Command, argv, command, read
 from .databases import NAMES, databases
 from .images import Image, image_of
-from .kubernetes import annotation, containers, is_serving, kind, label, matches, patched, place, pod_labels, selector
+from .kubernetes import (
+    Nearby,
+    annotation,
+    containers,
+    is_serving,
+    kind,
+    label,
+    matches,
+    patched,
+    place,
+    pod_labels,
+    selector,
+)
 from .selection import may_select
 from .values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
@@ -62,15 +74,29 @@ def words(resource: Resource) -> str:
 
 def is_gate(resource: Resource) -> bool:
     """Whether a Job is one that others stand behind, judged by itself: our label, or it says ``migrate``."""
-    return kind(resource) == "Job" and (label(resource, JOB) is not None or _says_so(resource))
+    return kind(resource) == "Job" and (_job(resource) is not None or _says_so(resource))
 
 
 def is_migration(resource: Resource) -> bool:
     """Whether a Job migrates a database; of our own Jobs those that say so, not the one that creates the database."""
     if kind(resource) != "Job":
         return False
-    job = label(resource, JOB)
+    job = _job(resource)
     return _says_so(resource) if job is None else job == _WORD
+
+
+def _job(resource: Resource) -> str | None:
+    """What its label says that it is. Labels that are not known hide nothing that says of itself that it migrates.
+
+    Raises:
+        NotKnown: it has the label, or may have it and does not say that it migrates.
+    """
+    try:
+        return label(resource, JOB)
+    except NotKnown:
+        if JOB in (_known(get, resource.props, "metadata", "labels") or {}) or not _says_so(resource):
+            raise
+        return None
 
 
 def _says_so(job: Resource) -> bool:
@@ -134,7 +160,7 @@ def _first(job: Resource) -> list[Container]:
     https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
     """
     every, stay = containers(job), containers(job, init=False)
-    return [c for c in every[: len(every) - len(stay)] if get(c, "restartPolicy") != "Always"]
+    return [c for c in every[: len(every) - len(stay)] if _known(get, c, "restartPolicy") != "Always"]
 
 
 def migrating(job: Resource) -> list[Container]:
@@ -145,7 +171,7 @@ def migrating(job: Resource) -> list[Container]:
         return said
     # A Job may migrate first and only report afterwards, or wait for a migration first: what runs later is not ruled out.
     first = [c for c in _first(job) if says_so(c)]
-    named = [] if first else [c for c in stay if _PART in str(get(c, "name")).lower()]
+    named = [] if first else [c for c in stay if _PART in str(_known(get, c, "name")).lower()]
     return named or [*first, *stay]
 
 
@@ -161,21 +187,32 @@ def serving(workload: Resource) -> Container | None:
     """The container of a workload that serves: its default one, that of its module's name, the first with a port, the first."""
     every = containers(workload, init=False)
     if len(every) > 1:
-        for name in (annotation(workload, DEFAULT_CONTAINER), label(workload, NAME)):
+        for name in (_known(annotation, workload, DEFAULT_CONTAINER), _known(label, workload, NAME)):
             for container in every if name else ():
-                if get(container, "name") == name:
+                if _known(get, container, "name") == name:
                     return container
         for container in every:
-            if get(container, "ports"):
+            if container.get("ports"):  # also where they are not known
                 return container
     return every[0] if every else None
 
 
+def _known(read: Callable[..., Any], *arguments: Any) -> Any:
+    """What a reading finds, None where that is not known."""
+    try:
+        return read(*arguments)
+    except NotKnown:
+        return None
+
+
 def pairs(workload: Resource, job: Resource) -> list[tuple[Container, Container]]:
-    """Containers of a Job that migrate, each with one of a workload that has the same image repository.
+    """Containers of a Job that migrate, each with one of a workload that has the same image repository, as far as is known.
 
     One that migrates does so for whichever container it pairs with. Where several may be the one that migrates, and a sidecar
     among them, only that which pairs with the container that serves can be told from a sidecar.
+
+    Raises:
+        NotKnown: there are none as far as is known, and not all images are.
     """
     migrate = migrating(job)
     if is_one(migrate):
@@ -183,7 +220,10 @@ def pairs(workload: Resource, job: Resource) -> list[tuple[Container, Container]
     else:
         main = serving(workload)
         serve = [main] if main else []
-    return [(m, s) for m in migrate for s in serve if _repository(m) is not None and _repository(m) == _repository(s)]
+    found = [(m, s) for m in migrate for s in serve if _repository(m) is not None and _repository(m) == _repository(s)]
+    if not found:
+        images_of([*migrate, *serve])
+    return found
 
 
 def is_one(migrate: Iterable[Container]) -> bool:
@@ -192,32 +232,51 @@ def is_one(migrate: Iterable[Container]) -> bool:
 
 
 def images_of(several: Iterable[Container]) -> list[Image]:
+    """Raises:
+    NotKnown: an image is not known.
+    """
     return list(dict.fromkeys(image for image in map(image_of, several) if image))
 
 
+def known_images(several: Iterable[Container]) -> list[Image]:
+    """The images of which is known what they are."""
+    return list(dict.fromkeys(image for image in (_known(image_of, c) for c in several) if image))
+
+
 def _repository(container: Container) -> str | None:
-    image = image_of(container)
+    image = _known(image_of, container)
     return image.repository if image else None
 
 
 def migrations_of(workload: Resource, program: Program) -> list[Resource]:
     """The migration Jobs of a workload's module: those labelled as its, else those that migrate for its image's repository.
 
+    Where it is not known whether they are in its place, those that it waits for, or all that may be.
+
     Raises:
-        NotKnown: the workload's image is not known, so its Jobs cannot be told.
+        NotKnown: none is as far as is known, and something by which its Jobs are told is not.
     """
     where, jobs = place(workload), _jobs(program)
-    labelled = jobs.get((where, MODULE, label(workload, NAME) or ""))
-    if labelled:
-        return labelled
     main = serving(workload)
-    found = jobs.get((where, "image", (_repository(main) if main else None) or ""), [])
-    if found:
-        return found
-    # A proxy may be what has the port, before an application that is migrated.
-    others = (c for c in containers(workload, init=False) if c is not main)
-    behind = [job for other in others for job in jobs.get((where, "image", _repository(other) or ""), [])]
-    return list({job.urn: job for job in behind if pairs(workload, job)}.values())
+    keys = [(MODULE, _known(label, workload, NAME)), ("image", _repository(main) if main else None)]
+    for near in (jobs.at, jobs.perhaps):
+        for key in keys:
+            found = near(where, key) if key[1] else []
+            if found:
+                return found if near == jobs.at else _waited_for(workload, found, program)
+        # A proxy may be what has the port, before an application that is migrated.
+        others = [("image", _repository(c)) for c in containers(workload, init=False) if c is not main]
+        behind = [job for key in others if key[1] for job in near(where, key)]
+        found = list({job.urn: job for job in behind if pairs(workload, job)}.values())
+        if found:
+            return found if near == jobs.at else _waited_for(workload, found, program)
+    label(workload, NAME)
+    images_of(containers(workload, init=False))
+    return []
+
+
+def _waited_for(workload: Resource, jobs: list[Resource], program: Program) -> list[Resource]:
+    return [job for job in jobs if job.urn in program.waits_for(workload.urn)] or jobs
 
 
 def migrated(workload: Resource, program: Program) -> list[Container]:
@@ -228,17 +287,15 @@ def migrated(workload: Resource, program: Program) -> list[Container]:
 
 
 @lru_cache(maxsize=4)
-def _jobs(program: Program) -> dict[tuple[str, str, str], list[Resource]]:
-    """The migration Jobs by namespace and module or image; one of which that is not known does not count as a gate."""
-    found: dict[tuple[str, str, str], list[Resource]] = {}
+def _jobs(program: Program) -> Nearby[Resource]:
+    """The migration Jobs by place and module or image; one of which that is not known does not count as a gate."""
+    found: Nearby[Resource] = Nearby()
     for r in program.resources:
         try:
             if is_migration(r):
-                module = label(r, MODULE)
-                keys = [(MODULE, module)] if module else []
-                repositories = {image.repository for image in images_of(migrating(r))}
-                for key in [*keys, *(("image", repository) for repository in repositories)]:
-                    found.setdefault((place(r), *key), []).append(r)
+                keys = {("image", image.repository) for image in known_images(migrating(r))}
+                for key in {*keys, (MODULE, _known(label, r, MODULE))}:
+                    found.add(place(r), key, r)
         except UNREADABLE:
             continue
     return found
@@ -249,24 +306,47 @@ def needs_gate(resource: Resource, program: Program) -> bool:
 
     A StatefulSet or DaemonSet may be a database or an agent, and a Pod may be of no use to anybody: these are applications where they
     name a database that they use, or where a Service selects the Pod. A Patch is judged by the image that it sets.
+
+    Raises:
+        NotKnown: it may say that it has no database, and nothing that is known speaks against it; or nothing says that it has one, and not
+            everything is known.
     """
     what = patched(resource) or kind(resource)
     serves = is_serving(resource) or (
         what in ("Pod", *_APPLICATIONS, "StatefulSet", "DaemonSet") and _sets_image(resource)
     )
-    if not serves or says_no_database(resource):
+    if not serves:
         return False
-    return (
-        what in _APPLICATIONS
-        or "/" in what
-        or bool(migrations_of(resource, program))
-        or bool(database_variables(resource))
-        or (what == "Pod" and _is_selected(resource, program))
-    )
+    has_one = [
+        lambda: bool(migrations_of(resource, program)),
+        lambda: bool(database_variables(resource)),
+        lambda: what == "Pod" and _is_selected(resource, program),
+    ]
+    try:
+        if says_no_database(resource):
+            return False
+    except NotKnown:
+        # An exemption is believed in plain sight only, where the rest of the program says otherwise.
+        return _any(has_one[:1] if _names_it(resource) else has_one) or says_no_database(resource)
+    return what in _APPLICATIONS or "/" in what or _any(has_one)
+
+
+def _names_it(resource: Resource) -> bool:
+    """Whether it is annotated as one without a database, with a value that is not known yet."""
+    annotations = _known(get, resource.props, "metadata", "annotations")
+    return isinstance(annotations, Mapping) and NO_DATABASE in annotations
 
 
 def says_no_database(resource: Resource) -> bool:
-    return annotation(resource, NO_DATABASE) in ("true", "elsewhere")
+    """Whether it is annotated so. What its pods' annotations say is believed only where they are known.
+
+    Raises:
+        NotKnown: its own annotations are not known yet.
+    """
+    given = get(resource.props, "metadata", "annotations", NO_DATABASE)
+    if given is None:
+        given = _known(annotation, resource, NO_DATABASE)
+    return str(given) in ("true", "elsewhere")
 
 
 def _sets_image(patch: Resource) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from .kubernetes import containers, is_workload, kind, object_name, place, pod
+from .kubernetes import Nearby, containers, is_workload, kind, object_name, place, pod
 from .values import UNREADABLE, NotKnown, Program, Resource, get
 
 Reference = tuple[str, str]  # kind, name
@@ -83,16 +83,16 @@ def _files(mount: Mapping[str, Any], items: Any, data: Mapping[str, Any]) -> dic
 
 
 def _data(program: Program, like: Resource, name: str) -> Mapping[str, Any]:
-    return _config_maps(program).get((place(like), name), {})
+    return next(iter(_config_maps(program).nearest(place(like), name)), {})
 
 
 @lru_cache(maxsize=4)
-def _config_maps(program: Program) -> dict[tuple[str, str | None], Mapping[str, Any]]:
-    found: dict[tuple[str, str | None], Mapping[str, Any]] = {}
+def _config_maps(program: Program) -> Nearby[Mapping[str, Any]]:
+    found: Nearby[Mapping[str, Any]] = Nearby()
     for r in program.resources:
         if kind(r) == "ConfigMap":
             try:
-                found[(place(r), object_name(r))] = dict(r.get("data") or {})
+                found.add(place(r), object_name(r), dict(r.get("data") or {}))
             except UNREADABLE:
                 continue
     return found
@@ -100,23 +100,27 @@ def _config_maps(program: Program) -> dict[tuple[str, str | None], Mapping[str, 
 
 def users(target: Resource, program: Program) -> list[Resource]:
     """The workloads in a ConfigMap's or Secret's namespace that use it, by its name or by an output of it."""
-    uses = _uses(program)
-    named = uses.get((place(target), kind(target), object_name(target) or ""), [])
-    return list({r.urn: r for r in [*named, *uses.get(target.urn, [])]}.values())
+    near, made_of = _uses(program)
+    try:
+        named = near.nearest(place(target), (kind(target), object_name(target) or ""))
+    except NotKnown:
+        named = []  # who uses it then takes its name from its output
+    return list({r.urn: r for r in [*named, *made_of.get(target.urn, [])]}.values())
 
 
 @lru_cache(maxsize=4)
-def _uses(program: Program) -> dict[str | tuple[str, str, str], list[Resource]]:
-    """Workloads by what they use: namespace, kind and name, or the URN of the resource whose output they take."""
-    found: dict[str | tuple[str, str, str], list[Resource]] = {}
+def _uses(program: Program) -> tuple[Nearby[Resource], dict[str, list[Resource]]]:
+    """Workloads by what they use: by place, kind and name, and by the URN of the resource whose output they take."""
+    near: Nearby[Resource] = Nearby()
+    made_of: dict[str, list[Resource]] = {}
     for r in program.resources:
         if not is_workload(r):
             continue
-        keys: set[str | tuple[str, str, str]] = {urn for urns in r.property_dependencies.values() for urn in urns}
+        for urn in {urn for urns in r.property_dependencies.values() for urn in urns}:
+            made_of.setdefault(urn, []).append(r)
         try:
-            keys |= {(place(r), *reference) for reference in references(r)}
+            for reference in set(references(r)):
+                near.add(place(r), reference, r)
         except UNREADABLE:
             pass  # a list of containers that is not known: whoever made it shows by its output
-        for key in keys:
-            found.setdefault(key, []).append(r)
-    return found
+    return near, made_of

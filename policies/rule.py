@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -117,6 +117,22 @@ def _found(
                 f"{title(resource)}: {rule} cannot judge it: something in it, or in what it is compared with, is not of the expected "
                 f"form ({type(e).__name__}). Write it as the Kubernetes API has it, numbers as numbers and lists as lists.",
             )
+
+
+def every(*parts: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings of all parts, also where one of them ends at something that is not known.
+
+    Raises:
+        NotKnown: one did, after all others have been heard.
+    """
+    unknown: NotKnown | None = None
+    for part in parts:
+        try:
+            yield from part
+        except NotKnown as e:
+            unknown = unknown or e
+    if unknown:
+        raise unknown
 
 
 def _has_unknown(value: Any) -> bool:

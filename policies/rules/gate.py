@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..images import Image
@@ -15,6 +15,7 @@ from ..kubernetes import (
     is_workload,
     kind,
     label,
+    may_be_cluster,
     named,
     patched,
     place,
@@ -28,10 +29,13 @@ from ..migration import (
     NO_DATABASE,
     RECORD,
     VERSION,
+    changes_nothing,
     database_variables,
+    goes_back,
     images_of,
     is_migration,
     is_one,
+    known_images,
     migrated,
     migrating,
     migrations_of,
@@ -72,7 +76,11 @@ FAILS = _JOB + _DEPLOYMENT.replace(", dependsOn: [ledger-1.1.0-migrate]", "")
 
 
 def _ahead(workload: Resource, job: Resource, options: Options) -> list[Image]:
-    """The images that a workload runs and that its migration is not of, those that it runs first among them."""
+    """The images that a workload runs and that its migration is not of, those that it runs first among them.
+
+    Raises:
+        NotKnown: there are none as far as is known, and not all images are.
+    """
     found = pairs(workload, job)
     if not found:
         only = {Image.parse(o).repository for o in options["migrationImages"]}
@@ -81,8 +89,9 @@ def _ahead(workload: Resource, job: Resource, options: Options) -> list[Image]:
     migrates = images_of(m for m, _ in found)
     repositories = {image.repository for image in migrates}
     first = containers(workload)[: -len(containers(workload, init=False))]
-    served = [*images_of(s for _, s in found), *(i for i in images_of(first) if i.repository in repositories)]
-    return [image for image in served if image not in migrates]
+    served = [*images_of(s for _, s in found), *(i for i in known_images(first) if i.repository in repositories)]
+    codes = {image.code for image in migrates}
+    return [image for image in served if image.code not in codes]
 
 
 def _written(several: Iterable[Image]) -> str:
@@ -103,24 +112,55 @@ def _behind_its_migration(resource: Resource, program: Program, options: Options
     if not needs_gate(resource, program):
         return
     try:
-        found = migrations_of(resource, program)
-    except NotKnown:
-        # Its image is not known before the update. Whether it waits for any migration at all is.
-        if not any(u in program.by_urn and is_migration(program.by_urn[u]) for u in program.waits_for(resource.urn)):
+        yield from _gated(resource, program, options)
+    except NotKnown as unknown:
+        # Which migration is its own is not known before the update. Whether it waits for one that may be is.
+        if not any(_may_be_its(job, resource, options) for job in _waited_for(resource, program)):
             yield Finding(
-                "it waits for no migration Job, and its image is not known yet",
-                "Write the image as plain text, and list the migration Job of the same image in depends_on",
+                f"it waits for no migration Job that may be its own, and {unknown.path} is not known yet",
+                "Write its image, names and labels as plain text, and list the migration Job of the same image in depends_on",
             )
         raise
+
+
+def _waited_for(resource: Resource, program: Program) -> list[Resource]:
+    waits = (program.by_urn.get(urn) for urn in program.waits_for(resource.urn))
+    return [job for job in waits if job is not None and kind(job) == "Job"]
+
+
+def _may_be_its(job: Resource, resource: Resource, options: Options) -> bool:
+    """Whether nothing that is known says that a Job is not the migration of a workload, to its version."""
+    if not place(job).may_be(place(resource)):
+        return False
+    checks: tuple[Callable[[], bool], ...] = (
+        lambda: is_migration(job),
+        lambda: not goes_back(job) and not changes_nothing(job),
+        lambda: _is_of_its_version(job, resource),
+        lambda: not _ahead(resource, job, options),
+    )
+    for holds in checks:
+        try:
+            if not holds():
+                return False
+        except NotKnown:
+            continue
+    return True
+
+
+def _gated(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    found = migrations_of(resource, program)
     if not found:
-        yield from _without_migration(resource, program)
+        yield from _without_migration(resource, program, options)
         return
     matching = _matching(resource, program, options)
     if not matching:
+        _may_wait_for_another(resource, found, program, options)
         job = found[0]
-        versions = f"{label(job, MODULE_VERSION)} against {label(resource, VERSION)}"
         ahead = _ahead(resource, job, options)
-        differ = _written(images_of(migrating(job))) if ahead else f"version {versions}"
+        if ahead:
+            differ = _written(images_of(migrating(job)))
+        else:
+            differ = f"version {label(job, MODULE_VERSION)} against {label(resource, VERSION)}"
         told = ""
         if not pairs(resource, job):
             told = f". Where the Job's image only migrates, add its repository to migrationImages of this rule, and label the Job {MODULE_VERSION}"
@@ -140,33 +180,50 @@ def _behind_its_migration(resource: Resource, program: Program, options: Options
             f"it does not wait for its migration {' and '.join(map(title, missing))}",
             f"Add the Job{'s' * (len(missing) > 1)} to depends_on of the Deployment, or of something it depends on",
         )
+    if not all(place(job) == place(resource) for job in matching):
+        raise NotKnown("metadata.namespace" if cluster(resource) == cluster(matching[0]) else "its provider")
+
+
+def _may_wait_for_another(resource: Resource, than: Sequence[Resource], program: Program, options: Options) -> None:
+    """Raises:
+    NotKnown: it waits for a Job that may be the one, by what is not known yet.
+    """
+    for job in _waited_for(resource, program):
+        if job not in than and _may_be_its(job, resource, options):
+            is_migration(job)
+            images_of(containers(job))
+            label(job, MODULE)
 
 
 def _is_of_its_version(job: Resource, workload: Resource) -> bool:
-    return label(job, MODULE_VERSION) in (None, label(workload, VERSION))
+    version = label(job, MODULE_VERSION)
+    return version is None or version == label(workload, VERSION)
 
 
 def _not_waited_for(resource: Resource, jobs: Mapping[str, Resource], program: Program) -> list[Resource]:
     return [job for urn, job in jobs.items() if urn not in program.waits_for(resource.urn)]
 
 
-def _without_migration(resource: Resource, program: Program) -> Iterator[Finding]:
+def _without_migration(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
     """What to say of a workload whose migration is not there, or is not known to be one, or is in another place.
 
     Raises:
-        NotKnown: it waits for a Job that may be the one, by arguments that are not known yet.
+        NotKnown: it waits for a Job that may be the one, by what is not known yet.
     """
+    _may_wait_for_another(resource, (), program, options)
     own, module = images_of(migrated(resource, program)), label(resource, NAME)
     repositories = {image.repository for image in own}
     for job in program.resources:
-        if kind(job) != "Job" or repositories.isdisjoint(i.repository for i in images_of(containers(job))):
-            continue
-        here = place(job) == place(resource)
-        if here and job.urn in program.waits_for(resource.urn):
-            is_migration(job)
-        elif cluster(job) != cluster(resource) and is_migration(job):
-            yield Finding(f"its migration {title(job)} is in another cluster", "Give both the same provider")
-            return
+        if kind(job) == "Job" and not may_be_cluster(cluster(job), cluster(resource)):
+            try:
+                there = is_migration(job) and not repositories.isdisjoint(
+                    i.repository for i in known_images(containers(job))
+                )
+            except NotKnown:
+                continue
+            if there:
+                yield Finding(f"its migration {title(job)} is in another cluster", "Give both the same provider")
+                return
     yield Finding(
         "there is no migration Job of its module in this program",
         f"Add a Job that runs {_written(own)} with the argument migrate (or label yours {MODULE}: {module or 'MODULE'} and "
@@ -177,10 +234,15 @@ def _without_migration(resource: Resource, program: Program) -> Iterator[Finding
 
 def _not_behind_its_back(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
     """A migration by a workload that is no Job: nothing can stand behind it."""
-    if not is_workload(resource) or label(resource, JOB) not in (None, "migrate"):
+    if not is_workload(resource) or "Job" in (kind(resource), patched(resource)):
         return
-    if "Job" in (kind(resource), patched(resource)):
-        return
+    try:
+        if label(resource, JOB) not in (None, "migrate"):
+            return
+    except NotKnown:
+        # An exemption is believed in plain sight only.
+        if JOB in (_list(resource.props, "metadata", "labels") or {}):
+            raise
     for container in containers(resource):
         hooks = [".".join(hook) for hook in HOOKS if says_so({"command": _list(container, *hook, "exec", "command")})]
         if says_so(container) or hooks:

@@ -9,7 +9,7 @@ from typing import Any
 from ..commands import argv, of_file
 from ..databases import NAMES, databases, in_arguments, may_be_one
 from ..images import image_of
-from ..kubernetes import containers, kind, label, place
+from ..kubernetes import Nearby, containers, kind, label, place
 from ..migration import (
     JOB,
     MODULE,
@@ -142,29 +142,27 @@ def _after_the_database(job: Resource, program: Program, options: Options) -> It
     """The Job that makes the database is one of our labels; a foreign program's database is there before."""
     if not is_migration(job) or label(job, MODULE) is None:
         return
-    made_by = _makers_of_databases(program)
-    for other in (*made_by.get((place(job), label(job, MODULE)), ()), *made_by.get(_WHO_KNOWS, ())):
-        same = label(other, MODULE) == label(job, MODULE) and place(other) == place(job)
+    near, unknown = _makers_of_databases(program)
+    for other in (*near.at(place(job), label(job, MODULE)), *unknown):
+        same = place(other) == place(job) and label(other, MODULE) == label(job, MODULE)
         if same and other.urn not in program.waits_for(job.urn):
             yield Finding(
                 f"it does not wait for {title(other)}, which makes its database", "Add that Job to its depends_on"
             )
 
 
-_WHO_KNOWS = ("", None)
-
-
 @lru_cache(maxsize=4)
-def _makers_of_databases(program: Program) -> dict[tuple[str, str | None], list[Resource]]:
-    """The Jobs that make databases, by namespace and module; those of which that is not known apart."""
-    found: dict[tuple[str, str | None], list[Resource]] = {}
+def _makers_of_databases(program: Program) -> tuple[Nearby[Resource], list[Resource]]:
+    """The Jobs that make databases, by place and module; those of which that is not known apart."""
+    found: Nearby[Resource] = Nearby()
+    unknown: list[Resource] = []
     for r in program.resources:
         try:
             if kind(r) == "Job" and label(r, JOB) == "database":
-                found.setdefault((place(r), label(r, MODULE)), []).append(r)
+                found.add(place(r), label(r, MODULE), r)
         except UNREADABLE:
-            found.setdefault(_WHO_KNOWS, []).append(r)
-    return found
+            unknown.append(r)
+    return found, unknown
 
 
 def _environment(several: list[Container], like: Resource, program: Program) -> dict[str, list[Any]]:

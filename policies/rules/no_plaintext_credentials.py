@@ -88,7 +88,8 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[_Written]:
         if entry is UNKNOWN:
             yield _Written(f"a variable of {who}", "", UNKNOWN)
         else:
-            name = str(_read(entry, "name"))
+            given = _read(entry, "name")
+            name = "" if given is UNKNOWN else str(given)
             yield _Written(f"the variable {name} of {who}", name, _read(entry, "value"))
     commands = [(key,) for key in ("command", "args")] + [(*hook, "exec", "command") for hook in HOOKS]
     for path in commands:
@@ -99,7 +100,8 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[_Written]:
             yield _Written(place, "", UNKNOWN)
     for hook in HOOKS:
         for header in _list(container, *hook, "httpGet", "httpHeaders"):
-            yield _Written(f"{'.'.join(hook)} of {who}", str(_read(header, "name")), _read(header, "value"))
+            given = _read(header, "name")
+            yield _Written(f"{'.'.join(hook)} of {who}", "" if given is UNKNOWN else str(given), _read(header, "value"))
 
 
 def _read(value: Any, *path: str | int) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from ..kubernetes import kind, object_name, patched, place
+from ..kubernetes import Nearby, kind, object_name, patched, place
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..values import UNREADABLE, Program, Resource
+from ..values import Program, Resource
 
 PASSES = """
 apiVersion: apps/v1
@@ -33,7 +33,7 @@ def _not_patched(resource: Resource, program: Program, options: Options) -> Iter
     if not patched(resource) or resource.get("spec") is None:
         return
     made_of = {u for urns in resource.property_dependencies.values() for u in urns}
-    for other in _declared(program).get((place(resource), patched(resource)), ()):
+    for other in _declared(program).nearest(place(resource), patched(resource)):
         if other.urn in made_of or object_name(other) == object_name(resource):
             yield Finding(
                 f"it changes {title(other)} of this program, which is judged without it",
@@ -42,14 +42,11 @@ def _not_patched(resource: Resource, program: Program, options: Options) -> Iter
 
 
 @lru_cache(maxsize=4)
-def _declared(program: Program) -> dict[tuple[str, str], list[Resource]]:
-    found: dict[tuple[str, str], list[Resource]] = {}
+def _declared(program: Program) -> Nearby[Resource]:
+    found: Nearby[Resource] = Nearby()
     if any(map(patched, program.resources)):
         for r in program.resources:
-            try:
-                found.setdefault((place(r), kind(r)), []).append(r)
-            except UNREADABLE:
-                continue
+            found.add(place(r), kind(r), r)
     return found
 
 

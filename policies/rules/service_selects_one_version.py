@@ -10,7 +10,7 @@ from ..images import images
 from ..kubernetes import annotation, is_headless, kind, matches, named, object_name, place, pod_labels, selector
 from ..migration import PODS, SINGLETON, VERSION, serving
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..selection import selected
+from ..selection import perhaps_selected, selected
 from ..values import NotKnown, Program, Resource, get
 
 # By which of its labels a pod is of one version: that of the name itself, and what tells blue from green.
@@ -51,16 +51,21 @@ def _one_version(service: Resource, program: Program, options: Options) -> Itera
         return
     labels = get(select, "matchLabels")
     wanted = ", ".join(f"{k}={v}" for k, v in labels.items())
-    found = selected(program, service, select)
+    here = selected(program, service, select)
+    found = here or selected(program, service, select, perhaps=True)
     if not found:
         if _are_elsewhere(service, labels, program):
             return
+        if perhaps_selected(program, service):
+            raise NotKnown("the labels of its pods")
         yield Finding(
             f"it selects {wanted}, and nothing in this update has such pods: it would have no endpoints",
             "Select the labels of the Deployment that this program declares, its version among them; where an operator or another "
             f"program makes its pods, annotate {PODS}: elsewhere",
         )
     elif len(found) > 1:
+        if not here:
+            raise NotKnown("metadata.namespace")
         yield Finding(
             f"it selects pods of {' and '.join(title(r) for r in found)}",
             f"Add the label that tells them apart, such as {VERSION}, to its selector",
@@ -68,13 +73,17 @@ def _one_version(service: Resource, program: Program, options: Options) -> Itera
     else:
         yield from _after_it_is_ready(service, found[0], labels, program)
         yield from _always_somebody(service, found[0])
+        if not here:
+            raise NotKnown("metadata.namespace")
 
 
 def _are_elsewhere(service: Resource, labels: dict[str, str], program: Program) -> bool:
     """Whether it is known that no Deployment makes the pods: an operator does, or a Job whose pods find each other so."""
     if annotation(service, PODS) == "elsewhere" or any(name.startswith(_OPERATORS) for name in labels):
         return True
-    jobs = (r for r in program.resources if kind(r) == "Job" and is_headless(service) and place(r) == place(service))
+    jobs = (
+        r for r in program.resources if kind(r) == "Job" and is_headless(service) and place(r).may_be(place(service))
+    )
     return any(matches({"matchLabels": labels}, pod_labels(job)) for job in jobs)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..kubernetes import AWAIT_SECONDS, annotation, containers, kind, named, object_name, pod, shortest_await, wait_for
 from ..migration import DRAINS, SINGLETON, serving
-from ..rule import Examples, Finding, Options, ResourceRule
-from ..values import Resource, get
+from ..rule import Examples, Finding, Options, ResourceRule, every
+from ..values import NotKnown, Resource, get
 
 GRACE_SECONDS = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
 PROGRESS_SECONDS = (
@@ -46,21 +46,33 @@ def _is_singleton(resource: Resource) -> bool:
 def _strategy(resource: Resource, options: Options) -> Iterator[Finding]:
     if kind(resource) != "Deployment":
         return
+    yield from every(_alone(resource), _kept_up(resource))
+
+
+def _alone(resource: Resource) -> Iterator[Finding]:
     strategy = resource.get("spec", "strategy", "type") or "RollingUpdate"
-    if _is_singleton(resource):
-        if strategy != "Recreate":
-            yield Finding(
-                f"it is annotated {SINGLETON}, but two versions of it run at once with strategy {strategy}",
-                "Set spec.strategy.type: Recreate, or remove the annotation",
-            )
-        return
-    if strategy != "RollingUpdate":
+    if strategy != "Recreate" and _is_singleton(resource):
+        yield Finding(
+            f"it is annotated {SINGLETON}, but two versions of it run at once with strategy {strategy}",
+            "Set spec.strategy.type: Recreate, or remove the annotation",
+        )
+    if strategy != "RollingUpdate" and not _is_singleton(resource):
         yield Finding(
             f"its strategy is {strategy}, which stops every pod before a new one starts",
             f"Set RollingUpdate with maxUnavailable: 0; for a worker that must not run twice, annotate {SINGLETON}: 'true'",
         )
-        return
-    unavailable = resource.get("spec", "strategy", "rollingUpdate", "maxUnavailable")
+
+
+def _kept_up(resource: Resource) -> Iterator[Finding]:
+    """Also where it is not known whether it is a singleton: that would have no rollingUpdate at all."""
+    given = resource.get("spec", "strategy", "rollingUpdate")
+    try:
+        if (resource.get("spec", "strategy", "type") or "RollingUpdate") != "RollingUpdate" or _is_singleton(resource):
+            return
+    except NotKnown:
+        if not given:
+            raise
+    unavailable = get(given, "maxUnavailable")
     if unavailable not in (0, "0", "0%"):
         given = (
             "missing, which means 25%"
@@ -102,21 +114,28 @@ def _serving_containers(resource: Resource) -> list[Mapping[str, Any]]:
 
 
 def _probes(resource: Resource, options: Options) -> Iterator[Finding]:
-    if kind(resource) != "Deployment":
-        return
-    for container in _serving_containers(resource):
-        if _is_singleton(resource) and not get(container, "ports"):
-            continue  # a worker that nobody can ask: it runs or it has ended
-        for probe in ("readinessProbe", "livenessProbe"):
-            if not any(get(container, probe, how) for how in _PROBED_BY):
-                yield Finding(f"{named(container)} has no {probe}", f"Add {probe}, such as httpGet of /_healthcheck")
-        drains = _is_singleton(resource) or annotation(resource, DRAINS) == "itself"
-        hook = get(container, "lifecycle", "preStop")
-        if not drains and (not hook or _sleep(hook) == 0):
-            yield Finding(
-                f"{named(container)} has no preStop, so it stops while kube-proxies still send it requests",
-                f"Add lifecycle.preStop.sleep.seconds: 3; for a server that goes on when told to stop, annotate {DRAINS}: itself",
+    if kind(resource) == "Deployment":
+        for container in _serving_containers(resource):
+            yield from every(
+                *(_probed(resource, container, probe) for probe in ("readinessProbe", "livenessProbe")),
+                _drains(resource, container),
             )
+
+
+def _probed(resource: Resource, container: Mapping[str, Any], probe: str) -> Iterator[Finding]:
+    # A worker that nobody can ask runs or has ended.
+    asked = get(container, "ports") or not _is_singleton(resource)
+    if asked and not any(get(container, probe, how) for how in _PROBED_BY):
+        yield Finding(f"{named(container)} has no {probe}", f"Add {probe}, such as httpGet of /_healthcheck")
+
+
+def _drains(resource: Resource, container: Mapping[str, Any]) -> Iterator[Finding]:
+    hook = get(container, "lifecycle", "preStop")
+    if (not hook or _sleep(hook) == 0) and not _is_singleton(resource) and annotation(resource, DRAINS) != "itself":
+        yield Finding(
+            f"{named(container)} has no preStop, so it stops while kube-proxies still send it requests",
+            f"Add lifecycle.preStop.sleep.seconds: 3; for a server that goes on when told to stop, annotate {DRAINS}: itself",
+        )
 
 
 def _times(resource: Resource, options: Options) -> Iterator[Finding]:
