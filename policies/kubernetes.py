@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -105,6 +105,31 @@ def containers(resource: Resource, *, init: bool = True) -> list[Mapping[str, An
             raise TypeError(name)
         found += [get(several, n) for n in range(len(several))]
     return found
+
+
+_HOLD = (
+    "containers",
+    "initContainers",
+    "container",
+    "steps",
+    "script",
+    "sidecars",
+)  # also those of Argo's and Tekton's
+
+
+def held_containers(value: Any) -> Iterator[Mapping[str, Any]]:
+    """The containers anywhere in an object of a kind that is not Kubernetes' own, as far as they are known and name an image."""
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, Mapping):
+            for key, inner in one.items():
+                several = inner if isinstance(inner, list) else [inner]
+                if key in _HOLD:
+                    yield from (c for c in several if isinstance(c, Mapping) and c.get("image"))
+                todo.append(inner)
+        elif isinstance(one, list):
+            todo += one
 
 
 def named(container: Mapping[str, Any]) -> str:

@@ -192,7 +192,8 @@ def serving(workload: Resource) -> Container | None:
                 if _known(get, container, "name") == name:
                     return container
         for container in every:
-            if container.get("ports"):  # also where they are not known
+            ports = container.get("ports")
+            if ports is UNKNOWN or ports:
                 return container
     return every[0] if every else None
 

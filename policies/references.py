@@ -102,7 +102,7 @@ def users(target: Resource, program: Program) -> list[Resource]:
     """The workloads in a ConfigMap's or Secret's namespace that use it, by its name or by an output of it."""
     near, made_of = _uses(program)
     try:
-        named = near.nearest(place(target), (kind(target), object_name(target) or ""))
+        named = near.nearest(place(target), (kind(target).removesuffix("Patch"), object_name(target) or ""))
     except NotKnown:
         named = []  # who uses it then takes its name from its output
     return list({r.urn: r for r in [*named, *made_of.get(target.urn, [])]}.values())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
+from .images import images
 from .kubernetes import Nearby, is_serving, kind, known, matches, object_name, place, pod_labels, selector
-from .values import UNREADABLE, Program, Resource, get
+from .values import UNREADABLE, NotKnown, Program, Resource, get
 
 
 @lru_cache(maxsize=4)
@@ -95,3 +96,37 @@ def _autoscalers(program: Program) -> Nearby[Resource]:
             except UNREADABLE:
                 continue
     return found
+
+
+# By which of its labels a pod is of one version: that of the name itself, and what tells blue from green.
+_VERSIONS = frozenset(["version", "color", "colour", "slot", "revision", "generation", "commit", "sha", "build", "tag"])
+_COLOURS = frozenset(["blue", "green"])
+
+
+def is_version(name: str, value: object, tags: Collection[str | None]) -> bool:
+    """Whether a label says of which version a pod is, of images with these tags."""
+    return name.rpartition("/")[2] in _VERSIONS or value in _COLOURS or value in tags
+
+
+def tells_version(workload: Resource) -> dict[str, Any]:
+    """The labels of a workload's selector that say of which version its pods are."""
+    tags = tags_of(workload)
+    return {name: value for name, value in asked_for(selector(workload) or {}).items() if is_version(name, value, tags)}
+
+
+def tags_of(workload: Resource) -> set[str | None]:
+    """The tags of its images, none where they are not known."""
+    try:
+        return {image.tag for image in images(workload)}
+    except NotKnown:
+        return set()
+
+
+def asked_for(select: Mapping[str, Any]) -> dict[str, Any]:
+    """The labels of which a selector takes one value only."""
+    of_one = {
+        get(e, "key"): get(e, "values", 0)
+        for e in get(select, "matchExpressions") or ()
+        if get(e, "operator") == "In" and len(get(e, "values") or ()) == 1
+    }
+    return {**of_one, **(get(select, "matchLabels") or {})}

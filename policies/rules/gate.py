@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,14 +12,17 @@ from ..kubernetes import (
     annotation,
     cluster,
     containers,
+    held_containers,
     is_serving,
     is_workload,
     kind,
     label,
     may_be_cluster,
     named,
+    object_name,
     patched,
     place,
+    pod,
 )
 from ..migration import (
     DEFAULT_CONTAINER,
@@ -101,11 +105,17 @@ def _written(several: Iterable[Image]) -> str:
 
 
 def _matching(workload: Resource, program: Program, options: Options) -> list[Resource]:
-    return [
+    found = [
         job
         for job in migrations_of(workload, program)
         if not _ahead(workload, job, options) and _is_of_its_version(job, workload)
     ]
+    # The second half of a change in two: what contracts the schema comes when the new version serves.
+    return [job for job in found if not _comes_after(job, workload, program)] or found
+
+
+def _comes_after(job: Resource, workload: Resource, program: Program) -> bool:
+    return workload.urn in program.waits_for(job.urn)
 
 
 def _behind_its_migration(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
@@ -173,13 +183,18 @@ def _gated(resource: Resource, program: Program, options: Options) -> Iterator[F
         )
         return
     # A label makes a Job of any image one of the module's migrations.
-    labelled = [job for job in found if _is_of_its_version(job, resource) and not pairs(resource, job)]
+    labelled = [
+        job
+        for job in found
+        if _is_of_its_version(job, resource) and not pairs(resource, job) and not _comes_after(job, resource, program)
+    ]
     missing = _not_waited_for(resource, {job.urn: job for job in (*matching, *labelled)}, program)
     if missing:
         yield Finding(
             f"it does not wait for its migration {' and '.join(map(title, missing))}",
             f"Add the Job{'s' * (len(missing) > 1)} to depends_on of the Deployment, or of something it depends on",
         )
+    yield from _of_one_code(resource, matching)
     if not all(place(job) == place(resource) for job in matching):
         raise NotKnown("metadata.namespace" if cluster(resource) == cluster(matching[0]) else "its provider")
 
@@ -234,6 +249,13 @@ def _without_migration(resource: Resource, program: Program, options: Options) -
 
 def _not_behind_its_back(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
     """A migration by a workload that is no Job: nothing can stand behind it."""
+    if "/" in kind(resource) and not is_workload(resource):
+        for held in held_containers(resource.props):
+            if says_so(held):
+                yield Finding(
+                    f"{named(held)} migrates, and Pulumi does not wait until a {kind(resource).rpartition('/')[2]} has succeeded",
+                    "Let a Job migrate, and list that in depends_on",
+                )
     if not is_workload(resource) or "Job" in (kind(resource), patched(resource)):
         return
     try:
@@ -302,7 +324,7 @@ def _not_by_property(resource: Resource, program: Program, options: Options) -> 
 
 def _its_configuration_too(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
     """A ConfigMap or Secret that of what serves only gated workloads use; what the Job itself needs cannot wait for it."""
-    if kind(resource) not in ("ConfigMap", "Secret"):
+    if kind(resource).removesuffix("Patch") not in ("ConfigMap", "Secret") or _is_of_one_version(resource):
         return
     every = users(resource, program)
     using, early = [u for u in every if is_serving(u)], {u.urn for u in every if kind(u) == "Job"}
@@ -317,6 +339,48 @@ def _its_configuration_too(resource: Resource, program: Program, options: Option
             f"{title(using[0])} uses it, and it would change before the migration {' and '.join(map(title, missing))} has succeeded",
             "Add the Job to its depends_on, and the version to its name",
         )
+
+
+# What ends a name that is made of what it names: a hash, with or without digits, or a version.
+_HASHED = re.compile(r".*[-.](?=[a-z0-9]*\d)([0-9a-f]{6,64}|[bcdfghjklmnpqrstvwxz2456789]{8,10})")
+
+
+def _is_of_one_version(config: Resource) -> bool:
+    """Whether what served before cannot be using it: it never changes, and its name is made of what it holds."""
+    if config.get("immutable") is not True:
+        return False
+    name = object_name(config)
+    return name is None or _HASHED.fullmatch(name) is not None
+
+
+def _of_one_code(resource: Resource, jobs: Iterable[Resource]) -> Iterator[Finding]:
+    """Code that a container does not have from its own image: copied by an init container, or mounted as an image."""
+    for job in jobs:
+        for migrates, serves in pairs(resource, job):
+            theirs, own = _code(job, migrates), _code(resource, serves)
+            for repository in own.keys() & theirs.keys():
+                if own[repository].code != theirs[repository].code:
+                    yield Finding(
+                        f"its code comes from {_written([own[repository]])}, and that of its migration {title(job)} from another: "
+                        f"{_written([theirs[repository]])}",
+                        "Give the Job and the Deployment the same image there too",
+                    )
+
+
+def _code(resource: Resource, container: Mapping[str, Any]) -> dict[str, Image]:
+    """The images out of which a container has files, by repository."""
+    mounts = {get(m, "name") for m in get(container, "volumeMounts") or ()}
+    found = [
+        get(volume, "image", "reference")
+        for volume in get(pod(resource), "volumes") or ()
+        if get(volume, "name") in mounts
+    ]
+    for first in get(pod(resource), "initContainers") or ():
+        if get(first, "restartPolicy") != "Always" and any(
+            get(m, "name") in mounts for m in get(first, "volumeMounts") or ()
+        ):
+            found.append(get(first, "image"))
+    return {image.repository: image for image in (Image.parse(str(text)) for text in found if text)}
 
 
 RULE = StackRule(

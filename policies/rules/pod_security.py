@@ -128,7 +128,7 @@ def _context(context: Any, who: str) -> Iterator[Finding]:
 def _containers(resource: Resource, options: Options) -> Iterator[Finding]:
     if not is_workload(resource):
         return
-    outer = pod(resource).get("securityContext") or {}
+    outer = pod(resource).get("securityContext")
     # https://kubernetes.io/docs/concepts/security/pod-security-standards/#os-specific-policy-controls
     windows = get(pod(resource), "os", "name") == "windows"
     left_open: tuple[Any, ...] = (None,) if _is_patch(resource) else ()

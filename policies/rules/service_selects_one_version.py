@@ -6,16 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..images import images
 from ..kubernetes import annotation, is_headless, kind, matches, named, object_name, place, pod_labels, selector
 from ..migration import PODS, SINGLETON, VERSION, serving
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..selection import perhaps_selected, selected
+from ..selection import asked_for, is_version, perhaps_selected, selected, tags_of, tells_version
 from ..values import NotKnown, Program, Resource, get
 
-# By which of its labels a pod is of one version: that of the name itself, and what tells blue from green.
-_VERSIONS = frozenset(["version", "color", "colour", "slot", "revision", "generation", "commit", "sha", "build", "tag"])
-_COLOURS = frozenset(["blue", "green"])
 # Operators whose pods no program declares: CloudNativePG, Strimzi, Crunchy, StackGres, Zalando.
 _OPERATORS = ("cnpg.io/", "strimzi.io/", "postgres-operator.crunchydata.com/", "stackgres.io/", "spilo-role")
 
@@ -90,13 +86,9 @@ def _are_elsewhere(service: Resource, labels: dict[str, str], program: Program) 
 def _after_it_is_ready(
     service: Resource, deployment: Resource, labels: dict[str, str], program: Program
 ) -> Iterator[Finding]:
-    own = _asked_for(selector(deployment) or {})
-    tags = _tags(deployment)
-
-    def tells(name: str, value: object) -> bool:
-        return name.rpartition("/")[2] in _VERSIONS or value in _COLOURS or value in tags
-
-    versioned = [name for name, value in own.items() if tells(name, value)]
+    own = asked_for(selector(deployment) or {})
+    tags = tags_of(deployment)
+    versioned = list(tells_version(deployment))
     missing = [name for name in versioned if name not in labels]
     if missing:
         yield Finding(
@@ -105,7 +97,7 @@ def _after_it_is_ready(
         )
     if _governs(service, deployment):
         return
-    asked = [name for name, value in labels.items() if tells(name, value)]
+    asked = [name for name, value in labels.items() if is_version(name, value, tags)]
     in_place = [name for name in asked if name not in own and not _is_named(deployment, labels[name])]
     if in_place:
         yield Finding(
@@ -124,23 +116,6 @@ def _is_named(workload: Resource, version: object) -> bool:
     """Whether each version has a resource of its own: its name says which."""
     said, name = (re.sub(r"[^a-z0-9]+", "-", text.lower()) for text in (str(version), workload.name))
     return said in name
-
-
-def _tags(workload: Resource) -> set[str | None]:
-    try:
-        return {image.tag for image in images(workload)}
-    except NotKnown:
-        return set()
-
-
-def _asked_for(select: Mapping[str, Any]) -> dict[str, Any]:
-    """The labels of which a selector takes one value only."""
-    of_one = {
-        get(e, "key"): get(e, "values", 0)
-        for e in get(select, "matchExpressions") or ()
-        if get(e, "operator") == "In" and len(get(e, "values") or ()) == 1
-    }
-    return {**of_one, **(get(select, "matchLabels") or {})}
 
 
 def _governs(service: Resource, workload: Resource) -> bool:
