@@ -20,6 +20,25 @@ _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
     "Pod": (),
 }
+# What sends requests from outside to Services.
+ROUTES = (
+    "Ingress",
+    "HTTPRoute",
+    "GRPCRoute",
+    "TCPRoute",
+    "TLSRoute",
+    "networking.istio.io/VirtualService",
+    "traefik.io/IngressRoute",
+    "traefik.io/IngressRouteTCP",
+    "traefik.containo.us/IngressRoute",
+    "projectcontour.io/HTTPProxy",
+    "split.smi-spec.io/TrafficSplit",
+    "route.openshift.io/Route",
+    "getambassador.io/Mapping",
+    "apisix.apache.org/ApisixRoute",
+    "k8s.nginx.org/VirtualServer",
+    "elbv2.k8s.aws/TargetGroupBinding",
+)
 # Where a container says what is run in it, or asked of it, beside its command.
 HOOKS = (
     ("livenessProbe",),

@@ -22,7 +22,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from .commands import Command, argv, command, read
-from .databases import NAMES, databases
+from .databases import databases, in_arguments, is_address, is_name
 from .images import Image, image_of
 from .kubernetes import (
     Nearby,
@@ -37,6 +37,7 @@ from .kubernetes import (
     pod_labels,
     selector,
 )
+from .references import variables
 from .selection import may_select
 from .values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
@@ -61,15 +62,6 @@ _APPLICATIONS = ("Deployment", "ReplicaSet", "ReplicationController")
 _PART = "migrat"  # of a container's name: migrate, migration, migrator
 
 Container = Mapping[str, Any]
-
-
-def words(resource: Resource) -> str:
-    """Everything that the containers' commands and arguments say."""
-    parts: list[str] = []
-    for container in containers(resource):
-        for key in ("command", "args"):
-            parts += [str(get(container, key, n)) for n in range(len(get(container, key) or ()))]
-    return " ".join(parts)
 
 
 def is_gate(resource: Resource) -> bool:
@@ -320,7 +312,7 @@ def needs_gate(resource: Resource, program: Program) -> bool:
         return False
     has_one = [
         lambda: bool(migrations_of(resource, program)),
-        lambda: bool(database_variables(resource)),
+        lambda: bool(database_variables(resource, program)),
         lambda: what == "Pod" and _is_selected(resource, program),
     ]
     try:
@@ -360,11 +352,28 @@ def _is_selected(pod: Resource, program: Program) -> bool:
     return any(matches(selector(service) or {}, labels) for service in near)
 
 
-def database_variables(workload: Resource) -> list[str]:
-    """The variables that say which database a workload uses; none where it may be the database itself."""
+def database_variables(workload: Resource, program: Program) -> list[str]:
+    """What says that a workload uses a database: variables of any container, also out of ConfigMaps of the program, and addresses in
+    arguments. Nothing of a container that may be the database itself.
+    """
+    found: list[str] = []
     main = serving(workload)
-    ports = [get(port, "containerPort") for port in get(main, "ports") or ()]
-    if main is None or not _DATABASE_PORTS.isdisjoint(ports):
+    ports = main.get("ports") if main else None
+    if main is None or _is_server(main):
         return []
-    # A database server is told by such a name which database to make.
-    return [name for name in databases(main) if name not in NAMES or ports]
+    for container in containers(workload, init=False):
+        if _is_server(container):
+            continue
+        given = _known(variables, container, workload, program) or _known(get, container, "env") or ()
+        names = [str(_known(get, entry, "name")) for entry in given]
+        # A database server is told by such a name which database to make.
+        held = databases({"env": [entry for entry in given if entry is not UNKNOWN]})
+        found += [name for name in held if not is_name(name) or ports]
+        found += [name for name in names if is_address(name) and name not in held]
+        found += ["arguments" for _ in _known(in_arguments, container) or ()]
+    return found
+
+
+def _is_server(container: Container) -> bool:
+    ports = _known(get, container, "ports") or ()
+    return not _DATABASE_PORTS.isdisjoint([_known(get, port, "containerPort") for port in ports])

@@ -77,7 +77,7 @@ def least_replicas(program: Program, like: Resource) -> float | None:
         NotKnown: it is not known yet.
     """
     by = _autoscalers(program)
-    scalers = by.nearest(place(like), object_name(like)) if by else []
+    scalers = by.nearest(place(like), (kind(like).rpartition("/")[2], object_name(like))) if by else []
     if not scalers:
         return None
     scaler = scalers[0]
@@ -92,7 +92,8 @@ def _autoscalers(program: Program) -> Nearby[Resource]:
     for r in program.resources:
         if kind(r) in _LEAST:
             try:
-                found.add(place(r), r.get("spec", "scaleTargetRef", "name"), r)
+                target = r.get("spec", "scaleTargetRef", "kind") or "Deployment"
+                found.add(place(r), (target, r.get("spec", "scaleTargetRef", "name")), r)
             except UNREADABLE:
                 continue
     return found

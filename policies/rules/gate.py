@@ -287,7 +287,7 @@ def _without_a_database(resource: Resource, program: Program, options: Options) 
         return
     said = f"it is annotated {NO_DATABASE}: {annotation(resource, NO_DATABASE)!r}"
     jobs = migrations_of(resource, program)
-    names = database_variables(resource) if annotation(resource, NO_DATABASE) == "true" else []
+    names = database_variables(resource, program) if annotation(resource, NO_DATABASE) == "true" else []
     if jobs:
         yield Finding(
             f"{said}, and {title(jobs[0])} migrates for it", "Remove the annotation and list the Job in depends_on"

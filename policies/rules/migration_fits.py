@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..commands import argv, of_file
-from ..databases import NAMES, databases, in_arguments, may_be_one
+from ..databases import databases, in_arguments, is_name, may_be_one
 from ..images import image_of
 from ..kubernetes import Nearby, containers, kind, label, place
 from ..migration import (
@@ -71,7 +71,7 @@ def _same_database(resource: Resource, program: Program, options: Options) -> It
             if UNKNOWN not in values:
                 if not any(may_be_one(ours, its) for ours in own[name] for its in theirs[name]):
                     others.append(name)
-            elif name in NAMES or any(v is not UNKNOWN for v in values):  # else it need not be a database at all
+            elif is_name(name) or any(v is not UNKNOWN for v in values):  # else it need not be a database at all
                 unknown.add(name)
         written = {name for container in migrates for name in in_arguments(container)}
         ours_all = [value for values in own.values() for value in values]

@@ -99,6 +99,7 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[_Written]:
         if UNKNOWN in words:
             yield _Written(place, "", UNKNOWN)
     for hook in HOOKS:
+        yield _Written(f"the path of {'.'.join(hook)} of {who}", "", _read(container, *hook, "httpGet", "path"))
         for header in _list(container, *hook, "httpGet", "httpHeaders"):
             given = _read(header, "name")
             yield _Written(f"{'.'.join(hook)} of {who}", "" if given is UNKNOWN else str(given), _read(header, "value"))

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
-from ..kubernetes import annotation, is_headless, kind, matches, named, object_name, place, pod_labels, selector
+from ..kubernetes import (
+    ROUTES,
+    Nearby,
+    annotation,
+    containers,
+    is_headless,
+    kind,
+    matches,
+    named,
+    object_name,
+    place,
+    pod_labels,
+    selector,
+)
 from ..migration import PODS, SINGLETON, VERSION, serving
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..selection import asked_for, is_version, perhaps_selected, selected, tags_of, tells_version
-from ..values import NotKnown, Program, Resource, get
+from ..values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
 # Operators whose pods no program declares: CloudNativePG, Strimzi, Crunchy, StackGres, Zalando.
 _OPERATORS = ("cnpg.io/", "strimzi.io/", "postgres-operator.crunchydata.com/", "stackgres.io/", "spilo-role")
@@ -47,7 +61,7 @@ def _one_version(service: Resource, program: Program, options: Options) -> Itera
         return
     labels = get(select, "matchLabels")
     wanted = ", ".join(f"{k}={v}" for k, v in labels.items())
-    here = selected(program, service, select)
+    here = selected(program, service, select) or _by_labels_of_run_time(service, select, program)
     found = here or selected(program, service, select, perhaps=True)
     if not found:
         if _are_elsewhere(service, labels, program):
@@ -71,6 +85,26 @@ def _one_version(service: Resource, program: Program, options: Options) -> Itera
         yield from _always_somebody(service, found[0])
         if not here:
             raise NotKnown("metadata.namespace")
+
+
+# Labels that a controller or the pod itself sets when it runs: which of several it is, and whether it leads.
+_AT_RUN_TIME = re.compile(
+    r"statefulset\.kubernetes\.io/pod-name|apps\.kubernetes\.io/pod-index|controller-revision-hash|pod-template-hash|(.*[/-])?(role|leader|master|primary|active)"
+    r"|vault-(active|initialized|sealed|perf-standby)|redis-role|spilo-role|leases?\..*|.*-leader"
+)
+
+
+def _by_labels_of_run_time(service: Resource, select: Mapping[str, Any], program: Program) -> list[Resource]:
+    """The workloads that it selects by labels that their pods get only when they run: one pod of a StatefulSet, the leader of several."""
+    labels = get(select, "matchLabels")
+    known = {name: value for name, value in labels.items() if not _AT_RUN_TIME.fullmatch(name)}
+    if len(known) == len(labels):
+        return []
+    if known:
+        return selected(program, service, {"matchLabels": known})
+    pod = labels.get("statefulset.kubernetes.io/pod-name")
+    near = selected(program, service, {}) if pod else []
+    return [r for r in near if kind(r) == "StatefulSet" and str(pod).rpartition("-")[0] == object_name(r)]
 
 
 def _are_elsewhere(service: Resource, labels: dict[str, str], program: Program) -> bool:
@@ -129,9 +163,18 @@ def _governs(service: Resource, workload: Resource) -> bool:
 
 def _always_somebody(service: Resource, workload: Resource) -> Iterator[Finding]:
     """Whether somebody answers while the workload is updated; who asks a headless Service asks single pods."""
+    if service.get("spec", "publishNotReadyAddresses") is True and not _governs(service, workload):
+        yield Finding(
+            f"it has publishNotReadyAddresses, so it sends requests to {title(workload)} before that is ready",
+            "Remove spec.publishNotReadyAddresses",
+        )
+    if kind(workload) != "Deployment" and workload.get("spec", "replicas") == 0:
+        yield Finding(f"{title(workload)} has no replicas, so nobody answers it", "Set replicas to 1 or more")
     if is_headless(service):
         return
-    if annotation(workload, SINGLETON) == "true" and any(map(_is_for_requests, service.get("spec", "ports") or ())):
+    if annotation(workload, SINGLETON) == "true" and any(
+        _is_for_requests(p, workload) for p in service.get("spec", "ports") or ()
+    ):
         yield Finding(
             f"{title(workload)} is annotated {SINGLETON}, so nobody answers it while one version ends and the next starts",
             "Remove that annotation; a worker that others of the program talk to has a port of another name and number than HTTP's",
@@ -151,18 +194,133 @@ def _always_somebody(service: Resource, workload: Resource) -> Iterator[Finding]
         )
 
 
-def _is_for_requests(port: Mapping[str, Any]) -> bool:
-    said = str(get(port, "name") or get(port, "appProtocol") or "")
-    return said.startswith("http") or get(port, "port") in (80, 443, 8080)
+_OF_REQUESTS = re.compile(
+    r"(https?|web|www|api|rest|public|frontend|ui|kubernetes\.io/(h2c|wss?))([-_]?\w+)?", re.IGNORECASE
+)
+_PORTS_OF_REQUESTS = (80, 443, 3000, 8000, 8080, 8443, 8888)
+
+
+def _is_for_requests(port: Mapping[str, Any], workload: Resource) -> bool:
+    """By its name and number, and by those of the container's port that it leads to."""
+    target = get(port, "targetPort")
+    held = [p for container in containers(workload, init=False) for p in get(container, "ports") or ()]
+    behind = [p for p in held if target is not None and target in (get(p, "name"), get(p, "containerPort"))]
+    names = [get(port, "name"), get(port, "appProtocol"), target, *(get(p, "name") for p in behind)]
+    numbers = [get(port, "port"), target, *(get(p, "containerPort") for p in behind)]
+    return any(isinstance(n, str) and _OF_REQUESTS.fullmatch(n) for n in names) or any(
+        n in _PORTS_OF_REQUESTS for n in numbers
+    )
+
+
+def _routed_when_ready(route: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    """A route to a Service, or a part of one, that is of one version: it switches as a Service's selector does."""
+    if kind(route) not in ROUTES:
+        return
+    unknown: list[str] = []
+    for name, subset in _backends(route, unknown):
+        for service in _services(program).nearest(place(route), name):
+            for deployment in _behind(service, subset, program):
+                told = {*tells_version(deployment).values(), *tags_of(deployment)} - {None, ""}
+                of_one = subset or any(_slug(str(value)) in _slug(name) for value in told)
+                if of_one and deployment.urn not in program.waits_for(route.urn):
+                    yield Finding(
+                        f"it sends requests to {title(deployment)}, by {title(service)}, before that is ready",
+                        f"Add {title(service)}, which waits for the Deployment, or the Deployment itself to its depends_on",
+                    )
+    if unknown:
+        raise NotKnown(unknown[0])
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())
+
+
+def _behind(service: Resource, subset: str, program: Program) -> list[Resource]:
+    select = selector(service) or {}
+    if not subset:
+        return selected(program, service, select) if select else []
+    labels = _subsets(program).nearest(place(service), (object_name(service), subset))
+    return [
+        r
+        for more in labels
+        for r in selected(program, service, {"matchLabels": {**(get(select, "matchLabels") or {}), **more}})
+    ]
+
+
+# Where routes of all those kinds name a Service.
+_NAMED_BY = ("service", "serviceName", "host", "serviceRef")
+
+
+def _backends(route: Resource, unknown: list[str]) -> Iterator[tuple[str, str]]:
+    """The Services that a route sends requests to, and the subset of each; those without weight get none."""
+    todo: list[tuple[str, Any]] = [("spec", route.props.get("spec"))]
+    while todo:
+        key, one = todo.pop()
+        if isinstance(one, Mapping):
+            if one.get("weight") == 0:
+                continue
+            subset = one.get("subset")
+            for name in _NAMED_BY:
+                yield from _one_backend(one.get(name), subset)
+            if key in (
+                "backendRefs",
+                "services",
+                "backendRef",
+                "service",
+                "serviceRef",
+                "to",
+                "alternateBackends",
+                "backends",
+            ):
+                yield from _one_backend(one.get("name"), subset)
+            todo += one.items()
+        elif isinstance(one, list):
+            todo += [(key, each) for each in one]
+        elif one is UNKNOWN and key in ("spec", "rules", "http", "routes", "backendRefs"):
+            unknown.append(key)
+
+
+def _one_backend(name: Any, subset: Any) -> Iterator[tuple[str, str]]:
+    """One that is not known is an output of the Service, and so waited for."""
+    if isinstance(name, str):
+        yield name.partition(":")[0].partition(".")[0], subset if isinstance(subset, str) else ""
+
+
+@lru_cache(maxsize=4)
+def _services(program: Program) -> Nearby[Resource]:
+    found: Nearby[Resource] = Nearby()
+    for r in program.resources:
+        try:
+            if kind(r) == "Service" and object_name(r):
+                found.add(place(r), object_name(r), r)
+        except UNREADABLE:
+            continue
+    return found
+
+
+@lru_cache(maxsize=4)
+def _subsets(program: Program) -> Nearby[Mapping[str, Any]]:
+    """The labels of the subsets of Istio's DestinationRules, by Service and name."""
+    found: Nearby[Mapping[str, Any]] = Nearby()
+    for r in program.resources:
+        if kind(r) == "networking.istio.io/DestinationRule":
+            try:
+                host = str(r.get("spec", "host")).partition(".")[0]
+                for subset in r.get("spec", "subsets") or ():
+                    found.add(place(r), (host, get(subset, "name")), dict(get(subset, "labels") or {}))
+            except UNREADABLE:
+                continue
+    return found
 
 
 RULE = StackRule(
     name="service-selects-one-version",
-    description="A Service selects the pods of one Deployment of this update, by its version where that has one, and waits for it.",
+    description="A Service selects the pods of one Deployment of this update, by its version where that has one, and waits for it; so does a route to a Service of one version.",
     reason="A Service is what makes a version serve. A selector of no pods is an outage, one of two versions sends traffic to what is not "
     "proven yet, and a switch that does not wait for the Deployment has no endpoints until it is ready. Where one Deployment is updated in place, the pods of the version that its Service still "
-    "selects go before it switches.",
+    "selects go before it switches. An Ingress, HTTPRoute or VirtualService to a Service whose name has the version switches as well. Not seen: routes of other "
+    "kinds, weights that a controller changes, and a Service that is reached by its address.",
     severity="critical",
     examples=Examples(PASSES, FAILS),
-    checks=(_one_version,),
+    checks=(_one_version, _routed_when_ready),
 )

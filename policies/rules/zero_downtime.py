@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..kubernetes import AWAIT_SECONDS, annotation, containers, kind, named, object_name, pod, shortest_await, wait_for
+from ..kubernetes import (
+    AWAIT_SECONDS,
+    ROUTES,
+    annotation,
+    containers,
+    is_serving,
+    kind,
+    named,
+    object_name,
+    pod,
+    shortest_await,
+    wait_for,
+)
 from ..migration import DRAINS, SINGLETON, serving
 from ..rule import Examples, Finding, Options, ResourceRule, every
 from ..values import NotKnown, Resource, get
@@ -90,10 +102,41 @@ def _rolled_out(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _kept(resource: Resource, options: Options) -> Iterator[Finding]:
-    if kind(resource) in ("Deployment", "Service") and resource.deleted_first and not _is_singleton(resource):
+    kept = is_serving(resource) or kind(resource) in ("Service", *ROUTES)
+    if kept and resource.deleted_first and not _is_singleton(resource):
         yield Finding(
             "where it has to be replaced, it is deleted before its successor is made", "Remove deleteBeforeReplace"
         )
+
+
+def _some_stay(resource: Resource, options: Options) -> Iterator[Finding]:
+    """The kinds that have other words for how many pods are replaced at once, and when."""
+    what = kind(resource)
+    if what in ("StatefulSet", "DaemonSet"):
+        if resource.get("spec", "updateStrategy", "type") == "OnDelete":
+            yield Finding(
+                "its updateStrategy is OnDelete, so an update leaves the old pods and is said to have succeeded",
+                "Set spec.updateStrategy.type: RollingUpdate",
+            )
+        if resource.get("spec", "updateStrategy", "rollingUpdate", "partition"):
+            yield Finding(
+                "its updateStrategy has a partition, so an update leaves old pods and is said to have succeeded",
+                "Remove spec.updateStrategy.rollingUpdate.partition",
+            )
+    path = {
+        "StatefulSet": ("updateStrategy", "rollingUpdate"),
+        "DaemonSet": ("updateStrategy", "rollingUpdate"),
+        "argoproj.io/Rollout": ("strategy", "canary"),
+    }.get(what)
+    if path:
+        most, replicas = resource.get("spec", *path, "maxUnavailable"), resource.get("spec", "replicas")
+        if str(most).strip() == "100%" or (
+            isinstance(most, int | float) and isinstance(replicas, int | float) and most >= replicas
+        ):
+            yield Finding(
+                f"its maxUnavailable is {most}, so all its pods may be gone at once",
+                f"Set spec.{'.'.join(path)}.maxUnavailable: 1",
+            )
 
 
 def _awaited(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -189,5 +232,5 @@ RULE = ResourceRule(
     "runs; a pod ends before every kube-proxy has heard of it, so it must drain; an await shorter than the grace period fails a good update.",
     severity="high",
     examples=Examples(PASSES, FAILS),
-    checks=(_strategy, _rolled_out, _kept, _awaited, _probes, _times),
+    checks=(_strategy, _rolled_out, _kept, _some_stay, _awaited, _probes, _times),
 )
