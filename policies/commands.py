@@ -265,7 +265,7 @@ def _is_back(verb: str) -> bool:
 def _of_any(words: Sequence[str]) -> Kind:
     named = [n for n in range(len(words)) if _names(words, n)]
     if not named:
-        return "other"
+        return _of_migrations(words)
     first = named[0]
     lowered = [word.lower() for word in words]
     if "help" in lowered[:first]:
@@ -277,6 +277,25 @@ def _of_any(words: Sequence[str]) -> Kind:
     if not _LOOKS.isdisjoint(suffixes | verbs) or _is_dry(words):
         return "idle"
     return "migrates" if any(_asks(words, n) for n in named) else "idle"
+
+
+# migration:run, migrations up, migrations/apply: what has the name of migrations, and a verb.
+_MIGRATIONS = re.compile(r"(?:[a-z0-9]+[:._/-])*(?:db|run)?migrations?(?:[:._/-]([a-z0-9]+)(?:[:._/-][a-z0-9]+)*)?")
+_VERBS_FORWARD = _words("up run apply deploy execute latest upgrade migrate")
+
+
+def _of_migrations(words: Sequence[str]) -> Kind:
+    for n, word in enumerate(words):
+        found = None if word.startswith("-") else _MIGRATIONS.fullmatch(word.lower())
+        if found:
+            verbs = {found[1] or (words[n + 1].lower() if n + 1 < len(words) else "")}
+            if not _BACK.isdisjoint(verbs) or (not _VERBS_FORWARD.isdisjoint(verbs) and _flags_back(words)):
+                return "backwards"
+            if not _LOOKS.isdisjoint(verbs) or (not _VERBS_FORWARD.isdisjoint(verbs) and _is_dry(words)):
+                return "idle"
+            if not _VERBS_FORWARD.isdisjoint(verbs):
+                return "migrates"
+    return "other"
 
 
 def _names(words: Sequence[str], n: int) -> bool:
