@@ -96,6 +96,17 @@ def _has_others_template(resource: Resource) -> bool:
         return False
 
 
+def may_serve(resource: Resource) -> bool:
+    """Whether it is of a kind that is not Kubernetes' own, and it is not known yet whether it has a pod template."""
+    if "/" not in kind(resource):
+        return False
+    try:
+        get(resource.props, *_OTHERS_TEMPLATE, "spec", "containers")
+    except NotKnown:
+        return True
+    return False
+
+
 def template_path(resource: Resource) -> tuple[str, ...]:
     return _TEMPLATES.get(patched(resource) or kind(resource), _OTHERS_TEMPLATE)
 

@@ -175,6 +175,17 @@ def says_so(container: Container) -> bool:
         return False  # the address that a proxy is given, for one; what migrates says so in plain text, or by its name
 
 
+def certainly_migrates(container: Container) -> bool:
+    """Whether a container migrates, whatever the values are that are not known: those of flags only."""
+    words = argv(container)
+    flagged = all(
+        n and words[n - 1] is not UNKNOWN and str(words[n - 1]).startswith("-")
+        for n, word in enumerate(words)
+        if word is UNKNOWN
+    )
+    return flagged and says_so(container)
+
+
 def serving(workload: Resource) -> Container | None:
     """The container of a workload that serves: its default one, that of its module's name, the first with a port, the first."""
     every = containers(workload, init=False)
@@ -358,11 +369,11 @@ def database_variables(workload: Resource, program: Program) -> list[str]:
     """
     found: list[str] = []
     main = serving(workload)
-    ports = main.get("ports") if main else None
-    if main is None or _is_server(main):
+    ports = [get(port, "containerPort") for port in get(main, "ports") or ()] if main else []
+    if main is None or not _DATABASE_PORTS.isdisjoint(ports):
         return []
     for container in containers(workload, init=False):
-        if _is_server(container):
+        if container is not main and _is_server(container):
             continue
         given = _known(variables, container, workload, program) or _known(get, container, "env") or ()
         names = [str(_known(get, entry, "name")) for entry in given]

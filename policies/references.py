@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .kubernetes import Nearby, containers, is_workload, kind, object_name, place, pod
-from .values import UNREADABLE, NotKnown, Program, Resource, get
+from .values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
 Reference = tuple[str, str]  # kind, name
 
@@ -96,6 +96,22 @@ def _config_maps(program: Program) -> Nearby[Mapping[str, Any]]:
             except UNREADABLE:
                 continue
     return found
+
+
+def has_unknown_references(resource: Resource) -> bool:
+    """Whether it may use a ConfigMap or Secret whose name is not known yet."""
+    try:
+        spec = pod(resource)
+        several = [spec.get("volumes"), *(c.get(name) for c in containers(resource) for name in ("env", "envFrom"))]
+    except UNREADABLE:
+        return True
+    return any(map(_names_unknown, several))
+
+
+def _names_unknown(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_names_unknown(inner) for key, inner in value.items() if key not in ("value", "prefix"))
+    return value is UNKNOWN or (isinstance(value, list) and any(map(_names_unknown, value)))
 
 
 def users(target: Resource, program: Program) -> list[Resource]:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .images import images
-from .kubernetes import Nearby, is_serving, kind, known, matches, object_name, place, pod_labels, selector
+from .kubernetes import Nearby, is_serving, kind, known, matches, may_serve, object_name, place, pod_labels, selector
 from .values import UNREADABLE, NotKnown, Program, Resource, get
 
 
@@ -58,6 +58,8 @@ def _serving(program: Program) -> tuple[Nearby[Resource], list[Resource]]:
                     found.add(place(r), label, r)
             except UNREADABLE:
                 unknown.append(r)
+        elif may_serve(r):
+            unknown.append(r)
     return found, unknown
 
 
@@ -76,9 +78,11 @@ def least_replicas(program: Program, like: Resource) -> float | None:
     Raises:
         NotKnown: it is not known yet.
     """
-    by = _autoscalers(program)
+    by, unknown = _autoscalers(program)
     scalers = by.nearest(place(like), (kind(like).rpartition("/")[2], object_name(like))) if by else []
     if not scalers:
+        if any(place(other).may_be(place(like)) for other in unknown):
+            raise NotKnown("the target of an autoscaler")
         return None
     scaler = scalers[0]
     field, default = _LEAST[kind(scaler)]
@@ -87,16 +91,18 @@ def least_replicas(program: Program, like: Resource) -> float | None:
 
 
 @lru_cache(maxsize=4)
-def _autoscalers(program: Program) -> Nearby[Resource]:
+def _autoscalers(program: Program) -> tuple[Nearby[Resource], list[Resource]]:
+    """Autoscalers by the kind and name of what they scale; those of which that is not known."""
     found: Nearby[Resource] = Nearby()
+    unknown: list[Resource] = []
     for r in program.resources:
         if kind(r) in _LEAST:
             try:
                 target = r.get("spec", "scaleTargetRef", "kind") or "Deployment"
                 found.add(place(r), (target, r.get("spec", "scaleTargetRef", "name")), r)
             except UNREADABLE:
-                continue
-    return found
+                unknown.append(r)
+    return found, unknown
 
 
 # By which of its labels a pod is of one version: that of the name itself, and what tells blue from green.

@@ -33,6 +33,7 @@ from ..migration import (
     NO_DATABASE,
     RECORD,
     VERSION,
+    certainly_migrates,
     changes_nothing,
     database_variables,
     goes_back,
@@ -46,9 +47,8 @@ from ..migration import (
     needs_gate,
     pairs,
     says_no_database,
-    says_so,
 )
-from ..references import users
+from ..references import has_unknown_references, users
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..values import NotKnown, Program, Resource, get
 
@@ -104,14 +104,18 @@ def _written(several: Iterable[Image]) -> str:
     )
 
 
-def _matching(workload: Resource, program: Program, options: Options) -> list[Resource]:
-    found = [
-        job
-        for job in migrations_of(workload, program)
-        if not _ahead(workload, job, options) and _is_of_its_version(job, workload)
-    ]
+def _matching(workload: Resource, program: Program, options: Options) -> tuple[list[Resource], NotKnown | None]:
+    """The migrations to a workload's version, as far as is known, and what is not."""
+    found: list[Resource] = []
+    unknown: NotKnown | None = None
+    for job in migrations_of(workload, program):
+        try:
+            if not _ahead(workload, job, options) and _is_of_its_version(job, workload):
+                found.append(job)
+        except NotKnown as e:
+            unknown = e
     # The second half of a change in two: what contracts the schema comes when the new version serves.
-    return [job for job in found if not _comes_after(job, workload, program)] or found
+    return [job for job in found if not _comes_after(job, workload, program)] or found, unknown
 
 
 def _comes_after(job: Resource, workload: Resource, program: Program) -> bool:
@@ -162,8 +166,10 @@ def _gated(resource: Resource, program: Program, options: Options) -> Iterator[F
     if not found:
         yield from _without_migration(resource, program, options)
         return
-    matching = _matching(resource, program, options)
+    matching, unknown = _matching(resource, program, options)
     if not matching:
+        if unknown:
+            raise unknown
         _may_wait_for_another(resource, found, program, options)
         job = found[0]
         ahead = _ahead(resource, job, options)
@@ -185,15 +191,19 @@ def _gated(resource: Resource, program: Program, options: Options) -> Iterator[F
     # A label makes a Job of any image one of the module's migrations.
     labelled = [
         job
-        for job in found
+        for job in (found if unknown is None else ())
         if _is_of_its_version(job, resource) and not pairs(resource, job) and not _comes_after(job, resource, program)
     ]
     missing = _not_waited_for(resource, {job.urn: job for job in (*matching, *labelled)}, program)
+    if missing and all(_comes_after(job, resource, program) for job in missing):
+        _may_wait_for_another(resource, found, program, options)
     if missing:
         yield Finding(
             f"it does not wait for its migration {' and '.join(map(title, missing))}",
             f"Add the Job{'s' * (len(missing) > 1)} to depends_on of the Deployment, or of something it depends on",
         )
+    if unknown:
+        raise unknown
     yield from _of_one_code(resource, matching)
     if not all(place(job) == place(resource) for job in matching):
         raise NotKnown("metadata.namespace" if cluster(resource) == cluster(matching[0]) else "its provider")
@@ -208,6 +218,8 @@ def _may_wait_for_another(resource: Resource, than: Sequence[Resource], program:
             is_migration(job)
             images_of(containers(job))
             label(job, MODULE)
+            if not place(job).sure:
+                raise NotKnown("metadata.namespace")
 
 
 def _is_of_its_version(job: Resource, workload: Resource) -> bool:
@@ -251,7 +263,7 @@ def _not_behind_its_back(resource: Resource, program: Program, options: Options)
     """A migration by a workload that is no Job: nothing can stand behind it."""
     if "/" in kind(resource) and not is_workload(resource):
         for held in held_containers(resource.props):
-            if says_so(held):
+            if certainly_migrates(held):
                 yield Finding(
                     f"{named(held)} migrates, and Pulumi does not wait until a {kind(resource).rpartition('/')[2]} has succeeded",
                     "Let a Job migrate, and list that in depends_on",
@@ -266,8 +278,12 @@ def _not_behind_its_back(resource: Resource, program: Program, options: Options)
         if JOB in (_list(resource.props, "metadata", "labels") or {}):
             raise
     for container in containers(resource):
-        hooks = [".".join(hook) for hook in HOOKS if says_so({"command": _list(container, *hook, "exec", "command")})]
-        if says_so(container) or hooks:
+        hooks = [
+            ".".join(hook)
+            for hook in HOOKS
+            if certainly_migrates({"command": _list(container, *hook, "exec", "command")})
+        ]
+        if certainly_migrates(container) or hooks:
             yield Finding(
                 f"{f'{hooks[0]} of ' if hooks else ''}{named(container)} migrates, whenever one of its pods starts and whatever serves then",
                 "Let a Job migrate, and list that in depends_on; where it says migrate and does not, label it rollout.formance.com/job: other",
@@ -330,10 +346,13 @@ def _its_configuration_too(resource: Resource, program: Program, options: Option
     using, early = [u for u in every if is_serving(u)], {u.urn for u in every if kind(u) == "Job"}
     if not using or not all(needs_gate(u, program) for u in using):
         return
-    jobs = {job.urn: job for u in using for job in _matching(u, program, options)}
+    jobs = {job.urn: job for u in using for job in _matching(u, program, options)[0]}
     if any(resource.urn in (before := program.waits_for(job)) or early & {job, *before} for job in jobs):
         return
     missing = _not_waited_for(resource, jobs, program)
+    for job in missing:
+        if not place(job).sure or has_unknown_references(job):
+            raise NotKnown(f"what {title(job)} uses")  # which may be this, and then it cannot wait
     if missing:
         yield Finding(
             f"{title(using[0])} uses it, and it would change before the migration {' and '.join(map(title, missing))} has succeeded",

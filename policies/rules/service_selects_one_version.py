@@ -61,8 +61,8 @@ def _one_version(service: Resource, program: Program, options: Options) -> Itera
         return
     labels = get(select, "matchLabels")
     wanted = ", ".join(f"{k}={v}" for k, v in labels.items())
-    here = selected(program, service, select) or _by_labels_of_run_time(service, select, program)
-    found = here or selected(program, service, select, perhaps=True)
+    here = _selected(service, select, program)
+    found = here or _selected(service, select, program, perhaps=True)
     if not found:
         if _are_elsewhere(service, labels, program):
             return
@@ -94,16 +94,19 @@ _AT_RUN_TIME = re.compile(
 )
 
 
-def _by_labels_of_run_time(service: Resource, select: Mapping[str, Any], program: Program) -> list[Resource]:
-    """The workloads that it selects by labels that their pods get only when they run: one pod of a StatefulSet, the leader of several."""
+def _selected(
+    service: Resource, select: Mapping[str, Any], program: Program, *, perhaps: bool = False
+) -> list[Resource]:
+    """The workloads that it selects, also by labels that pods get only when they run: one of a StatefulSet, the leader of several."""
+    found = selected(program, service, select, perhaps=perhaps)
     labels = get(select, "matchLabels")
     known = {name: value for name, value in labels.items() if not _AT_RUN_TIME.fullmatch(name)}
-    if len(known) == len(labels):
-        return []
+    if found or len(known) == len(labels):
+        return found
     if known:
-        return selected(program, service, {"matchLabels": known})
+        return selected(program, service, {"matchLabels": known}, perhaps=perhaps)
     pod = labels.get("statefulset.kubernetes.io/pod-name")
-    near = selected(program, service, {}) if pod else []
+    near = selected(program, service, {}, perhaps=perhaps) if pod else []
     return [r for r in near if kind(r) == "StatefulSet" and str(pod).rpartition("-")[0] == object_name(r)]
 
 
