@@ -175,6 +175,12 @@ def annotation(resource: Resource, name: str) -> str | None:
     return None if value is None else str(value)
 
 
+def own_annotation(resource: Resource, name: str) -> str | None:
+    """An annotation of the object itself, as Pulumi's provider reads it."""
+    value = get(resource.props, "metadata", "annotations", name)
+    return None if value is None else str(value)
+
+
 def label(resource: Resource, name: str) -> str | None:
     """A label of the object or, where it has none of that name, of its pods."""
     value = get(resource.props, "metadata", "labels", name)

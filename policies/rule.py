@@ -52,6 +52,7 @@ class Rule:
         name: in reports and in the configuration files.
         description: what must be so, in one line.
         reason: why, with the incident or the documented behaviour behind it.
+        unseen: what it cannot see, without a full stop.
         severity: how bad it is to be without it.
         examples: of a program that passes and one that fails.
         options: name -> JSON schema with a default.
@@ -61,6 +62,7 @@ class Rule:
     name: str
     description: str
     reason: str
+    unseen: str
     examples: Examples
     severity: SeverityName = "high"
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -133,6 +133,8 @@ RULE = ResourceRule(
     reason="A renamed resource is deleted and made anew: for a database that is the end of its data. protect makes the update stop instead. "
     "Of commands it reads what is written in the manifest, in every container and hook, with the words of the tools that it knows; not what a script or a "
     "SQL file in the image does, nor statements like DELETE without WHERE.",
+    unseen="statements such as DELETE without WHERE, what a script or a SQL file in the image does, tools that it does not "
+    "know, and data in objects of types that are not in `types`",
     severity="critical",
     options={
         "types": {

@@ -110,6 +110,8 @@ RULE = StackRule(
     description="A Deployment has the replicas its environment asks for, and one PodDisruptionBudget that lets some of them go and never all.",
     reason="A rollout needs a second pod to hand over to, and a drained node must not take the last one. A budget that allows nothing "
     "blocks the drain of its node for ever.",
+    unseen="how many nodes there are and where the pods land, an autoscaler that another program declares, and pods of "
+    "kinds other than Deployment",
     severity="medium",
     options={
         "minReplicas": {"type": "number", "default": 1, "description": "the least number of replicas of a Deployment"}

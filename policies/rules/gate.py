@@ -115,7 +115,8 @@ def _matching(workload: Resource, program: Program, options: Options) -> tuple[l
         except NotKnown as e:
             unknown = e
     # The second half of a change in two: what contracts the schema comes when the new version serves.
-    return [job for job in found if not _comes_after(job, workload, program)] or found, unknown
+    before = [job for job in found if not _comes_after(job, workload, program)]
+    return before or ([] if unknown else found), unknown
 
 
 def _comes_after(job: Resource, workload: Resource, program: Program) -> bool:
@@ -407,6 +408,11 @@ RULE = StackRule(
     description="A Deployment, and the ConfigMaps and Secrets only it uses, wait for the migration of its module, version and image.",
     reason="Without the dependency the new version starts on the old schema, and a failed migration stops nothing. A property "
     "made of the Job's outputs gates as well, but a replaced Job then replaces the Deployment, the serving one first.",
+    unseen="whether what is behind a label, an annotation or an entrypoint of the image is true; a database of which "
+    "nothing in the program speaks but a Secret or a file; a workload that another program declares; a CronJob or "
+    "worker of kinds that end, unless it migrates. Where a namespace, a cluster or an image is not known yet, Jobs "
+    "and workloads that may belong together count as belonging together, and that is told as advice. Annotations "
+    "that are not known yet exempt nothing where the program names a database or has a migration of the same image",
     severity="critical",
     options={
         "migrationImages": {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..kubernetes import annotation, label, named, shortest_await, wait_for
+from ..kubernetes import label, named, own_annotation, shortest_await, wait_for
 from ..migration import JOB, is_gate, is_migration, migrating, read_known
-from ..rule import Examples, Finding, Options, ResourceRule
+from ..rule import Examples, Finding, Options, ResourceRule, every
 from ..values import Resource
 
 PASSES = """
@@ -37,8 +37,11 @@ FAILS = PASSES.replace("  activeDeadlineSeconds: 600\n", "  ttlSecondsAfterFinis
 
 
 def _bounded(job: Resource, options: Options) -> Iterator[Finding]:
-    if not is_gate(job):
-        return
+    if is_gate(job):
+        yield from every(_deadline(job, options), _retries(job, options))
+
+
+def _deadline(job: Resource, options: Options) -> Iterator[Finding]:
     deadline, most = job.get("spec", "activeDeadlineSeconds"), options["maxDeadlineSeconds"]
     if deadline is None:
         yield Finding(
@@ -58,6 +61,9 @@ def _bounded(job: Resource, options: Options) -> Iterator[Finding]:
                 f"Pulumi waits {wait:.0f} s for it, no longer than its deadline of {deadline:.0f} s, and would not hear how it ended",
                 wait_for(job, phase, deadline + 60),
             )
+
+
+def _retries(job: Resource, options: Options) -> Iterator[Finding]:
     retries = job.get("spec", "backoffLimit")
     if retries is None or retries > options["maxBackoffLimit"]:
         given = "missing, which means 6" if retries is None else f"{retries:.0f}"
@@ -68,24 +74,35 @@ def _bounded(job: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _fails_for_good(job: Resource, options: Options) -> Iterator[Finding]:
-    if not is_gate(job):
-        return
+    if is_gate(job):
+        yield from every(
+            _ends(job),
+            *(_is_one_pod(job, *one) for one in _ONE_POD.items()),
+            *(_ends_as_usual(job, *one) for one in _OTHER_ENDS.items()),
+        )
+
+
+def _ends(job: Resource) -> Iterator[Finding]:
     policy = job.get("spec", "template", "spec", "restartPolicy")
     if policy != "Never":
         yield Finding(
             f"its restartPolicy is {policy or 'missing'}, so the log of a failed attempt is lost with its container",
             "Set restartPolicy: Never",
         )
-    for field, one in _ONE_POD.items():
-        given = job.get("spec", field)
-        if given not in (None, one):
-            yield Finding(
-                f"its {field} is {given if isinstance(given, str) else f'{given:.0f}'}, and a migration is one pod",
-                f"Remove spec.{field}",
-            )
-    for field, why in _OTHER_ENDS.items():
-        if job.get("spec", field) not in (None, False):
-            yield Finding(f"it has {field}; {why}", f"Remove spec.{field}")
+
+
+def _is_one_pod(job: Resource, field: str, one: object) -> Iterator[Finding]:
+    given = job.get("spec", field)
+    if given not in (None, one):
+        yield Finding(
+            f"its {field} is {given if isinstance(given, str) else f'{given:.0f}'}, and a migration is one pod",
+            f"Remove spec.{field}",
+        )
+
+
+def _ends_as_usual(job: Resource, field: str, why: str) -> Iterator[Finding]:
+    if job.get("spec", field) not in (None, False):
+        yield Finding(f"it has {field}; {why}", f"Remove spec.{field}")
 
 
 def _tells_of_failure(job: Resource, options: Options) -> Iterator[Finding]:
@@ -107,27 +124,39 @@ def _tells_of_failure(job: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _kept_and_awaited(job: Resource, options: Options) -> Iterator[Finding]:
-    if not is_gate(job):
-        return
+    if is_gate(job):
+        yield from every(_kept(job), _is_awaited(job), _run_again(job), _started(job))
+
+
+def _kept(job: Resource) -> Iterator[Finding]:
     if job.get("spec", "ttlSecondsAfterFinished") is not None:
         yield Finding(
             "it has ttlSecondsAfterFinished; once it has vanished, a refresh makes the migration run again",
             "Remove it; Pulumi deletes the Job when its version goes",
         )
-    if annotation(job, "pulumi.com/skipAwait") == "true":
+
+
+def _is_awaited(job: Resource) -> Iterator[Finding]:
+    if own_annotation(job, "pulumi.com/skipAwait") == "true":
         yield Finding(
             "it is annotated pulumi.com/skipAwait, so nothing waits for the migration", "Remove the annotation"
         )
-    if annotation(job, "pulumi.com/waitFor") is not None:
+    if own_annotation(job, "pulumi.com/waitFor") is not None:
         yield Finding(
             "it is annotated pulumi.com/waitFor, which replaces the provider's own await and can take a failed Job for a finished one",
             "Remove the annotation",
         )
-    if label(job, JOB) is not None and annotation(job, "pulumi.com/replaceUnready") != "true":
+
+
+def _run_again(job: Resource) -> Iterator[Finding]:
+    if label(job, JOB) is not None and own_annotation(job, "pulumi.com/replaceUnready") != "true":
         yield Finding(
             "it is not annotated pulumi.com/replaceUnready, so once it has failed every update only waits for the failed one",
             "Annotate pulumi.com/replaceUnready: 'true'",
         )
+
+
+def _started(job: Resource) -> Iterator[Finding]:
     if job.get("spec", "suspend") is True:
         yield Finding("it is suspended, so the migration never starts", "Remove spec.suspend")
 
@@ -138,7 +167,10 @@ RULE = ResourceRule(
     reason="The await of a Job is the gate. It fails fast only for BackoffLimitExceeded and DeadlineExceeded; its own timeout begins again "
     "with every event; waitFor and skipAwait replace it. A TTL makes drift of a success. Of a shell's script "
     "every way through it is followed: none may end well after a migration that failed, so the migration is what the script ends with, or `set -e` "
-    "(with a pipe also `pipefail`), `&&` or its status stands behind it. Not seen: what a program in the image does with the failure of another.",
+    "(with a pipe also `pipefail`), `&&` or its status stands behind it.",
+    unseen="what a program in the image does with the failure of another, such as an entrypoint that goes on; whether a "
+    "guard in a script lets the migration run at all; that a proxy beside the migration never ends, which the "
+    "deadline bounds",
     severity="critical",
     options={
         "maxDeadlineSeconds": {"type": "number", "default": 86400, "description": "the longest a migration may take"},

@@ -64,6 +64,7 @@ RULE = StackRule(
     description="The labels of a Job's or CronJob's pods match no selector of a Service, Deployment or PodDisruptionBudget.",
     reason="A migration's pod that a Service selects gets requests it cannot answer; one that a Deployment's selector finds is counted and "
     "scaled with its replicas (autoscalers then fail with FailedGetResourceMetric).",
+    unseen="selectors of objects that another program declares, and labels that an admission webhook adds",
     severity="high",
     examples=Examples(PASSES, FAILS),
     checks=(_selected,),

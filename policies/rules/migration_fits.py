@@ -199,6 +199,11 @@ RULE = StackRule(
     description="A migration runs a command of its own against the database that its Deployment uses, once that is there.",
     reason="A Job can succeed without having done anything for the Deployment behind it: in another database, or by a command that does not "
     "migrate. The gate would open all the same.",
+    unseen="what a Secret or a file holds, a database by a variable of an unusual name and form, two servers that have a "
+    "database of the same name, a search path that is set in SQL or by a role, and what a program does with "
+    "arguments that are not known to it. A script is read where it stands in the command or in a ConfigMap of the "
+    "program, not in the image or in a variable; `DRY_RUN` and its like in the environment are not known. `migrate "
+    "goto 7` may go back, and passes",
     severity="critical",
     examples=Examples(PASSES, FAILS),
     checks=(_same_database, _command_of_its_own, _forward, _script_tells_of_failure, _after_the_database),

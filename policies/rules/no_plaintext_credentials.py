@@ -136,6 +136,8 @@ RULE = ResourceRule(
     reason="Everybody who may read Deployments and ConfigMaps reads it, it is in the state and in every diff, and it stays in the history of "
     "ReplicaSets. Marking it as a Pulumi secret hides it from the state only. Found by names such as DB_PASSWORD, by `password: ...` in a "
     "text, and by what tokens, keys and URIs look like; one under a name that says nothing, of a form that nobody knows, is not.",
+    unseen="a credential of a form that nobody knows under a name that says nothing, one in objects of kinds that are not "
+    "Kubernetes' own, and one in an image",
     severity="critical",
     options={
         "allowed": {

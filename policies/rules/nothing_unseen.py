@@ -232,8 +232,10 @@ RULE = StackRule(
     description="Every object is a resource of its own, and of one resource only, and is applied as it is declared.",
     reason="The objects of a Helm Release are rendered in the cluster and those of a List are one resource, so no rule sees them; a Patch "
     "of what the same program declares changes what was judged without it. So it is with what Flux, Argo CD or Crossplane deploy, with pods in objects "
-    "of other kinds, with commands that run kubectl or helm, and with dynamic resources. A provider that renders YAML applies nothing. Not seen: what a "
-    "command does that runs a script of its own, and what an operator of the cluster makes of objects that hold no container.",
+    "of other kinds, with commands that run kubectl or helm, and with dynamic resources. A provider that renders YAML applies nothing.",
+    unseen="what a command does that runs a script of its own or speaks to the cluster's API itself, what an operator "
+    "makes of objects that hold no container, controllers that are told in comments or in their own configuration "
+    "which image to write, and the environment's `PULUMI_K8S_*` variables of a provider",
     severity="high",
     options={
         "releases": {

@@ -211,6 +211,7 @@ RULE = ResourceRule(
     reason="https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted . A namespace that enforces it refuses the pods only "
     "once the Deployment is there; here it is seen at preview. A token that is not used is only good to who steals it; one for another audience, "
     "such as a cloud's or Vault's, is none of the API. Of a Patch resource only what it sets is judged.",
+    unseen="what a privileged ServiceAccount may ask of the API, and pods that operators make",
     severity="high",
     options={
         "serviceAccountToken": {

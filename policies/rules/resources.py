@@ -65,6 +65,7 @@ RULE = ResourceRule(
     description="Every container has requests of CPU and memory and a limit of memory.",
     reason="Without requests the scheduler packs a new version onto a node that cannot hold it, and it is evicted first; without a limit of "
     "memory one leak takes the node's other pods along. A limit of CPU is left out on purpose: it throttles what has room.",
+    unseen="whether the numbers are right, and LimitRanges of the namespace",
     severity="medium",
     options={
         "requests": {**_NAMES, "default": ["cpu", "memory"], "description": "resources that need a request"},

@@ -17,6 +17,7 @@ from ..kubernetes import (
     matches,
     named,
     object_name,
+    own_annotation,
     place,
     pod_labels,
     selector,
@@ -184,7 +185,10 @@ def _always_somebody(service: Resource, workload: Resource) -> Iterator[Finding]
         )
     if kind(workload) == "Deployment":
         return  # which zero-downtime judges
-    if annotation(workload, "pulumi.com/skipAwait") == "true" or annotation(workload, "pulumi.com/waitFor") is not None:
+    if (
+        own_annotation(workload, "pulumi.com/skipAwait") == "true"
+        or own_annotation(workload, "pulumi.com/waitFor") is not None
+    ):
         yield Finding(
             f"Pulumi does not wait until {title(workload)} is ready (pulumi.com/skipAwait or waitFor), so it would switch at once",
             "Remove that annotation",
@@ -321,8 +325,9 @@ RULE = StackRule(
     description="A Service selects the pods of one Deployment of this update, by its version where that has one, and waits for it; so does a route to a Service of one version.",
     reason="A Service is what makes a version serve. A selector of no pods is an outage, one of two versions sends traffic to what is not "
     "proven yet, and a switch that does not wait for the Deployment has no endpoints until it is ready. Where one Deployment is updated in place, the pods of the version that its Service still "
-    "selects go before it switches. An Ingress, HTTPRoute or VirtualService to a Service whose name has the version switches as well. Not seen: routes of other "
-    "kinds, weights that a controller changes, and a Service that is reached by its address.",
+    "selects go before it switches. An Ingress, HTTPRoute or VirtualService to a Service whose name has the version switches as well.",
+    unseen="routes of kinds that it does not know, weights that a controller changes, clients that have a pod's address, "
+    "and a Service that an operator or another program switches",
     severity="critical",
     examples=Examples(PASSES, FAILS),
     checks=(_one_version, _routed_when_ready),

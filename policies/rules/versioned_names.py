@@ -141,7 +141,9 @@ RULE = StackRule(
     description="The Deployment and the migration Job of a labelled module have their whole version in their names, and it in its selector; no alias makes them those of another.",
     reason="Then a version's resources are new ones to Pulumi: made first, the old ones deleted only after everything succeeded, and going back "
     "after a failure changes nothing. Programs that do not use the labels of migration Jobs are left to update in place, unless a selector has the version: "
-    "it cannot be changed, and an object of the same name is deleted first. Not seen: a version under a label of another name whose value is not the image's tag.",
+    "it cannot be changed, and an object of the same name is deleted first.",
+    unseen="a version under a label of another name whose value is not the image's tag, a selector that an operator fills "
+    "in, and names that are not known yet",
     severity="high",
     examples=Examples(PASSES, FAILS),
     checks=(_versioned, _same_as_before, _selects_its_own, _kept_by_its_selector),

@@ -72,6 +72,7 @@ RULE = StackRule(
     description="A migration and the Deployment of its version are in the same update.",
     reason="--target and --exclude take a resource out of an update and leave its old inputs in place, so one flag can migrate without "
     "deploying or deploy without migrating. No policy sees the flag; this one and the gate see what it leaves.",
+    unseen="the flags themselves, and a Deployment that another program makes",
     severity="high",
     examples=Examples(PASSES, FAILS),
     checks=(_followed,),

@@ -14,6 +14,7 @@ from ..kubernetes import (
     kind,
     named,
     object_name,
+    own_annotation,
     pod,
     shortest_await,
     wait_for,
@@ -142,7 +143,10 @@ def _some_stay(resource: Resource, options: Options) -> Iterator[Finding]:
 def _awaited(resource: Resource, options: Options) -> Iterator[Finding]:
     if kind(resource) != "Deployment":
         return
-    if annotation(resource, "pulumi.com/skipAwait") == "true" or annotation(resource, "pulumi.com/waitFor") is not None:
+    if (
+        own_annotation(resource, "pulumi.com/skipAwait") == "true"
+        or own_annotation(resource, "pulumi.com/waitFor") is not None
+    ):
         yield Finding(
             "Pulumi does not wait until it is ready (pulumi.com/skipAwait or waitFor), so its Service would switch and the one before it go at once",
             "Remove the annotation",
@@ -230,6 +234,8 @@ RULE = ResourceRule(
     description="A Deployment keeps every pod until its successor is ready, is probed, drains, and has time to do so.",
     reason="maxUnavailable counts pods that are missing during a rollout; without a readiness probe a pod gets traffic as soon as its process "
     "runs; a pod ends before every kube-proxy has heard of it, so it must drain; an await shorter than the grace period fails a good update.",
+    unseen="whether a probe asks the right thing, whether the process ends politely, and how long a request may take; of "
+    "kinds other than Deployment only what lets all pods go, replaces none, or deletes first",
     severity="high",
     examples=Examples(PASSES, FAILS),
     checks=(_strategy, _rolled_out, _kept, _some_stay, _awaited, _probes, _times),
