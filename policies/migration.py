@@ -6,8 +6,8 @@ A Job migrates a module's database when
 - its command or arguments say ``migrate``, and it has no such label; it is that of the workloads in its place (cluster and
   namespace) that run its image repository.
 
-A command says so by a word that has ``migrate`` for a part (``db:migrate``, ``migrate:latest``, ``--auto-migrate``), unless that word
-says the opposite (``--skip-migrate``), or the command only looks (``migrate status``, ``--dry-run``), talks or waits.
+What a command does is decided in ``commands``: a known tool migrates by its forward verbs, any other program by a word that has ``migrate``
+for a part and none behind it by which tools look, prepare or go back.
 
 Which of a Job's containers migrates, and for which of a workload's, is decided here too: a sidecar that both have is neither.
 

@@ -307,13 +307,25 @@ def _without_a_database(resource: Resource, program: Program, options: Options) 
     names = database_variables(resource, program) if annotation(resource, NO_DATABASE) == "true" else []
     if jobs:
         yield Finding(
-            f"{said}, and {title(jobs[0])} migrates for it", "Remove the annotation and list the Job in depends_on"
+            f"{said}, and {title(job)} migrates for it", "Remove the annotation and list the Job in depends_on"
         )
-    elif names:
+
+
+def _against_its_variables(resource: Resource, program: Program, said: str) -> Iterator[Finding]:
+    if annotation(resource, NO_DATABASE) != "true" or _known_migrations(resource, program):
+        return
+    for name in database_variables(resource, program)[:1]:
         yield Finding(
-            f"{said}, and its {names[0]} names one",
+            f"{said}, and its {name} names one",
             f"Remove the annotation and add its migration Job; where another program migrates that database, annotate {NO_DATABASE}: elsewhere",
         )
+
+
+def _known_migrations(resource: Resource, program: Program) -> list[Resource]:
+    try:
+        return migrations_of(resource, program)
+    except NotKnown:
+        return []
 
 
 def _recorded_afterwards(record: Resource, program: Program, options: Options) -> Iterator[Finding]:
