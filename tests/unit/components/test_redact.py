@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import shlex
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -241,4 +242,4 @@ def test_whatever_secrets_and_texts_are_something_fit_to_show_comes_out(secrets:
     clean = Redactor(secrets)
     told = clean(text)
     told.encode()
-    assert clean(told) == told
+    assert all(c in "\n\t" or c.isprintable() or unicodedata.category(c) == "Zs" for c in told)
