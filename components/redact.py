@@ -56,7 +56,7 @@ _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?P<value>.*?)(?=-----END|\Z)", re.DOTALL)
 _CREDENTIAL = re.compile(r"""[^\s"'\\,;]*""")
 _LINE = re.compile(r"[^\n]*")
-_WORD = re.compile(r"[\w+/=.~-]+")
+_WORD = re.compile(r"""[\w+/.~-]+={0,2}(?![^\s"'`,;)\]}\\])""")
 # A value without quotes goes on to a space, or to a comma and its like where they end it.
 _BARE = re.compile(r"""(?:[^\s'"<>&,;{}\])|\\]|\\(?!["'])|[&,;{}\])|](?!\s|$|["'\\]|[\w.-]{1,40}[=:]|[,;}\])]))+""")
 _QUOTED = {
@@ -65,7 +65,7 @@ _QUOTED = {
 }
 _QUOTE = re.compile(r"(\\*)([\"'])")
 _NOTHING = re.compile(r"(?:null|none|nil|true|false|undefined|string|\*+|x+)?", re.IGNORECASE)
-_PROSE = re.compile(r"[a-z]+(?=[ \t]+[a-z]+(?:[\s,.;:]|$))")
+_PROSE = re.compile(r"[a-z]+(?=[ \t]+\S)")
 _AUTHORITY = re.compile(r"""://(?P<user>[^\s/?#:@"'<>`]*)(?:(?P<colon>:)(?P<port>\d*(?![^\s/?#"'<>`]))?|(?=@))""")
 _TOKEN = re.compile(r"""[^\s"'<>`/]*""")
 _TO_THE_END = re.compile(r"""[^\s"'<>`]{0,256}""")
@@ -209,7 +209,8 @@ def _in_headers(text: str, lower: str) -> Places:
         # A Digest has many parts, with quotes of its own.
         header = (_LINE if found["many"] else _CREDENTIAL).match(text, start)
         assert header is not None
-        if not _is_no_secret(header[0]) and (found["one"] or found["many"] or not _PROSE.match(text, start)):
+        is_value = found["one"] or found["many"] or len(header[0]) >= _LONG or _is_random(header[0], 8)
+        if is_value and not _is_no_secret(header[0]):
             end = header.end()
             yield start, end
 
@@ -220,7 +221,8 @@ def _borne(text: str, lower: str) -> Places:
         return
     for found in _BEARER.finditer(lower):
         word = _WORD.match(text, found.end())
-        assert word is not None
+        if word is None:
+            continue
         value = word[0]
         has_digit = any(c.isdigit() or c == "=" for c in value)
         if has_digit or (value[1:] != value[1:].lower() and value != value.upper()):
@@ -279,19 +281,23 @@ def _is_meant(found: re.Match[str], text: str, value: str, start: int, is_quoted
     if len(value) >= _LONG:
         return True
     groups = found.groupdict()
-    is_random = len(value) >= 16 and any(c.isdigit() for c in value)
     if groups.get("key"):
-        return is_random
+        return _is_random(value)
     separator = groups.get("separator") or ""
     if groups.get("token"):
         if is_quoted:
-            return bool(groups["closed"]) or "=" in separator
+            return bool(groups.get("closed")) or "=" in separator
         if ":" in separator:
-            return is_random
+            return _is_random(value)
         return separator.strip() == separator and not value.isdigit() and not (value.isalpha() and len(value) < 8)
     if is_quoted or "=" in separator:
         return True
-    return not _PROSE.match(text, start)
+    # After a name in quotes a word without them is no value: `volume "db-password" : secret "db-password" not found`.
+    return not _PROSE.match(text, start) and not (groups.get("closed") and value.isalpha() and value.islower())
+
+
+def _is_random(value: str, least: int = 16) -> bool:
+    return len(value) >= least and any(c.isdigit() for c in value)
 
 
 def _value(text: str, start: int) -> tuple[int, int, bool]:

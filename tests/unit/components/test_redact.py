@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import shlex
+import unicodedata
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -83,6 +84,8 @@ def test_known_value_is_replaced_plain_and_url_quoted() -> None:
         f"-H 'Authorization: token {S}'",
         f'Authorization: Digest username="u", response="{S}"',
         f"sent Bearer {S}",
+        f'curl -H "Authorization: Bearer {S}==" https://x',
+        f"(Bearer {S}), next",
         f"Authorization: Be{S}",
         f"map[Authorization:[Bearer {S}] Accept:[*/*]]",
         # tokens and keys
@@ -129,6 +132,19 @@ def test_credentials_nobody_named_are_recognised_by_their_form(text: str) -> Non
         "Bearer authentication required, Basic Authentication is off",
         "authorization: denied for user x",
         "tests pass: 3, fail: 2",
+        # what the kubelet, PostgreSQL, pgx and OAuth say
+        'MountVolume.SetUp failed for volume "db-password" : secret "db-password" not found',
+        'MountVolume.SetUp failed for volume "api-token" : failed to sync secret cache: timed out waiting for the condition',
+        "Error: couldn't find key POSTGRES_PASSWORD in Secret dev/ledger",
+        'Failed to pull image "r.example.com/x:1": unauthorized: authentication required',
+        'column "password": text, column "token": varchar',
+        'ERROR: syntax error at or near "password"',
+        "failed to connect to `user=app database=ledger`: hostname resolving error",
+        "cannot parse `postgres://app:xxxxxx@localhost/db`: invalid port",
+        'level=info msg="token refreshed" token_type=Bearer expires_in=3600',
+        'WWW-Authenticate: Bearer realm="https://auth.example.com/token",service="registry"',
+        "authorization: enabled, authorization=RBAC, --authorization-mode=Node,RBAC",
+        "Prisma P1000: the provided database credentials for `app` are not valid",
         "password_file=/etc/app/password, /etc/passwd:12",
         "http://host:8080/@scope/pkg",
         "http://host:8080/path?email=a:b@c",
@@ -226,4 +242,4 @@ def test_whatever_secrets_and_texts_are_something_fit_to_show_comes_out(secrets:
     clean = Redactor(secrets)
     told = clean(text)
     told.encode()
-    assert clean(told) == told
+    assert all(c in "\n\t" or c.isprintable() or unicodedata.category(c) == "Zs" for c in told)
