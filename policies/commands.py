@@ -272,7 +272,13 @@ def _of_any(words: Sequence[str]) -> Kind:
         return "idle"
     suffixes = {verb for n in named for verb in _SUFFIX.findall(_CAMEL.sub("-", words[n]).lower())}
     verbs = _verbs(lowered, first + 1)
-    if not _BACK.isdisjoint(suffixes | verbs) or _flags_back(words) or any(map(_VERSION_0.fullmatch, words)):
+    to_nothing = any(lowered[n : n + 2] == ["goto", "0"] for n in range(len(lowered)))
+    if (
+        to_nothing
+        or not _BACK.isdisjoint(suffixes | verbs)
+        or _flags_back(words)
+        or any(map(_VERSION_0.fullmatch, words))
+    ):
         return "backwards"
     if not _LOOKS.isdisjoint(suffixes | verbs) or _is_dry(words):
         return "idle"
@@ -281,6 +287,7 @@ def _of_any(words: Sequence[str]) -> Kind:
 
 # migration:run, migrations up, migrations/apply: what has the name of migrations, and a verb.
 _MIGRATIONS = re.compile(r"(?:[a-z0-9]+[:._/-])*(?:db|run)?migrations?(?:[:._/-]([a-z0-9]+)(?:[:._/-][a-z0-9]+)*)?")
+_TAKES_BACK = _words("rollback downgrade revert undo")
 _VERBS_FORWARD = _words("up run apply deploy execute latest upgrade migrate")
 
 
@@ -295,7 +302,9 @@ def _of_migrations(words: Sequence[str]) -> Kind:
                 return "idle"
             if not _VERBS_FORWARD.isdisjoint(verbs):
                 return "migrates"
-    return "other"
+    if any(not _TAKES_BACK.isdisjoint(_PARTS.split(word.lower())) for word in words[1:4] if not word.startswith("-")):
+        return "backwards"
+    return "idle" if _is_dry(words) else "other"
 
 
 def _names(words: Sequence[str], n: int) -> bool:
@@ -352,7 +361,7 @@ def _is_dry(words: Sequence[str]) -> bool:
         flag, _, value = word.lstrip("-").lower().partition("=")
         after = words[n + 1].lower() if n + 1 < len(words) and not value else value
         last = not after or after.startswith("-")
-        if flag in _DRY and after not in _FALSE:
+        if (flag in _DRY or flag.startswith(("dryrun", "dry-run"))) and after not in _FALSE:
             return True
         if flag in ("h", "version", "?") and last and not value:
             return True

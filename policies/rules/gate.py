@@ -49,7 +49,7 @@ from ..migration import (
     says_no_database,
 )
 from ..references import has_unknown_references, users
-from ..rule import Examples, Finding, Options, StackRule, title
+from ..rule import Examples, Finding, Options, StackRule, every, title
 from ..values import NotKnown, Program, Resource, get
 
 _JOB = """
@@ -303,9 +303,11 @@ def _without_a_database(resource: Resource, program: Program, options: Options) 
     if not is_serving(resource) or not says_no_database(resource):
         return
     said = f"it is annotated {NO_DATABASE}: {annotation(resource, NO_DATABASE)!r}"
-    jobs = migrations_of(resource, program)
-    names = database_variables(resource, program) if annotation(resource, NO_DATABASE) == "true" else []
-    if jobs:
+    yield from every(_against_its_jobs(resource, program, said), _against_its_variables(resource, program, said))
+
+
+def _against_its_jobs(resource: Resource, program: Program, said: str) -> Iterator[Finding]:
+    for job in migrations_of(resource, program)[:1]:
         yield Finding(
             f"{said}, and {title(job)} migrates for it", "Remove the annotation and list the Job in depends_on"
         )

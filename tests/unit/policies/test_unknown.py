@@ -77,13 +77,7 @@ STRUCTURE = [
     "behind a Job that reports",
     "behind another Job only",
     "the only migration after the Deployment",
-    "configuration before the migration",
-    "no-database, with a migration",
-    "a patch that suspends the Job",
-    "a Service that selects nothing",
-    "two resources that are one Service",
     "a provider that renders YAML",
-    "deleted before its successor",
 ]
 # ... and what is wrong with a Job, where it is known to be a migration.
 OF_A_JOB = [

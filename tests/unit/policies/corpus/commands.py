@@ -137,6 +137,8 @@ IDLE = [
     "npm run migration:generate",
     "api migrations list",
     "bun run db:generate",
+    "flyway migrate -dryRunOutput=x",
+    "api --help",
 ]
 
 # Take a migration back, or more.
@@ -172,4 +174,8 @@ BACK = [
     "drizzle-kit drop",
     "npm run migration:revert",
     "npm run db:migrate:undo:all",
+    "rails db:rollback",
+    "phinx rollback",
+    "mix ecto.rollback",
+    "migrate goto 0",
 ]

@@ -2,7 +2,6 @@
 
 # Fail when their migration does.
 FAILS_TOO = [
-    "api migrate",
     "set -e; api migrate; echo done",
     "api migrate && curl -XPOST localhost:15020/quitquitquit",
     "api migrate || exit 1; exit 0",
@@ -50,6 +49,25 @@ FAILS_TOO = [
     "set -euo pipefail\nexport PGPASSWORD=$(cat /secrets/password)\npsql -h db -c 'select 1' > /dev/null\nexec api migrate up",
     "api migrate up 2>&1; status=$?; if [ $status -ne 0 ]; then echo failed; exit $status; fi; touch /shared/done",
     "cloud_sql_proxy -instances=x &\nPROXY=$!\nset +e\napi migrate\nRESULT=$?\nkill -TERM $PROXY\nexit $RESULT",
+    "api migrate && echo ok || exit 1",
+    "set -eo pipefail; { api migrate; echo done; } | tee log",
+    "if api migrate; then touch /done; else rc=$?; echo failed; exit $rc; fi",
+    "api migrate || exit $?",
+    "api migrate\nexit $?",
+    "set -o errexit\napi migrate\necho ok",
+    "api migrate; STATUS=$?; [ $STATUS -eq 0 ] || exit $STATUS; echo ok",
+    "trap 'kill $(jobs -p)' EXIT; proxy & sleep 2; api migrate",
+    "echo start; cd /app && api migrate",
+    "export A=b; api migrate",
+    "[ -f /skip ] && exit 0; api migrate",
+    "n=0; until api migrate; do n=$((n+1)); [ $n -ge 5 ] && exit 1; sleep 1; done",
+    'if [ "$RUN" = true ]; then api migrate; fi',
+    "set -e; . /vault/secrets/env; exec api migrate",
+    "while true; do api migrate && exit 0; sleep 1; done",
+    "api migrate || { rc=$?; curl q; exit $rc; }",
+    'result=0; api migrate || result=$?; curl quit; exit "$result"',
+    "set -e; for db in a b; do api migrate $db; done",
+    "for db in a b; do api migrate $db || exit 1; done",
 ]
 
 # May end well although their migration has failed.
@@ -96,6 +114,25 @@ HIDES = [
     "api migrate | ts | tee -a /var/log/migrate.log",
     "for db in $(cat databases); do api migrate --database $db; done; echo ok",
     "cloud_sql_proxy -instances=x &\napi migrate\nkill -TERM %1",
+    "api migrate ; true",
+    "api migrate && true || true",
+    "(api migrate) || :",
+    "api migrate > log 2>&1; cat log",
+    "nohup api migrate &",
+    "api migrate; [ $? -eq 0 ] || echo fail",
+    "set -e; trap 'exit 0' ERR; api migrate",
+    "if ! api migrate; then echo fail; fi",
+    "while ! api migrate; do break; done",
+    "api migrate; exit $((0))",
+    "set -e; ! api migrate",
+    "busybox sh -c 'api migrate; true'",
+    "until api migrate; do n=$((n+1)); [ $n -gt 5 ] && exit 0; sleep 1; done",
+    "api migrate || { echo failed; exit 0; }",
+    "set -e\n(api migrate\ntrue) && echo",
+    "api migrate && echo ok || echo failed",
+    "{ api migrate; echo done; } | tee log",
+    "api migrate || sleep infinity",
+    "time api migrate; date",
 ]
 
 # Never come to their migration.
