@@ -143,6 +143,11 @@ def is_named_for_one(name: str) -> bool:
     return found is not None and found.pattern in (_NONE, _TYPES)
 
 
+def may_be_named_for_one(name: str) -> bool:
+    """Whether the name is one that credentials have, though other things have it too (``ALLOWED_TOKENS``)."""
+    return _may_be(name) is not None
+
+
 def _judge(name: str, text: str) -> str | None:
     if text.lower() in _WORDS:
         return None

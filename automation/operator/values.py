@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from policies.credentials import looks_like
+from policies.credentials import looks_like, may_be_named_for_one
 
 _DURATION = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+|[+-]?0")
 _UNITS = {"ns": "1e-9", "us": "1e-6", "µs": "1e-6", "μs": "1e-6", "ms": "1e-3", "s": "1", "m": "60", "h": "3600"}
@@ -227,8 +227,15 @@ def is_evident(name: str, value: str) -> bool:
 
 
 def is_suspect(name: str, value: str) -> bool:
-    """Whether a text that cannot be kept in a Secret looks like a credential, or like a URI with a login."""
-    return looks_like(name, value) is not None or re.search(r"://[^/?#\s@]+@", value) is not None
+    """Whether a text that cannot be kept in a Secret looks like a credential, or like a URI with a login.
+
+    What the name alone leaves open is suspect too: here nothing is refused, only listed.
+    """
+    return (
+        may_be_named_for_one(name)
+        or looks_like(name, value) is not None
+        or re.search(r"://[^/?#\s@]+@", value) is not None
+    )
 
 
 def told(name: str, text: str) -> str:
