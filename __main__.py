@@ -1,5 +1,5 @@
 """The Pulumi program of a stack whose modules are upgraded behind their migrations. The work is in components/."""
 
-from components import program
+from components.program import program
 
 program()

@@ -5,9 +5,9 @@
     stack_status    where a stack stands               progress         live progress
     pulumi_adapter  the only place that calls Pulumi   engine           which engine
     cluster         the only place that calls          watch            pods while the engine works
-                    Kubernetes                         pods, last_words what a pod's state means, pure
-    locks           a file backend's locks             redact           secrets stay in
-    backup          of a module, as it is told         restore          backups: listed, restored
+                    Kubernetes                         pods            what a pod's state means, pure
+    locks           a file backend's locks             restore          backups: listed, restored
+    backup          of a module, as it is told
 
 Example:
     verdict = automation.up("dev", cwd="infra", versions={"ledger": "1.1.0"}, on_progress=print)

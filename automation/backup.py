@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .last_words import LastWords, parse, read
+from components.foreign_text import read
+from components.termination_message import TerminationMessage, parse
 
 if TYPE_CHECKING:
     from components.backing_up import BackedUp
@@ -35,7 +36,7 @@ class BackupReport:
     size: int = 0
     rows: int = 0
     message: str = ""
-    words: LastWords | None = None
+    words: TerminationMessage | None = None
     logs: tuple[str, ...] = ()
 
     @property
@@ -46,7 +47,8 @@ class BackupReport:
     def text(self) -> str:
         """In one line, for people."""
         if self.id:
-            return f"{self.id}: {self.rows} rows, {size(self.size)}, read back whole, in {self.seconds:.1f} s"
+            made = f"{self.id}: {self.rows} rows, {size(self.size)}, read back whole, in {self.seconds:.1f} s"
+            return f"{made}; {self.message}" if self.message else made
         return f"{self.outcome}{': ' + self.message if self.message else ''}"
 
     def as_json(self) -> dict[str, Any]:
@@ -68,15 +70,15 @@ def report(result: BackedUp, clean: Callable[[str], str]) -> BackupReport:
         words = parse(result.words, logs).cleaned(clean)
         return BackupReport("failed", result.job, result.seconds, message=words.message, words=words, logs=logs)
     said = read(result.words)
-    made = said.get("backup") or {}
+    made = said.nested("backup")
     return BackupReport(
-        str(said.get("outcome") or "backed up"),
+        clean(said.text("outcome")) or "backed up",
         result.job,
         result.seconds,
-        str(made.get("id") or ""),
-        int(made.get("size") or 0),
-        int(made.get("rows") or 0),
-        clean(str(said.get("message") or "")),
+        clean(made.text("id")),
+        made.count("size"),
+        made.count("rows"),
+        clean(said.text("message")),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import settings
+from components.foreign_text import flat
 from policies.judge import Judged, judge
 from policies.levels import InvalidConfig
 from policies.state import program as of_state
@@ -130,9 +131,9 @@ def text(results: Iterable[Checked]) -> str:
     for r in results:
         versions = ", ".join(f"{module} {version}" for module, version in r.versions.items())
         lines.append(f"{r.stack}: {'ok' if r.ok else 'refused'}" + (f" ({versions})" if versions else ""))
-        lines += [f"  {line}" for line in r.error.splitlines()]
+        lines += [f"  {line}" for line in r.error.split("\n") if line]
         lines += [f"  {'refused' if f.mandatory else 'advice'} [{f.rule}] {f.message}" for f in r.findings]
-    return "\n".join(lines)
+    return "\n".join(map(flat, lines))
 
 
 def as_json(results: Sequence[Checked], error: str = "") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
 import json
 import os
 import signal
@@ -35,6 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         130 cancelled.
     """
     options = _parser().parse_args(arguments)
+    # What pods say may have characters that the terminal's encoding has not.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not options.verbose:
         warnings.simplefilter("ignore")
         # The runtime of the inline program talks to an engine that may be gone; its complaints are not the person's.
@@ -52,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _failed(options: argparse.Namespace, error: Exception) -> int:
     """What is said where nothing could be started."""
     # Late: the settings' models take longer to load than the engine needs to start, and errors are rare.
+    from components.redact import Redactor
     from settings import SettingsError
 
     from .errors import AutomationError, UsageError
-    from .redact import Redactor
 
     clean = Redactor()
     if options.verbose:
@@ -76,12 +81,16 @@ def _failed(options: argparse.Namespace, error: Exception) -> int:
                     indent=2,
                 )
             )
-        print(f"rollout: {'usage: ' if isinstance(error, UsageError) else ''}{clean(str(error))}", file=sys.stderr)
+        _complain(f"rollout: {'usage: ' if isinstance(error, UsageError) else ''}", clean(str(error)))
         return _USAGE
-    print(
-        f"rollout: internal error: {type(error).__name__}: {clean(str(error))} (--verbose shows where)", file=sys.stderr
-    )
+    _complain("rollout: internal error: ", f"{type(error).__name__}: {clean(str(error))} (--verbose shows where)")
     return 1
+
+
+def _complain(label: str, text: str) -> None:
+    from components.foreign_text import labelled
+
+    print("\n".join(labelled(label, text, "")), file=sys.stderr, flush=True)
 
 
 def entry() -> NoReturn:
@@ -166,7 +175,7 @@ def _run(options: argparse.Namespace) -> int:
     }
     verdict = ways[options.command]()
     if getattr(options, "report", None):
-        options.report.write_text(text(verdict) + "\n")
+        options.report.write_text(text(verdict) + "\n", encoding="utf-8")
     print(json.dumps(verdict.as_json(), indent=2) if options.json else text(verdict), flush=True)
     return verdict.exit_code
 
@@ -244,7 +253,7 @@ def _debug(event: Any, clean: Callable[[str], str]) -> None:
         and said.message.strip()
         and not said.ephemeral
     ):
-        print(f"  [{said.severity}] {clean(said.message.rstrip())}", file=sys.stderr, flush=True)
+        _complain(f"  [{said.severity}] ", clean(said.message))
 
 
 def _install_signals(

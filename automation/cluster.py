@@ -15,8 +15,9 @@ from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, PersistentV
 from lightkube.resources.discovery_v1 import EndpointSlice
 from lightkube.types import PatchType
 
-from components import kubeconfig
+from components import kubeconfig, pod_log
 from components.cluster import ended, or_none, prepare_types
+from components.foreign_text import cut, one_line
 from components.names import MIGRATED, RECORD, migrated_name
 
 from .errors import ClusterUnreachable
@@ -26,6 +27,9 @@ from .watch import Stalled
 
 _JOB_VERSION = "rollout.formance.com/version"
 CONNECT_SECONDS = 3.0
+# A quota may have room again when pods that end are gone.
+_ADMISSION_SECONDS = 10.0
+_EVENT = 1024  # characters of its message, as many as Kubernetes keeps of one
 
 
 class Cluster:
@@ -192,14 +196,11 @@ class Cluster:
 
     def follow_log(self, pod: str, container: str) -> Iterator[str]:
         """The lines of a container's log as they come, until it ends."""
-        yield from self._client.log(pod, container=container, follow=True, newlines=False)
+        yield from pod_log.follow(self._client, pod, container, pod_log.SHOWN)
 
     def log_tail(self, pod: str, container: str, lines: int) -> list[str]:
         """The last lines of a container's log; what it wrote before its latest restart where it has just begun anew."""
-        try:
-            return list(self._client.log(pod, container=container, tail_lines=lines, newlines=False))
-        except httpx.HTTPError:
-            return []
+        return pod_log.tail(self._client, pod, container, lines)
 
     def warnings(self, pod: str) -> list[str]:
         """The warning events of a pod, latest last, as text."""
@@ -209,7 +210,7 @@ class Cluster:
         except httpx.HTTPError:
             return []
         return [
-            f"{e.reason}: {' '.join((e.message or '').split())}" + (f" (x{e.count})" if (e.count or 1) > 1 else "")
+            f"{e.reason}: {one_line(cut(e.message or '', _EVENT))}" + (f" (x{e.count})" if (e.count or 1) > 1 else "")
             for e in events
         ]
 
@@ -227,9 +228,31 @@ class Cluster:
         for each in self._client.list(Deployment, labels={OWNER: self.owner}):
             labels = each.metadata.labels or {}
             for condition in (each.status and each.status.conditions) or []:
-                if condition.type == "Progressing" and condition.status == "False":
+                late = (condition.type, condition.status) == ("Progressing", "False")
+                # Of a pod that is not admitted a Deployment says at once that it could not be made, and waits on.
+                refused = (condition.type, condition.status) == ("ReplicaFailure", "True")
+                where = labels.get(NAME, ""), labels.get(VERSION, "")
+                if late or (refused and where not in found):
                     why = f"Deployment {each.metadata.name}: {condition.reason}: {condition.message}"
-                    found[labels.get(NAME, ""), labels.get(VERSION, "")] = Stalled(why, str(condition.lastUpdateTime))
+                    patience = 0.0 if late else _ADMISSION_SECONDS
+                    found[where] = Stalled(why, str(condition.lastUpdateTime), patience)
+        return found
+
+    def not_admitted(self) -> list[PodFacts]:
+        """The stack's Jobs at work whose pod the API refuses to make, as a quota or a policy of the namespace has it.
+
+        Neither the Job nor the engine that waits for it says so.
+        """
+        found = []
+        for job in self._client.list(Job, labels={OWNER: self.owner}):
+            labels, status = job.metadata.labels or {}, job.status
+            if labels.get(JOB) in APART or ended(job) or (status and (status.active or status.failed)):
+                continue
+            fields = {"involvedObject.name": job.metadata.name, "type": "Warning", "reason": "FailedCreate"}
+            why = [" ".join((e.message or "").split()) for e in self._client.list(Event, fields=fields)]
+            if why:
+                names = labels.get(MODULE, ""), labels.get(_JOB_VERSION, ""), labels.get(JOB, "migrate")
+                found.append(PodFacts.none(job.metadata.name, *names, why[-1]))
         return found
 
     def is_up(self, deployment: str) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
-from .last_words import read
+from components.foreign_text import Fields, read
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Finding:
 
     def cleaned(self, clean: Callable[[str], str]) -> Finding:
         """The same with every text put through `clean`."""
-        return replace(self, what=clean(self.what), why=clean(self.why))
+        return Finding(clean(self.level), clean(self.rule), clean(self.what), clean(self.why), clean(self.instead))
 
 
 @dataclass(frozen=True)
@@ -62,23 +61,18 @@ class Database:
 
 def parse(message: str) -> Database | None:
     """Reads the witness's termination message; None where there is none, or none that can be read."""
-    words = read(message)
-    if "unchanged" not in words:
+    said = read(message)
+    if "unchanged" not in said:
         return None
-    unchanged = words["unchanged"]
     return Database(
-        unchanged if isinstance(unchanged, bool) else None,
-        tuple(str(c) for c in words.get("changes") or ()),
-        int(words.get("more") or 0),
-        findings(words.get("findings")),
-        str(words.get("message") or ""),
+        said.flag("unchanged"), said.texts("changes"), said.count("more"), findings(said), said.text("message")
     )
 
 
-def findings(value: Any) -> tuple[Finding, ...]:
-    """Reads a list of findings as the migrator writes them."""
+def findings(said: Fields) -> tuple[Finding, ...]:
+    """Reads the list of findings as the migrator writes them."""
     keys = ("level", "rule", "what", "why", "instead")
-    return tuple(Finding(*(str(f.get(k) or "") for k in keys)) for f in value or () if isinstance(f, dict))
+    return tuple(Finding(*(f.text(k) for k in keys)) for f in said.objects("findings"))
 
 
 def together(seen: Iterable[Database]) -> Database | None:

@@ -14,11 +14,12 @@ from pulumi.runtime import mocks, rpc
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
-from components import Owner, Stack
 from components.backing_up import Backups
 from components.cluster import LiveCluster, RunningJob, Size, WorkerState
+from components.names import Owner
 from components.rehearsal_cluster import LiveRehearsals
 from components.rehearsing import Rehearsals
+from components.stack import Stack
 from policies.values import Program, Resource
 from settings import StackSettings
 

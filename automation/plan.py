@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .redact import MASK
+from components.redact import MASK
+
 from .steps import Run, Step
 
 Operation = Literal["create", "update", "replace", "delete"]
@@ -18,6 +19,7 @@ _SIGNS: Mapping[Operation, str] = {"create": "+", "update": "~", "replace": "±"
 # How the engine writes a value that only the update will know (Pulumi's UnknownStringValue).
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _LINES = 20  # of a text that differs
+_COMPARED = 2000  # lines of each text; difflib takes longer than in proportion to them
 _WIDTH = 100  # characters of a value
 _PLAIN = re.compile(r"[A-Za-z_][\w-]*")
 
@@ -42,12 +44,13 @@ class Change:
             yield f"{self.path}: {_short(self.old)} -> {_short(self.new)}"
             return
         yield f"{self.path}:"
-        found = list(
-            difflib.unified_diff((self.old or "").splitlines(), (self.new or "").splitlines(), lineterm="", n=0)
-        )
+        old, new = _apart((self.old or "").split("\n"), (self.new or "").split("\n"))
+        found = list(difflib.unified_diff(old[:_COMPARED], new[:_COMPARED], lineterm="", n=0))
         told = [line for line in found[2:] if not line.startswith("@@")]
         yield from (f"  {line}" for line in told[:_LINES])
-        if len(told) > _LINES:
+        if max(len(old), len(new)) > _COMPARED:
+            yield "  ... and more"
+        elif len(told) > _LINES:
             yield f"  ... and {len(told) - _LINES} more lines"
 
 
@@ -74,6 +77,14 @@ class Planned:
     @property
     def title(self) -> str:
         return f"{_SIGNS[self.operation]} {self.kind} {self.name}"
+
+
+def _apart(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
+    """The lines without those that are the same at the beginning and at the end."""
+    most = min(len(old), len(new))
+    start = next((n for n in range(most) if old[n] != new[n]), most)
+    end = next((n for n in range(most - start) if old[-1 - n] != new[-1 - n]), most - start)
+    return old[start : len(old) - end], new[start : len(new) - end]
 
 
 def planned(run: Run, clean: Callable[[str], str]) -> tuple[Planned, ...]:

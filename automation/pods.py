@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from components.killed import termination_message
+
 if TYPE_CHECKING:
-    from lightkube.models.core_v1 import ContainerStatus
+    from lightkube.models.core_v1 import Container, ContainerStatus
     from lightkube.resources.core_v1 import Pod
 
 MODULE = "rollout.formance.com/module"
@@ -31,6 +34,8 @@ _PATIENCE = {
     "CreateContainerError": 6.0,
     "RunContainerError": 6.0,
     "Unschedulable": 10.0,
+    # A quota may have room again in a moment, and a webhook be there again.
+    "FailedCreate": 10.0,
 }
 
 
@@ -75,6 +80,24 @@ class PodFacts:
     deleted: bool = False
     witnessed: bool = False
     witness: str = ""
+
+    @classmethod
+    def none(cls, job: str, module: str, version: str, kind: str, why: str) -> PodFacts:
+        """In the place of a Job's pod that Kubernetes does not admit; its name is the Job's.
+
+        Args:
+            job: name.
+            module: it belongs to.
+            version: label.
+            kind: of the Job.
+            why: in the API's words.
+        """
+        return cls(job, module, version, job, kind, "", "Pending", False, False, 0, None, "", "FailedCreate", why)
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+        return f"Job {self.job} has no pod" if self.name == self.job else f"Pod {self.name}"
 
     @property
     def ended(self) -> bool:
@@ -145,13 +168,23 @@ def observe(pod: Pod) -> PodFacts:
         started=bool(running or terminated),
         restarts=first.restartCount if first else 0,
         exit_code=terminated.exitCode if terminated else None,
-        termination_message=(terminated and terminated.message) or "",
+        termination_message=termination_message(
+            terminated.message or "", terminated.exitCode, terminated.reason or "", _memory(spec_containers, first.name)
+        )
+        if first and terminated
+        else "",
         reason=reason,
         message=message.strip(),
         deleted=pod.metadata.deletionTimestamp is not None,
         witnessed=any(each.name == WITNESS for each in before),
         witness=next((_words(each) for each in before if each.name == WITNESS), ""),
     )
+
+
+def _memory(containers: Sequence[Container], name: str) -> str:
+    """The limit of a container's memory; empty where it has none."""
+    found = next((c.resources for c in containers if c.name == name), None)
+    return str(((found and found.limits) or {}).get("memory", ""))
 
 
 def _words(container: ContainerStatus) -> str:

@@ -11,7 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .redact import Redactor, secret_values
+from components.redact import Redactor, secret_values
 
 if TYPE_CHECKING:
     from components.backing_up import Backups
@@ -78,7 +78,7 @@ def load() -> None:
     with _loading:
         import pulumi_kubernetes as k8s
 
-        import components  # noqa: F401
+        import components.program  # noqa: F401
         from components.cluster import prepare_types
 
         for kind in _KINDS:
@@ -186,7 +186,8 @@ class InlineProgram:
         from pulumi.runtime.settings import SETTINGS
 
         import settings
-        from components import Owner, program
+        from components.names import Owner
+        from components.program import program
 
         SETTINGS.engine = _Undebugged(SETTINGS.engine)
         secret_keys = set(runtime._SECRET_KEYS.get())

@@ -7,9 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .last_words import LastWords
+from components.foreign_text import cut, flat, one_line
+from components.termination_message import TerminationMessage
+
 from .pods import PodFacts
 from .steps import Step
+
+_LONGEST = 4096  # characters of a line
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Progress:
         seconds: since the run began.
         module: it concerns, empty for the run.
         kind: "phase", "log", "pod", "cause", "notice".
-        text: for people; secrets are out of it.
+        text: for people, in one line; secrets and control characters are out of it.
     """
 
     seconds: float
@@ -60,7 +64,10 @@ class Narrator:
     def say(self, text: str, module: str = "", kind: str = "phase") -> None:
         if self._report:
             with self._lock:
-                self._report(Progress(self.seconds, module, kind, self._clean(text)))
+                text = self._clean(text)
+                self._report(
+                    Progress(self.seconds, module, kind, cut(flat(text) if kind == "log" else one_line(text), _LONGEST))
+                )
 
     # --- the engine ---------------------------------------------------------------------------------------------------
 
@@ -112,7 +119,7 @@ class Narrator:
     def job_log(self, pod: PodFacts, line: str) -> None:
         self.say(line, pod.module, "log")
 
-    def job_failed(self, pod: PodFacts, words: LastWords, state: str) -> None:
+    def job_failed(self, pod: PodFacts, words: TerminationMessage, state: str) -> None:
         if state:
             return  # said when it was given up
         code = f" (SQLSTATE {words.sqlstate})" if words.sqlstate else ""

@@ -42,10 +42,10 @@ from .verdict import essence
 _VERSION_LABEL = "app.kubernetes.io/version"
 _JOB_VERSION_LABEL = "rollout.formance.com/version"
 _LOCK = re.compile(
-    r"^\s*(?P<path>\S+): created by (?P<user>[^@\s]*)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)",
+    r"^[ \t]*(?P<path>\S+): created by (?P<user>[^@\s]*)@(?P<host>\S+) \(pid (?P<pid>\d+)\) at (?P<since>\S+)",
     re.MULTILINE,
 )
-_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)*(?=\S|\Z)")
+_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:(?:[ \t].*)?\n)*(?:[ \t].*\Z)?")
 # Texts of the CLI (pkg/secrets/passphrase, pkg/backend, pkg/cmd) that mean something the person can do something about.
 _MEANINGS: tuple[tuple[str, FailureKind, str], ...] = (
     ("the stack is currently locked by", "locked", ""),
@@ -571,12 +571,11 @@ class PendingConfig:
 
 def _failure(error: CommandError, recorder: Recorder) -> Failure:
     result: CommandResult = getattr(error, "result", CommandResult("", str(error), 1))
-    return classify(
-        result.code, result.stdout, result.stderr, [d.message for d in recorder.diagnostics if d.severity == "error"]
-    )
+    errors = [d.message for d in recorder.diagnostics if d.severity == "error"]
+    return classify(result.code, result.stdout, result.stderr, errors, begun=bool(recorder.steps))
 
 
-def classify(code: int, stdout: str, stderr: str, errors: Sequence[str] = ()) -> Failure:
+def classify(code: int, stdout: str, stderr: str, errors: Sequence[str] = (), *, begun: bool = False) -> Failure:
     """What a failed command of the engine means.
 
     Args:
@@ -584,10 +583,12 @@ def classify(code: int, stdout: str, stderr: str, errors: Sequence[str] = ()) ->
         stdout: of the command.
         stderr: likewise.
         errors: its error diagnostics, where events told of them.
+        begun: it has come to the stack's resources, so that what holds it up before that did not: the same texts are then
+            those of a registry or a pod.
     """
     said = stderr + "\n" + stdout
     for text, kind, meaning in _MEANINGS:
-        if text in said:
+        if not begun and text in said:
             locks = (
                 tuple(
                     LockHolder(m["user"], m["host"], int(m["pid"]), m["since"], m["path"]) for m in _LOCK.finditer(said)

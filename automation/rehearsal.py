@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.foreign_text import read
+from components.termination_message import TerminationMessage, parse
+
 from .database import Finding, findings
-from .last_words import LastWords, parse, read
 
 if TYPE_CHECKING:
     from components.rehearsing import Rehearsed
@@ -40,7 +42,7 @@ class Rehearsal:
     probes: tuple[str, ...] = ()
     message: str = ""
     hint: str = ""
-    words: LastWords | None = None
+    words: TerminationMessage | None = None
     logs: tuple[str, ...] = ()
 
     @property
@@ -72,10 +74,10 @@ def report(result: Rehearsed, clean: Callable[[str], str]) -> Rehearsal:
         result.job,
         result.serving,
         result.seconds,
-        tuple(clean(str(c)) for c in said.get("changes") or ()),
-        tuple(f.cleaned(clean) for f in findings(said.get("findings"))),
-        tuple(clean(str(p)) for p in said.get("probes") or ()),
-        words.message or clean(str(said.get("message") or "")),
+        tuple(clean(c) for c in said.texts("changes")),
+        tuple(f.cleaned(clean) for f in findings(said)),
+        tuple(clean(p) for p in said.texts("probes")),
+        words.message,
         words.hint,
         words if result.outcome == "migration_failed" else None,
         logs,

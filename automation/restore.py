@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from components.foreign_text import Fields, flat, read
+from components.termination_message import TerminationMessage, parse
+
 from .backup import size
 from .errors import AutomationError, UsageError
 from .held import Holding, outputs_of, urns_of
 from .interrupt import Interrupt
-from .last_words import LastWords, parse, read
 from .pulumi_adapter import Recorder, Session
 from .rollout import Facts, Preflight, Request, Rollout
 from .verdict import JobReport, ModuleVerdict, Outcome, RestoreReport, Snapshot, Verdict
@@ -130,7 +132,7 @@ class Question:
             f"What is there now is kept beside it as {self.database}_before_restore_<time>.",
             f"{self.module} is not to be reached for some seconds, while the databases change places and its pods start anew.",
         ]
-        return "\n".join(lines)
+        return "\n".join(map(flat, lines))
 
 
 class Restoring(Rollout):
@@ -237,7 +239,7 @@ class Restoring(Rollout):
         # Ctrl-C is for the restore: the engine must go on holding the lock until that has come to an end.
         session = Session(self._project, self._request.stack, self._pulumi, Interrupt(), "", self._request.environment)
         holding = Holding(work, outputs_of(state))
-        run = session.hold(holding, f"rollout restore: {plan.module}, backup {chosen.id}")
+        run = self._locking(lambda: session.hold(holding, f"rollout restore: {plan.module}, backup {chosen.id}"))
         result = holding.result()
         if not result:
             if run.failure and run.failure.kind == "locked":
@@ -261,7 +263,7 @@ class Restoring(Rollout):
         from components.errors import ProgramError
         from components.following import run_job
 
-        job = restoring(plan, chosen.id, differences, backups.namespace, backups.owner)
+        job = restoring(plan, chosen.id, differences, backups.place)
         name = job["metadata"]["name"]
         self._narrator.say(f"restoring backup {chosen.id} beside {plan.database}: Job {name}", plan.module)
 
@@ -281,7 +283,7 @@ class Restoring(Rollout):
             left = f"{error}. If there is a Job {name}, it goes on; once it has succeeded, delete the pods of {plan.module}"
             return replace(verdict, outcome=Outcome.ROLLOUT_FAILED, detail=left), ""
         said = read(ended.words)
-        if not ended.ok and said.get("outcome") != "restored":
+        if not ended.ok and said.text("outcome") != "restored":
             logs = tuple(self._clean(line) for line in ended.logs)
             words = parse(ended.words, logs).cleaned(self._clean)
             report = JobReport(name, "restore", logs, words, failed=True)
@@ -294,10 +296,10 @@ class Restoring(Rollout):
         restored = RestoreReport(
             chosen.id,
             plan.database,
-            str(said.get("kept") or ""),
-            float(said.get("swap_seconds") or 0),
-            int(said.get("sessions") or 0),
-            tuple(self._clean(str(c)) for c in said.get("changes") or ()),
+            self._clean(said.text("kept")),
+            said.number("swap_seconds"),
+            said.count("sessions"),
+            tuple(self._clean(c) for c in said.texts("changes")),
         )
         self._narrator.say(f"restored; what was there is kept as {restored.kept}", plan.module)
         if self._interrupt.requested:
@@ -420,8 +422,8 @@ class Restoring(Rollout):
         if not plan.can_be_listed:
             return replace(found, message="a command of its own makes them; only its tool can list them")
         wanted = claim(plan, backups.namespace, backups.owner)
-        job = listing(plan, backups.namespace, backups.owner)
         try:
+            job = listing(plan, backups.place)
             if wanted is not None:
                 backups.cluster.ensure_claim(wanted)
             ended = run_job(
@@ -431,16 +433,16 @@ class Restoring(Rollout):
             return replace(found, message=str(error))
         self._go_on()
         if not ended.ok:
-            words: LastWords = parse(ended.words, ended.logs).cleaned(self._clean)
+            words: TerminationMessage = parse(ended.words, ended.logs).cleaned(self._clean)
             return replace(found, message=f"{words.message}. {words.hint}".rstrip(". "))
         # The last words are kept short; the log has them whole.
-        said = read(ended.logs[-1]) if ended.logs else {}
+        said = read(ended.logs[-1] if ended.logs else "")
         said = said or read(ended.words)
-        now = said.get("now")
+        now = said.nested("now")
         return replace(
             found,
-            backups=tuple(_available(each) for each in said.get("backups") or ()),
-            now=(int(now["bytes"]), int(now["rows"])) if now else None,
+            backups=tuple(b for each in said.objects("backups") if (b := _available(each))),
+            now=(now.count("bytes"), now.count("rows")) if now else None,
         )
 
 
@@ -470,21 +472,27 @@ def _stopped(database: str, *, known: bool) -> str:
     )
 
 
-def _available(value: Mapping[str, Any]) -> Available:
-    return Available(
-        str(value["id"]),
-        str(value["version"]),
-        str(value["target"]),
-        str(value["created"]),
-        int(value["size"]),
-        int(value["rows"]),
-        int(value["tables"]),
+def _available(said: Fields) -> Available | None:
+    """A backup from the list; None for what is none."""
+    made = Available(
+        said.text("id"),
+        said.text("version"),
+        said.text("target"),
+        said.text("created"),
+        said.count("size"),
+        said.count("rows"),
+        said.count("tables"),
     )
+    try:
+        has_zone = datetime.fromisoformat(made.created).tzinfo is not None
+    except ValueError:
+        return None
+    return made if made.id and has_zone else None
 
 
 def text(listing: Listing) -> str:
     """The backups as tables."""
-    return "\n".join(_lines(listing))
+    return "\n".join(map(flat, _lines(listing)))
 
 
 def _lines(listing: Listing) -> Iterator[str]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.redact import Redactor
+
 from . import backup, locks, sql
 from .errors import AutomationError, ClusterUnreachable, UsageError
 from .interrupt import Interrupt
@@ -20,7 +22,6 @@ from .program import InlineProgram, Overlay, load
 from .progress import Narrator, OnProgress
 from .pulumi_adapter import PendingConfig, Project, Recorder, Session
 from .pulumi_cli import find
-from .redact import Redactor
 from .rehearsal import Rehearsal, report
 from .steps import LockHolder, Run, Step
 from .verdict import (
@@ -169,7 +170,8 @@ class Rollout:
             return locked
         program = self._program(drop_databases=drop_databases)
         with Preflight(program) as preflight:
-            run = self._session.destroy(program, Recorder(on_event=self._on_event, on_step=self._narrator.step))
+            recorder = Recorder(on_event=self._on_event, on_step=self._narrator.step)
+            run = self._locking(lambda: self._session.destroy(program, recorder))
             return self._destroyed(program, run, preflight.result(), everything=drop_databases)
 
     def rehearse(self) -> Verdict:
@@ -214,10 +216,10 @@ class Rollout:
             )
         if program.refusal or (run.failure and run.failure.kind != "failed"):
             return self._early_failure(program, run, facts)
-        return judge(
+        return self._without_secrets(judge(
             self._request.stack, self._pulumi.version, wanted, run, before=facts.before, after=self._after(facts.cluster),
             interrupted=self._interrupt.requested, seconds=self._seconds(), notices=self._notices,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def _of_namespace(self, settings: StackSettings | None, cluster: Cluster | None) -> list[str]:
         """What is to be said of the namespace after a destroy, which has left it where it has records or backups.
@@ -332,8 +334,16 @@ class Rollout:
             return None
         return self._locked(tuple(held))
 
+    def _locking(self, call: Callable[[], Run]) -> Run:
+        """Runs what takes the stack's lock, so that the next run can tell whether whoever took it still lives."""
+        with locks.Signing(self._session.files) as signing:
+            run = call()
+            if run.failure and run.failure.kind == "locked":
+                signing.forget()
+        return run
+
     def _locked(self, held: tuple[LockHolder, ...]) -> Verdict:
-        who = "; ".join(str(lock) for lock in held)
+        who = self._clean("; ".join(str(lock) for lock in held))
         error = f"another update holds the stack: {who}"
         return Verdict(
             self._request.stack,
@@ -363,6 +373,7 @@ class Rollout:
         notices = [
             *self._notices,
             *self._of_state(run, facts),
+            *_warned(run),
             *(f"{f.module}: {f.text} [{f.rule}]" for f in read if not told),
             *_advice(run),
         ]
@@ -447,7 +458,9 @@ class Rollout:
         recorder = Recorder(on_event=self._on_event, on_step=lambda step: self._told(step, watch))
         try:
             watch.wait_ready(2.0)
-            run = session.up(program, recorder, self._policy_packs, self._request.continue_on_error)
+            run = self._locking(
+                lambda: session.up(program, recorder, self._policy_packs, self._request.continue_on_error)
+            )
         finally:
             forget()
             over.set()
@@ -486,15 +499,19 @@ class Rollout:
             watched=watched,
             interrupted=self._interrupt.requested,
             seconds=self._seconds(),
-            notices=self._notices,
+            notices=[*self._notices, *_warned(run)],
             rehearsals=self._rehearsals,
             backups=self._backups,
         )
-        return replace(
-            verdict,
-            error=self._clean(verdict.error),
-            modules=tuple(replace(m, detail=self._clean(m.detail)) for m in verdict.modules),
-        )
+        return self._without_secrets(verdict)
+
+    def _without_secrets(self, verdict: Verdict) -> Verdict:
+        """The verdict with what the engine says cleaned; what pods say has been by whoever heard it."""
+        modules = []
+        for module in verdict.modules:
+            job = module.job and replace(module.job, words=module.job.words.cleaned(self._clean))
+            modules.append(replace(module, detail=self._clean(module.detail), job=job))
+        return replace(verdict, error=self._clean(verdict.error), modules=tuple(modules))
 
     @staticmethod
     def _after(cluster: Cluster | None) -> Snapshot | None:
@@ -510,7 +527,7 @@ class Rollout:
         return time.monotonic() - self._begun
 
     def _notice(self, text: str) -> None:
-        self._notices.append(text)
+        self._notices.append(self._clean(text))
         self._narrator.say(text, kind="notice")
 
 
@@ -611,6 +628,15 @@ def _policy_pack(given: str) -> str:
     if not (folder / "PulumiPolicy.yaml").exists():
         raise UsageError(f"no policy pack in {folder}: it has no PulumiPolicy.yaml")
     return str(folder)
+
+
+def _warned(run: Run) -> Iterator[str]:
+    """What the program says of the capacity of new versions."""
+    from components.names import FEWER
+
+    for said in run.diagnostics:
+        if said.severity == "warning" and said.message.startswith(FEWER):
+            yield " ".join(said.message.split())
 
 
 def _advice(run: Run) -> Iterator[str]:

@@ -26,7 +26,7 @@ class Unreadable(ValueError):
     """The file is not what Pulumi reads; the message has its name and line."""
 
 
-class _Strict(yaml.SafeLoader):
+class StrictLoader(yaml.SafeLoader):
     """Refuses a key that is given twice, as Pulumi does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -67,7 +67,7 @@ class StackFile:
         """
         try:
             text = file.read_text()
-            root, content = yaml.compose(text, yaml.SafeLoader), yaml.load(text, _Strict)
+            root, content = yaml.compose(text, yaml.SafeLoader), yaml.load(text, StrictLoader)
         except (OSError, UnicodeDecodeError) as error:
             raise Unreadable(f"{file.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
         except yaml.MarkedYAMLError as error:

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.foreign_text import flat
+from components.redact import Redactor, secret_values
+
 from .interrupt import Interrupt
 from .pulumi_adapter import Project, Session
 from .pulumi_cli import find
-from .redact import Redactor, secret_values
 from .verdict import Snapshot
 
 if TYPE_CHECKING:
@@ -180,4 +182,4 @@ def text(status: Status) -> str:
     ]
     if status.lock:
         lines.append(f"locked: {status.lock}")
-    return "\n".join(lines)
+    return "\n".join(map(flat, lines))

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from components.termination_message import TerminationMessage
+
 from .backup import BackupReport
 from .database import Database
-from .last_words import LastWords
 from .plan import Planned
 from .rehearsal import Rehearsal
 from .steps import Failure, Run, Step
@@ -124,7 +125,7 @@ class JobReport:
     name: str
     kind: str = "migrate"
     logs: tuple[str, ...] = ()
-    words: LastWords = field(default_factory=LastWords)
+    words: TerminationMessage = field(default_factory=TerminationMessage)
     state: str = ""
     failed: bool = False
     database: Database | None = None
@@ -463,7 +464,7 @@ def halted_by(rehearsal: Rehearsal, verdict: ModuleVerdict) -> ModuleVerdict:
         return replace(verdict, outcome=Outcome.REFUSED, detail=rehearsal.message, rehearsal=rehearsal)
     # The same outcome as if it had failed in earnest: whoever hears of it does the same.
     untouched = Database(True, message="the migration ran on the scratch database alone")
-    words = rehearsal.words or LastWords(rehearsal.message)
+    words = rehearsal.words or TerminationMessage(rehearsal.message)
     job = JobReport(rehearsal.job, "rehearse", rehearsal.logs, words, failed=True, database=untouched)
     return replace(verdict, outcome=Outcome.MIGRATION_FAILED, job=job, rehearsal=rehearsal)
 
@@ -472,7 +473,12 @@ def _not_backed_up(backup: BackupReport, verdict: ModuleVerdict) -> ModuleVerdic
     """The verdict on a module whose migration was not begun, because there is no backup: as if it had failed."""
     untouched = Database(True, message="the migration was not begun")
     job = JobReport(
-        backup.job, "backup", backup.logs, backup.words or LastWords(backup.message), failed=True, database=untouched
+        backup.job,
+        "backup",
+        backup.logs,
+        backup.words or TerminationMessage(backup.message),
+        failed=True,
+        database=untouched,
     )
     return replace(verdict, outcome=Outcome.MIGRATION_FAILED, job=job)
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from components.termination_message import TerminationMessage, parse
+
 from . import database
-from .last_words import LastWords, parse
 from .pods import APART, PodFacts
 from .verdict import JobReport, PodReport, Watched
 
@@ -26,15 +27,17 @@ _CLUSTER_ERRORS: tuple[type[BaseException], ...] = (Exception,)
 
 @dataclass(frozen=True)
 class Stalled:
-    """A Deployment past its progress deadline.
+    """A Deployment past its progress deadline, or whose pods are not admitted.
 
     Args:
         why: in the cluster's words.
         since: when it gave up. It says so until its pods are ready, long after the cause may have gone.
+        patience: seconds for which it may be so without being final.
     """
 
     why: str
     since: str
+    patience: float = 0.0
 
 
 class PodSource(Protocol):
@@ -47,6 +50,7 @@ class PodSource(Protocol):
     def warnings(self, pod: str) -> list[str]: ...
     def is_scaling_up(self, pod: str) -> bool: ...
     def stalled(self) -> Mapping[tuple[str, str], Stalled]: ...
+    def not_admitted(self) -> list[PodFacts]: ...
     def end_job(self, job: str) -> None: ...
 
 
@@ -54,7 +58,7 @@ class Listener(Protocol):
     """Told what happens, from several threads, one call at a time."""
 
     def job_log(self, pod: PodFacts, line: str) -> None: ...
-    def job_failed(self, pod: PodFacts, words: LastWords, state: str) -> None: ...
+    def job_failed(self, pod: PodFacts, words: TerminationMessage, state: str) -> None: ...
     def pod_changed(self, pod: PodFacts, ready: int, total: int) -> None: ...
     def given_up(self, pod: PodFacts, why: str) -> None: ...
 
@@ -100,6 +104,7 @@ class Watch:
         self._deploying: dict[str, str] = {}
         self._halted: dict[str, str] = {}
         self._stalled: Mapping[tuple[str, str], Stalled] = {}
+        self._first_stalled: dict[str, float] = {}
         self._stopped = threading.Event()
         self._ready = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -174,6 +179,8 @@ class Watch:
         with self._lock:
             if facts.name in self._ignored:
                 return
+            if facts.job and facts.name != facts.job:
+                self._pods.pop(facts.job, None)  # its pod has been admitted after all
             tracked = self._pods.get(facts.name)
             if gone:
                 if tracked:
@@ -255,11 +262,14 @@ class Watch:
 
     def tick(self, look_at_deployments: bool = True) -> None:
         """Judges what has lasted too long."""
+        if look_at_deployments:
+            for missing in self._source.not_admitted():
+                self.see(missing, gone=False)
         for tracked in self._hopeless():
             facts = tracked.facts
             if facts.reason == "Unschedulable" and self._source.is_scaling_up(facts.name):
                 continue
-            why = self._clean(f"Pod {facts.name}: {facts.state}")
+            why = self._clean(f"{facts.title}: {facts.state}")
             if facts.kind == "serve":
                 self._halt(facts.module, why, facts)
             else:
@@ -274,7 +284,9 @@ class Watch:
             stalled = self._source.stalled() if deploying else {}
             for module, version in deploying.items():
                 found = stalled.get((module, version))
-                if found and found != self._stalled.get((module, version)):
+                if found is None or found == self._stalled.get((module, version)):
+                    self._first_stalled.pop(module, None)
+                elif self._now() - self._first_stalled.setdefault(module, self._now()) >= found.patience:
                     self._halt(module, self._clean(found.why), None)
 
     def _hopeless(self) -> list[_Tracked]:
@@ -331,13 +343,13 @@ class Watch:
     def _job_report(self, tracked: _Tracked) -> JobReport:
         facts = tracked.facts
         failed = bool(tracked.given_up) or facts.phase == "Failed" or facts.exit_code not in (None, 0)
-        words = self._words(tracked) if failed else LastWords()
+        words = self._words(tracked) if failed else TerminationMessage()
         return JobReport(facts.job, facts.kind, tuple(tracked.logs), words, tracked.given_up, failed)
 
-    def _words(self, tracked: _Tracked) -> LastWords:
+    def _words(self, tracked: _Tracked) -> TerminationMessage:
         words = parse(tracked.facts.termination_message, tuple(tracked.logs))
         if not words.message and tracked.facts.exit_code is not None:
-            return LastWords(message=f"the container exited with code {tracked.facts.exit_code}")
+            return TerminationMessage(message=f"the container exited with code {tracked.facts.exit_code}")
         return words.cleaned(self._clean)
 
     def _pod_reports(self, module: str, version: str, tracked: Iterable[_Tracked]) -> tuple[PodReport, ...]:
@@ -350,8 +362,7 @@ class Watch:
                 and not facts.ready
                 and not facts.deleted
             ):
-                logs = self._source.log_tail(facts.name, facts.container, 10) if facts.started else []
-                events = self._source.warnings(facts.name)
+                logs, events = self._asked(facts)
                 reports.append(
                     PodReport(
                         facts.name,
@@ -363,3 +374,12 @@ class Watch:
                     )
                 )
         return tuple(reports[:4])
+
+    def _asked(self, facts: PodFacts) -> tuple[list[str], list[str]]:
+        """The end of a pod's log and its warnings; a cluster that does not answer keeps no verdict back."""
+        logs: list[str] = []
+        try:
+            logs = self._source.log_tail(facts.name, facts.container, 10) if facts.started else []
+            return logs, self._source.warnings(facts.name)
+        except _CLUSTER_ERRORS:
+            return logs, []

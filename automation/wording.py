@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from components.foreign_text import flat, labelled, one_line, quoted
+
 from . import plan
 from .database import Database, Finding
 from .rehearsal import Rehearsal
@@ -13,15 +15,19 @@ _LOG_LINES = 20
 
 
 def text(verdict: Verdict) -> str:
-    """The whole report, without a newline at its end."""
-    return "\n".join(_lines(verdict))
+    """The whole report, without a newline at its end.
+
+    What others say stands behind a word of ours or behind a bar, and a line has no newline in it: nothing of it can pass for a
+    line of the report, or for a command of the pipeline that shows it.
+    """
+    return "\n".join(map(flat, _lines(verdict)))
 
 
 def _lines(verdict: Verdict) -> Iterator[str]:
     worst_first = sorted(verdict.modules, key=lambda m: m.outcome.exit_code, reverse=True)
     if verdict.outcome is Outcome.LOCKED:
         yield f"stack {verdict.stack} is locked by another update: {verdict.lock or verdict.error}"
-        yield "Wait for it to end. If it is no longer alive, `pulumi cancel` removes its lock; this command does so itself for a dead process of this user and host."
+        yield "Wait for it to end. If it is no longer alive, `pulumi cancel` removes its lock; this command does so itself for its own runs in this boot and container."
     for module in worst_first:
         if module.outcome is Outcome.MIGRATION_FAILED:
             yield from _migration_failed(module)
@@ -31,12 +37,12 @@ def _lines(verdict: Verdict) -> Iterator[str]:
             yield from _refused_by(module.rehearsal, module)
         elif module.outcome is Outcome.CANCELLED:
             yield f"{module.name} {module.version}: cancelled" + (f"; {module.detail}" if module.detail else "")
-            yield from _indented(_still_serving(module))
+            yield f"  {_still_serving(module)}"
     if verdict.outcome is Outcome.REFUSED and verdict.error:
-        yield f"refused: {verdict.error}"
+        yield from labelled("refused: ", verdict.error, "")
         yield "Nothing was changed."
     elif verdict.error and verdict.outcome is not Outcome.LOCKED:
-        yield verdict.error
+        yield from labelled("" if verdict.outcome is Outcome.CANCELLED else "failed: ", verdict.error, "")
     for module in worst_first:
         if module.outcome in (
             Outcome.DEPLOYED,
@@ -47,7 +53,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
             Outcome.DESTROYED,
         ):
             yield _quiet(module)
-            yield from _indented("\n".join(plan.lines(p for p in verdict.plan if p.module == module.name)))
+            yield from (f"  {line}" for line in plan.lines(p for p in verdict.plan if p.module == module.name))
             if module.rehearsal:
                 yield from _rehearsed(module.rehearsal)
             if module.restore:
@@ -58,9 +64,9 @@ def _lines(verdict: Verdict) -> Iterator[str]:
                 yield from _changes(module.job.database, "  database: ")
     if of_stack := [p for p in verdict.plan if not p.module]:
         yield "the stack's own:"
-        yield from _indented("\n".join(plan.lines(of_stack)))
+        yield from (f"  {line}" for line in plan.lines(of_stack))
     for notice in verdict.notices:
-        yield f"note: {notice}"
+        yield f"note: {one_line(notice)}"
     changes = ", ".join(f"{count} {op}" for op, count in sorted(verdict.changes.items()) if op != "same" and count)
     yield f"{verdict.outcome.value} in {verdict.seconds:.1f} s" + (f" ({changes})" if changes else "")
 
@@ -84,21 +90,21 @@ def _migration_failed(module: ModuleVerdict) -> Iterator[str]:
     yield f"{module.name} {module.version}: {what} (Job {job.name})"
     words = job.words
     if job.state:
-        yield f"  {job.state}"
+        yield f"  {one_line(job.state)}"
     elif words.message:
         code = f" (SQLSTATE {words.sqlstate})" if words.sqlstate and words.sqlstate not in words.message else ""
-        yield from _indented(words.message + code)
+        yield from quoted(words.message + code)
     if words.statement:
         yield f"  statement{f' at {words.place}' if words.place else ''}:"
-        yield from _indented(words.statement, "      ")
+        yield from quoted(words.statement, "    ")
     elif words.place:
         yield f"  at {words.place}"
     for blocker in words.blockers:
-        yield f"  blocked by: {blocker}"
+        yield f"  blocked by: {one_line(blocker)}"
     if words.hint:
-        yield from _indented(f"hint: {words.hint}")
+        yield from labelled("hint: ", words.hint)
     yield from _logs(job.logs)
-    yield from _indented(_still_serving(module))
+    yield f"  {_still_serving(module)}"
     if job.database:
         yield from _left_behind(job.database)
     if module.backup and module.backup.ok:
@@ -115,7 +121,7 @@ def _left_behind(database: Database) -> Iterator[str]:
         yield "  THE FAILED MIGRATION HAS CHANGED THE DATABASE; it left:"
         yield from _changes(database, "    ")
         if database.message:
-            yield f"  {database.message}"
+            yield from quoted(database.message)
 
 
 def _changes(database: Database, indent: str) -> Iterator[str]:
@@ -141,15 +147,15 @@ def _refused_by(rehearsal: Rehearsal, module: ModuleVerdict) -> Iterator[str]:
     yield f"{module.name} {module.version}: {what} (Job {rehearsal.job}, {rehearsal.seconds:.1f} s)"
     broken = [f for f in rehearsal.findings if f.level == "breaks"]
     if not broken:
-        yield from _indented(rehearsal.message)
+        yield from quoted(rehearsal.message)
         if rehearsal.hint:
-            yield from _indented(f"instead: {rehearsal.hint}")
+            yield from labelled("instead: ", rehearsal.hint)
     for finding in rehearsal.findings:
         yield from _finding(finding, "  ", rehearsal.serving)
     if not broken:
         yield from _logs(rehearsal.logs)
     yield "  the real database was not touched"
-    yield from _indented(_still_serving(module))
+    yield f"  {_still_serving(module)}"
 
 
 def _rehearsed(rehearsal: Rehearsal) -> Iterator[str]:
@@ -157,7 +163,7 @@ def _rehearsed(rehearsal: Rehearsal) -> Iterator[str]:
         f" ({', '.join(rehearsal.probes)})" if rehearsal.probes else ""
     )
     if rehearsal.message:
-        yield from _indented(rehearsal.message)
+        yield from quoted(rehearsal.message)
     for finding in rehearsal.findings:
         yield from _finding(finding, "  ", rehearsal.serving)
 
@@ -166,18 +172,18 @@ def _rollout_failed(module: ModuleVerdict) -> Iterator[str]:
     job = f" (migrated by Job {module.job.name})" if module.job and not module.job.failed else ""
     yield f"{module.name} {module.version}: rollout failed{job}"
     if module.detail:
-        yield from _indented(module.detail)
+        yield from quoted(module.detail)
     if module.restore:
         yield from _restored(module.restore)
     for pod in module.pods:
         yield from _pod(pod)
-    yield from _indented(_still_serving(module))
+    yield f"  {_still_serving(module)}"
 
 
 def _pod(pod: PodReport) -> Iterator[str]:
-    yield f"  Pod {pod.name}: {pod.state}"
+    yield f"  Pod {pod.name}: {one_line(pod.state)}"
     for event in pod.events:
-        yield f"    {event}"
+        yield f"    event: {one_line(event)}"
     yield from _logs(pod.logs, "    ")
 
 
@@ -224,8 +230,3 @@ def _counts(serving: Serving | None, version: str) -> str:
         return ""
     what = "" if serving.version == version else f"{serving.version} "
     return f", {what}serving ({serving.ready}/{serving.desired} ready)"
-
-
-def _indented(block: str, indent: str = "  ") -> Iterator[str]:
-    for line in block.splitlines():
-        yield indent + line

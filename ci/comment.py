@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ci.forge import ForgeError, Notes
+from ci.output import as_text
 from ci.report import shortened
+from components.foreign_text import one_line
 
 MARK = "<!-- rollout -->"
 _MOST = 60_000  # GitHub takes 65,536 characters
@@ -73,7 +75,7 @@ def changed_rules(env: Mapping[str, str], folder: Path) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.replace("`", "'").split())[:200]
+    return one_line(text.replace("`", "'"))[:200]
 
 
 def main(folder: str, stacks: Sequence[str]) -> int:
@@ -81,7 +83,9 @@ def main(folder: str, stacks: Sequence[str]) -> int:
     reports = {}
     for stack in stacks:
         found = sorted(Path(folder).rglob(f"{stack}.md"))
-        reports[stack] = found[0].read_text().strip() + "\n" if found and found[0].stat().st_size else ""
+        reports[stack] = (
+            found[0].read_text(encoding="utf-8").strip() + "\n" if found and found[0].stat().st_size else ""
+        )
     body = comment(reports, heading(os.environ, changed_rules(os.environ, Path(__file__).parent)))
     try:
         notes = Notes.of(os.environ)
@@ -99,4 +103,6 @@ def main(folder: str, stacks: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    with as_text(os.environ):
+        code = main(sys.argv[1], sys.argv[2:])
+    sys.exit(code)

@@ -9,6 +9,7 @@ from typing import Any
 
 from automation.plan import Change, Planned
 from automation.plan import lines as plan_lines
+from components.foreign_text import flat, one_line
 
 _SIGNS = {"previewed": "✅", "unchanged": "✅", "deployed": "✅", "refused": "⛔", "checked": "⚠️"}
 _WORDS = {"checked": "checked without its cluster, so there is no plan"}
@@ -45,7 +46,7 @@ def report(command: str, stack: str, verdict: dict[str, Any] | None, text: str =
     text = text or str(verdict.get("error") or "")
     told = bool(text) and (command == "up" or outcome not in ("previewed", "unchanged"))
     if told:
-        lines += _block("text", grouped(text.splitlines()))
+        lines += _block("text", grouped(text.split("\n")))
     elif outcome not in ("previewed", "unchanged", "deployed"):
         lines += ["The job's log says why.", ""]
     lines += _modules(verdict.get("modules") or [])
@@ -94,7 +95,7 @@ def shortened(text: str, most: int) -> str:
     end = "\n*This is not all of it: the run has the rest.*\n"
     lines: list[str] = []
     room, fenced, details = most - len(end) - 40, False, 0
-    for line in text.splitlines():
+    for line in text.split("\n"):
         room -= len(line) + 1
         if room < 0:
             break
@@ -137,10 +138,10 @@ def _plan(plan: list[dict[str, Any]]) -> list[str]:
 
 def _block(language: str, lines: Iterable[str]) -> Iterator[str]:
     """Lines as they are. What a change says must not end the block."""
-    yield from (f"```{language}", "\n".join(lines).replace("```", "'''"), "```", "")
+    yield from (f"```{language}", "\n".join(map(flat, lines)).replace("```", "'''"), "```", "")
 
 
 def _code(value: object) -> str:
     """A cell in which nothing is markup, mentions somebody or ends the cell (a pipe would, even behind a backslash)."""
-    text = " ".join(str(value).split())
+    text = one_line(str(value))
     return f"`{text.replace('`', chr(39)).replace('|', '¦')}`" if text else ""

@@ -19,6 +19,7 @@ from typing import Any
 
 from ci.credentials import credentials
 from ci.guard import guard
+from ci.output import as_text
 from ci.refused import Refused
 from ci.report import report, shortened
 
@@ -46,6 +47,11 @@ def main(arguments: Sequence[str], rollout: Rollout | None = None) -> int:
     if not _STACK.fullmatch(stack):
         print(f"usage: ci/{command} STACK, a name as in Pulumi.STACK.yaml", file=sys.stderr)
         return 2
+    with as_text(os.environ):
+        return _main(command, stack, options, rollout or _rollout)
+
+
+def _main(command: str, stack: str, options: Sequence[str], rollout: Rollout) -> int:
     for name, value in list(os.environ.items()):
         if os.environ.get("CI") and name.startswith(_GIVEN) and not value:
             del os.environ[name]
@@ -56,10 +62,10 @@ def main(arguments: Sequence[str], rollout: Rollout | None = None) -> int:
     try:
         guard(command, stack, os.environ)
         if command == "preview" and os.environ.get("PREVIEW"):
-            code = _check(rollout or _rollout, stack, plans)
+            code = _check(rollout, stack, plans)
         else:
             with credentials(os.environ):
-                code = _run(rollout or _rollout, command, stack, options, plans)
+                code = _run(rollout, command, stack, options, plans)
     except Refused as refused:
         print(f"refused: {refused}", file=sys.stderr)
         code = 2
@@ -75,8 +81,8 @@ def main(arguments: Sequence[str], rollout: Rollout | None = None) -> int:
 def read(file: Path) -> dict[str, Any] | None:
     """The verdict that rollout wrote; None where there is none, or not a whole one."""
     try:
-        verdict = json.loads(file.read_text())
-    except (OSError, ValueError):
+        verdict = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
     return verdict if isinstance(verdict, dict) and isinstance(verdict.get("outcome"), str) else None
 
@@ -99,7 +105,7 @@ def _check(rollout: Rollout, stack: str, plans: Path) -> int:
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         code = rollout(["check", "--cwd", os.environ.get("PROJECT") or str(_ROOT), "--stack", stack])
-    (plans / f"{stack}.txt").write_text(said.getvalue())
+    (plans / f"{stack}.txt").write_text(said.getvalue(), encoding="utf-8", errors="backslashreplace")
     _write(plans, stack, "refused" if code else "checked", code)
     return code
 
@@ -120,14 +126,14 @@ def _tell(command: str, stack: str, verdict: dict[str, Any] | None, plans: Path)
     """Writes the report. Whatever is wrong with that changes nothing of how the run ended."""
     try:
         text = plans / f"{stack}.txt"
-        said = report(command, stack, verdict, text.read_text() if text.exists() else "")
+        said = report(command, stack, verdict, text.read_text(encoding="utf-8") if text.exists() else "")
     except Exception:
         traceback.print_exc()
         said = f"### ❌ `{stack}`: {command} has ended, but its report could not be made\n\nThe job's log has it.\n"
     try:
-        (plans / f"{stack}.md").write_text(said)
+        (plans / f"{stack}.md").write_text(said, encoding="utf-8")
         if os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a") as summary:
+            with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as summary:
                 summary.write(shortened(said, _SUMMARY))
     except OSError:
         traceback.print_exc()

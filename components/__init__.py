@@ -1,4 +1,4 @@
-"""The Pulumi components, the only place that declares resources.
+"""The Pulumi components, the only place that declares resources. Importing the package itself loads no Pulumi.
 
 program    the whole program, as __main__.py and the Automation API run it
 stack      Stack: namespace, provider, modules
@@ -15,13 +15,7 @@ workload       the pods of Worker and Release
 network        who may connect to the stack's pods
 guards         hooks that refuse what would break what serves
 broker         Topics: the stack's stream in NATS and its consumers
+termination_message, foreign_text, redact  what pods say: read, and made safe to show
 cluster        what the guards ask the live cluster
 kubeconfig     which cluster that is
 """
-
-from .errors import ProgramError
-from .names import Owner
-from .program import program
-from .stack import Stack
-
-__all__ = ["Owner", "ProgramError", "Stack", "program"]

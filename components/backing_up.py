@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pulumi
 
-from .backup import KIND, Backup, claim, making, of_module
+from .backup import KIND, Backup, Place, claim, making, of_module
 from .errors import BackupFailed
 from .following import JobCluster, run_job
 from .guards import aside
@@ -25,6 +25,9 @@ class BackupCluster(JobCluster, Protocol):
     def exists(self, job: str) -> bool: ...
     def serving_version(self, module: str) -> str:
         """The version that the module's Service selects; empty where there is none."""
+
+    def namespace_uid(self) -> str:
+        """Of the stack's namespace."""
 
     def ensure_claim(self, claim: Mapping[str, Any]) -> None:
         """Makes a claim unless it is there."""
@@ -120,12 +123,17 @@ class Backups:
         if not result.ok:
             raise BackupFailed(backup.module, result.version, result.job, result.words)
 
+    @property
+    def place(self) -> Place:
+        """Where the Jobs run; the namespace must be there."""
+        return Place(self.namespace, self.owner, self.cluster.namespace_uid())
+
     def run(self, backup: Backup) -> BackedUp:
         """Makes a backup."""
         wanted = claim(backup, self.namespace, self.owner)
         if wanted is not None:
             self.cluster.ensure_claim(wanted)
-        job = making(backup, self.cluster.serving_version(backup.module), self.namespace, self.owner)
+        job = making(backup, self.cluster.serving_version(backup.module), self.place)
         name = job["metadata"]["name"]
         self._tell(backup.module, f"backup of {backup.database}: Job {name}")
         ended = run_job(

@@ -13,8 +13,8 @@ from typing import Any
 
 from settings import ModuleSettings, S3Settings, Version
 
-from .names import JOB, MODULE, Owner, digest, job_labels
-from .pod import JOB_RESOURCES, container_security, placed, pod_security
+from .names import JOB, MODULE, Owner, digest, job_labels, owner_env
+from .pod import container_security, job_resources, literal, placed, pod_security
 
 KIND = "backup"
 CONTAINER = "backup"
@@ -80,41 +80,63 @@ def claim(backup: Backup, namespace: str, owner: Owner) -> dict[str, Any] | None
     }
 
 
-def making(backup: Backup, serving: str, namespace: str, owner: Owner) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Place:
+    """Where the Jobs run.
+
+    Args:
+        namespace: of the stack.
+        owner: whose label they carry.
+        uid: of the namespace: another cluster's is another, whatever its stacks are called.
+    """
+
+    namespace: str
+    owner: Owner
+    uid: str
+
+    def path(self, backup: Backup, given: S3Settings) -> str:
+        """The part of a bucket that holds a module's backups, and nobody else's.
+
+        A stack of one name may be in two clusters, each with a state of its own: who shared a path would take the other's dump that
+        is being written for one that was left, count its backups among those to keep, and restore them.
+        """
+        own = given.path or f"{self.owner.label}/{self.uid}/{backup.database}"
+        return "/".join(part for part in (given.bucket, given.prefix, own) if part)
+
+
+def making(backup: Backup, serving: str, place: Place) -> dict[str, Any]:
     """The Job that makes a backup.
 
     Args:
         backup: to make.
         serving: label of the version that serves; empty for none.
-        namespace: of the stack.
-        owner: whose label it carries.
+        place: where it runs.
     """
     target = backup.version.label
     args = ["backup", "--module", backup.module, "--target", target]
     # On the way back to an older version none is removed: it may be the one to restore after it.
     back = bool(serving) and backup.version.is_older_than(Version(serving))
     args += ["--serving", serving, "--keep", str(0 if back else backup.settings.backups.keep)]
-    return _job(backup, KIND, args, namespace, owner)
+    return _job(backup, KIND, args, place)
 
 
-def listing(backup: Backup, namespace: str, owner: Owner) -> dict[str, Any]:
+def listing(backup: Backup, place: Place) -> dict[str, Any]:
     """The Job that lists a module's backups."""
-    return _job(backup, "backups", ["backups", "--json"], namespace, owner)
+    return _job(backup, "backups", ["backups", "--json"], place)
 
 
-def restoring(backup: Backup, wanted: str, differences: bool, namespace: str, owner: Owner) -> dict[str, Any]:
+def restoring(backup: Backup, wanted: str, differences: bool, place: Place) -> dict[str, Any]:
     """The Job that restores one.
 
     Args:
         backup: of the module.
         wanted: the backup's id.
         differences: take it although it is not what was backed up.
-        namespace: of the stack.
-        owner: whose label it carries.
+        place: where it runs.
     """
     # Its log ends with its last words: a pod that is deleted takes those of its status with it.
     args = ["restore", "--backup", wanted, "--json"] + (["--accept-differences"] if differences else [])
-    return _job(backup, "restore", args, namespace, owner)
+    return _job(backup, "restore", args, place)
 
 
 def of_module(module: str, kind: str) -> dict[str, str]:
@@ -122,7 +144,7 @@ def of_module(module: str, kind: str) -> dict[str, str]:
     return {MODULE: module, JOB: kind}
 
 
-def _job(backup: Backup, kind: str, args: list[str], namespace: str, owner: Owner) -> dict[str, Any]:
+def _job(backup: Backup, kind: str, args: list[str], place: Place) -> dict[str, Any]:
     settings = backup.settings
     given = settings.backups
     pod: dict[str, Any] = {
@@ -135,9 +157,9 @@ def _job(backup: Backup, kind: str, args: list[str], namespace: str, owner: Owne
         "containers": [
             {
                 "name": CONTAINER,
-                **_program(backup, args),
+                **_program(backup, args, place),
                 "imagePullPolicy": "IfNotPresent",
-                "resources": {**JOB_RESOURCES, "limits": {"memory": given.memory_limit}},
+                "resources": job_resources(settings, memory=given.memory_limit),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
             }
@@ -145,13 +167,13 @@ def _job(backup: Backup, kind: str, args: list[str], namespace: str, owner: Owne
         # The root cannot be written to, and what pg_dump and pg_restore say goes through a file.
         "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}, *_volumes(backup)],
     }
-    labels = {**owner.labels, **job_labels(backup.module, kind, backup.version)}
+    labels = {**place.owner.labels, **job_labels(backup.module, kind, backup.version)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": f"{backup.module}-{backup.version.slug}-{kind}-{digest(pod)}",
-            "namespace": namespace,
+            "namespace": place.namespace,
             "labels": labels,
         },
         "spec": {
@@ -163,17 +185,18 @@ def _job(backup: Backup, kind: str, args: list[str], namespace: str, owner: Owne
     }
 
 
-def _program(backup: Backup, args: list[str]) -> dict[str, Any]:
+def _program(backup: Backup, args: list[str], place: Place) -> dict[str, Any]:
     """What the container runs."""
     tmp = {"name": "tmp", "mountPath": "/tmp"}
-    ours = {"image": backup.migrator_image, "env": list(backup.env), "volumeMounts": [tmp]}
+    own = [*backup.env, *owner_env(place.owner.label, backup.module)]
+    ours = {"image": backup.migrator_image, "env": own, "volumeMounts": [tmp]}
     given = backup.settings.backups
     if backup.settings.backup == "pvc":
         volume = {"name": "backups", "mountPath": _FOLDER}
-        return {**ours, "args": [*args, "--store", _FOLDER], "volumeMounts": [tmp, volume]}
+        return {**ours, "args": literal([*args, "--store", _FOLDER]), "volumeMounts": [tmp, volume]}
     if given.s3 is not None and backup.settings.backup == "s3":
-        where = "/".join(part for part in (given.s3.bucket, given.s3.prefix, backup.database) if part)
-        return {**ours, "args": [*args, "--store", f"s3://{where}"], "env": [*backup.env, *_of_s3(given.s3)]}
+        where = f"s3://{place.path(backup, given.s3)}"
+        return {**ours, "args": literal([*args, "--store", where]), "env": [*own, *_of_s3(given.s3)]}
     told = {"BACKUP_MODULE": backup.module, "BACKUP_TARGET": backup.version.label, **given.env}
     env = [{"name": name, "value": value} for name, value in told.items()]
     return {"image": given.image, "command": list(given.command), "env": [*backup.env, *env], "volumeMounts": [tmp]}

@@ -277,6 +277,13 @@ class LiveCluster:
 
         self._get(lambda: self.client.delete(Job, job, cascade=CascadeType.FOREGROUND))
 
+    def namespace_uid(self) -> str:
+        """What tells the stack's namespace from those of other clusters; empty where there is none."""
+        from lightkube.resources.core_v1 import Namespace
+
+        found = self._get(lambda: self.client.get(Namespace, self._namespace))
+        return str(found.metadata.uid) if found else ""
+
     def delete_config_map(self, name: str) -> None:
         """Deletes a ConfigMap if it is there."""
         from lightkube.resources.core_v1 import ConfigMap

@@ -1,4 +1,4 @@
-"""A module's database: made by a Job. No update drops it, and a destroy only when asked to (`dropping`)."""
+"""A module's database: made by a Job, which refuses one that belongs to another stack or module. No update drops it, and a destroy only when asked to (`dropping`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import pulumi
 
-from settings import JobSettings
+from settings import JobSettings, ModuleSettings
 
 from .job import gate_job
-from .names import MODULE_DATABASE, job_labels
+from .names import MODULE_DATABASE, job_labels, owner_env
+from .pod import job_resources
 from .scope import Scope
 
 
@@ -20,6 +21,7 @@ class Database(pulumi.ComponentResource):
     Args:
         module: name.
         database: its name.
+        settings: of the module.
         env: how to connect to it.
         image: that makes it if it is not there; None where others do.
         jobs: where that Job runs.
@@ -34,6 +36,7 @@ class Database(pulumi.ComponentResource):
         self,
         module: str,
         database: str,
+        settings: ModuleSettings,
         env: list[dict[str, Any]],
         image: str | None,
         jobs: JobSettings,
@@ -46,7 +49,12 @@ class Database(pulumi.ComponentResource):
             job = gate_job(
                 f"{module}-database",
                 f"{module}-database",
-                container={"name": "create-database", "image": image, "args": ["create-database"], "env": env},
+                container={
+                    "name": "create-database",
+                    "image": image,
+                    "args": ["create-database"],
+                    "env": [*env, *owner_env(scope.owner.label, module)],
+                },
                 labels=job_labels(module, MODULE_DATABASE),
                 active_deadline_seconds=60,
                 backoff_limit=0,
@@ -55,6 +63,7 @@ class Database(pulumi.ComponentResource):
                 jobs=jobs,
                 scope=scope,
                 opts=scope.job(self, depends_on=depends_on),
+                resources=job_resources(settings),
             )
             self.ready = [job]
         self.register_outputs({"database": database})

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from .errors import NotDropped
 from .following import JobCluster, run_job
-from .names import JOB, MODULE, MODULE_DATABASE, digest, job_labels
+from .names import JOB, MODULE, MODULE_DATABASE, OWNER, digest, job_labels, owner_env
 
 KIND = "drop-database"
 # What a failed one has said can be read so long.
@@ -81,8 +81,11 @@ def dropping(maker: Mapping[str, Any]) -> dict[str, Any]:
     metadata, spec = maker["metadata"], maker["spec"]
     pod = dict(spec["template"]["spec"])
     [container] = pod["containers"]
-    pod["containers"] = [{**container, "name": KIND, "args": [KIND]}]
     labels = {**metadata["labels"], JOB: KIND}
+    # A maker of an earlier version's does not say whose the database is.
+    owner = owner_env(labels[OWNER], labels[MODULE])
+    env = [*(e for e in container["env"] if e not in owner), *owner]
+    pod["containers"] = [{**container, "name": KIND, "args": [KIND], "env": env}]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -19,8 +19,13 @@ ProgramError
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+
+from .foreign_text import one_line
+from .redact import Redactor
+from .termination_message import parse
+
+_SENTENCE = 500  # characters of what somebody else says
 
 
 class ProgramError(Exception):
@@ -162,15 +167,10 @@ class JobsLeft(ProgramError):
 
 
 def _told(words: str) -> str:
-    """What a container's last words say, in one sentence."""
-    try:
-        said = json.loads(words)
-    except ValueError:
-        return " ".join(words.split())[-500:].rstrip(".")
-    parts = [str(said.get("message") or "")]
-    if said.get("hint"):
-        parts.append(f"Instead: {said['hint']}")
-    return ". ".join(p.rstrip(".") for p in parts if p)
+    """What a container's termination message says, in one sentence."""
+    said = parse(words).cleaned(Redactor())
+    parts = [said.message, f"Instead: {said.hint}" if said.hint else ""]
+    return ". ".join(one_line(p)[:_SENTENCE].rstrip(".") for p in parts if p)
 
 
 class WorkerNotUp(ProgramError):

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .foreign_text import one_line
 from .rehearsing import PodState, patience
 
 # A claim's volume may have to be made first, and a node for it.
@@ -149,7 +150,7 @@ class _Following:
         if state.gone or state.reason:
             self.refused = state.reason.startswith(("OutOf", "UnexpectedAdmission")) and not self._log.begun
             why = f"it did not end within {self._seconds} s, or its pod was removed"
-            return Ended(False, why + (f" ({state.reason})" if state.reason else ""))
+            return Ended(False, why + (f" ({one_line(state.reason)})" if state.reason else ""))
         return self._waits(state)
 
     def _waits(self, state: PodState) -> Ended | None:
@@ -162,12 +163,13 @@ class _Following:
             self._stuck = None
             return None
         where, reason, text = waiting[0]
+        why = one_line(f"{reason}: {text}")  # one line, so that nothing in it is taken for the container's own message
         if self._stuck is None or self._stuck[0] != where:
             self._stuck = (where, self._now())
-            self._tell(f"its pod waits: {reason}: {text}")
+            self._tell(f"its pod waits: {why}")
         elif self._now() - self._stuck[1] > (SCHEDULING_SECONDS if reason == "Unschedulable" else patience(reason)):
             self._cluster.end_job(self._name)
-            return Ended(False, f"its pod cannot start: {reason}: {text}")
+            return Ended(False, f"its pod cannot start: {why}")
         return None
 
 

@@ -32,6 +32,8 @@ def gate_job(
     annotations: Mapping[str, str] | None = None,
     run_as_group: int | None = None,
     witness: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Mapping[str, str]] = JOB_RESOURCES,
+    settled: bool = False,
 ) -> k8s.batch.v1.Job:
     """Declares a Job named ``<name>-<hash of its pod>``.
 
@@ -56,6 +58,9 @@ def gate_job(
         run_as_group: group of the process, where it is another than the user.
         witness: init container and volume that look on. They are no part of what the Job runs: a change of them, or of
             whether there are any, runs no Job again.
+        resources: of the container. They are no part of what the Job runs either, but one that was killed for want of memory is to have
+            more when it runs again.
+        settled: it has run as it should; other resources are for the next one.
     """
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -85,6 +90,9 @@ def gate_job(
         "spec.template.spec.tolerations",
     ]
     pod |= placed(jobs)
+    pod["containers"] = [{**pod["containers"][0], "resources": {k: dict(v) for k, v in resources.items()}}]
+    if settled:
+        opts.ignore_changes.append("spec.template.spec.containers[0].resources")
     if witness is not None:
         pod |= witness
         if volumes:

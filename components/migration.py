@@ -35,6 +35,7 @@ class Migration(pulumi.ComponentResource):
         rehearsal: of it, before it is begun.
         backup: of the database, likewise; None for none.
         recorded: the version label that the database is of once the Job has succeeded.
+        settled: it has succeeded already.
         scope: where to declare it.
         depends_on: what the Job waits for besides the database.
     """
@@ -51,6 +52,7 @@ class Migration(pulumi.ComponentResource):
         rehearsal: Trial | None,
         backup: Backup | None,
         recorded: str,
+        settled: bool,
         scope: Scope,
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> None:
@@ -79,6 +81,8 @@ class Migration(pulumi.ComponentResource):
                 before=[*scope.rehearsals.hooks(rehearsal), *scope.backups.hooks(backup)],
             ),
             witness=witness,
+            resources=settings.migration.resources.model_dump(),
+            settled=settled,
         )
         record(module, recorded, self, scope, [self.job])
         self.register_outputs({})

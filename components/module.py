@@ -97,6 +97,7 @@ class Module(pulumi.ComponentResource):
         database = Database(
             name,
             settings.database(name),
+            module,
             self._configuration.entries(plan.database),
             creator,
             module.jobs,
@@ -130,10 +131,11 @@ class Module(pulumi.ComponentResource):
             image,
             env,
             database,
-            witness(settings.migrator_image, self._configuration.entries(plan.database)) if seen else {},
+            witness(settings.migrator_image, module, self._configuration.entries(plan.database)) if seen else {},
             trial,
             backup,
             _newer(version, migrated) if migrated and not module.allow_downgrade else version.label,
+            migrated is not None and _newer(version, migrated) == migrated and not module.allow_downgrade,
             self._scope.under(self, [self._account, *credentials]),
             earlier,
         )

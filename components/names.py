@@ -27,6 +27,8 @@ SINGLETON = "rollout.formance.com/singleton"
 DRAINS = "rollout.formance.com/drains"
 SQL = "rollout.formance.com/sql"
 CREDENTIALS = "rollout.formance.com/credentials"
+# How a warning begins that a version gets fewer replicas than the one that serves has.
+FEWER = "fewer replicas: "
 # Digits that change with the pods of a module's worker: on those pods, and on the Deployment that comes after them.
 WORKER = "rollout.formance.com/worker"
 
@@ -48,6 +50,16 @@ class Owner:
     @property
     def labels(self) -> dict[str, str]:
         return {MANAGED_BY: "pulumi", PART_OF: self.stack[:63], OWNER: self.label}
+
+
+def owner_env(stack: str, module: str) -> list[dict[str, str]]:
+    """What tells the migrator to whom the databases belong that it makes, marks and drops.
+
+    Args:
+        stack: label of the owner.
+        module: name.
+    """
+    return [{"name": "ROLLOUT_STACK", "value": stack}, {"name": "ROLLOUT_MODULE", "value": module}]
 
 
 def pod_labels(module: str, version: Version, revision: str = "") -> dict[str, str]:

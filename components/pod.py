@@ -5,14 +5,29 @@ https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from settings import JobSettings
+from settings import JobSettings, ModuleSettings
 from settings.module import Toleration
 
-# What a migration needs is not what the service needs; a change of the service's resources must not change the Job.
-JOB_RESOURCES = {"requests": {"cpu": "25m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+# Of what is this project's own in Jobs: it makes databases, looks at them, copies them.
+JOB_RESOURCES: dict[str, dict[str, str]] = {
+    "requests": {"cpu": "25m", "memory": "64Mi"},
+    "limits": {"memory": "512Mi"},
+}
+
+
+def job_resources(settings: ModuleSettings, **limits: str) -> dict[str, dict[str, str]]:
+    """What this project's own containers in a module's Jobs get.
+
+    Args:
+        settings: of the module. Where its migration has a limit of CPU, they have it too: a quota for CPU admits no pod of which one
+            container has none.
+        limits: other than usual.
+    """
+    cpu = settings.migration.resources.limits.get("cpu")
+    return {**JOB_RESOURCES, "limits": {**JOB_RESOURCES["limits"], **({"cpu": cpu} if cpu else {}), **limits}}
 
 
 def pod_security(user: int, group: int | None = None) -> dict[str, Any]:
@@ -42,3 +57,11 @@ def placed(jobs: JobSettings) -> dict[str, Any]:
     if jobs.tolerations:
         pod["tolerations"] = tolerated(jobs.tolerations)
     return pod
+
+
+def literal(arguments: Iterable[str]) -> list[str]:
+    """Arguments that the program gets as they are: Kubernetes would replace ``$(NAME)`` in them by a variable, such as a password.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#entrypoint
+    """
+    return [argument.replace("$", "$$") for argument in arguments]

@@ -15,16 +15,16 @@ Kubernetes removes it (``ttlSecondsAfterFinished``).
 
 from __future__ import annotations
 
-import hashlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from settings import ModuleSettings, Version
+from settings import ModuleSettings, Version, scratch_name
 
-from .names import JOB, MODULE, NAME, VERSION, Owner, digest, job_labels
-from .pod import JOB_RESOURCES, container_security, placed, pod_security
+from .names import JOB, MODULE, NAME, VERSION, Owner, digest, job_labels, owner_env
+from .pod import container_security, job_resources, literal, placed, pod_security
 
 KIND = "rehearse"
 _FOLDER = "/rehearsal"
@@ -86,6 +86,7 @@ class Trial:
         container: of the migration Job: image, arguments, environment.
         migrator_image: for the other containers.
         serves: whether the serving version is started on the result.
+        digits: of the scratch database's name, so that it is nobody else's.
     """
 
     module: str
@@ -94,6 +95,7 @@ class Trial:
     container: Mapping[str, Any]
     migrator_image: str
     serves: bool = True
+    digits: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
     def database(self) -> str:
@@ -101,11 +103,8 @@ class Trial:
 
     @property
     def scratch(self) -> str:
-        """The scratch database: beside the real one and named after it, so that the next rehearsal finds a stale one."""
-        name = f"{self.database}-rehearsal"
-        if len(name) > 63:  # PostgreSQL would cut it
-            name = f"{self.database[:44]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}-rehearsal"
-        return name
+        """The scratch database: beside the real one and named after it."""
+        return scratch_name(self.database, "rehearsal", self.digits)
 
     def contracts(self, serving: str) -> bool:
         """Whether what older versions used may be removed: all of them are gone, by the settings."""
@@ -120,6 +119,7 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
     settings = trial.settings
     env = list(trial.container["env"])
     ours = [*_database(env), {"name": "SCRATCH_DATABASE", "value": trial.scratch}]
+    ours += owner_env(owner.label, trial.module)
     port, health = serving.health(trial.module)
     folder = {"name": "rehearsal", "mountPath": _FOLDER}
     prepare = ["rehearse-prepare", "--folder", _FOLDER, "--mode", settings.rehearse]
@@ -131,7 +131,8 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
     judge += ["--contract"] if trial.contracts(serving.version) else []
     started = trial.serves and serving.ready
     judge += [] if started else ["--not-started"]
-    migrate = {**trial.container, **_fixed(), "env": _sent_to(trial.scratch, _with(settings.rehearsal.env, env))}
+    fixed = {**_fixed(settings), "resources": settings.migration.resources.model_dump()}
+    migrate = {**trial.container, **fixed, "env": _sent_to(trial.scratch, _with(settings.rehearsal.env, env))}
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "serviceAccountName": trial.module,
@@ -140,7 +141,8 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
         "terminationGracePeriodSeconds": 10,
         "securityContext": pod_security(settings.run_as_user),
         "initContainers": [
-            {**_migrator(trial, "hold", ["rehearse-hold"], ours), "restartPolicy": "Always"},
+            {**_migrator(trial, "hold", ["rehearse-hold", "--folder", _FOLDER], ours), "volumeMounts": [folder]}
+            | {"restartPolicy": "Always"},
             {**_migrator(trial, "prepare", prepare, ours), "volumeMounts": [folder]},
             migrate,
             *([_previous(trial, serving, env)] if started else []),
@@ -167,13 +169,15 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
 
 
 def _migrator(trial: Trial, name: str, args: Sequence[str], env: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"name": name, "image": trial.migrator_image, "args": list(args), "env": list(env), **_fixed()}
+    return {"name": name, "image": trial.migrator_image, "args": literal(args), "env": list(env)} | _fixed(
+        trial.settings
+    )
 
 
-def _fixed() -> dict[str, Any]:
+def _fixed(settings: ModuleSettings) -> dict[str, Any]:
     return {
         "imagePullPolicy": "IfNotPresent",
-        "resources": JOB_RESOURCES,
+        "resources": job_resources(settings),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }

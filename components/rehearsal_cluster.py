@@ -6,8 +6,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import pod_log
 from .cluster import LiveCluster
 from .errors import ClusterUnreachable, ForeignObject, JobsLeft
+from .foreign_text import one_line
+from .killed import termination_message
 from .names import JOB, MODULE, NAME, OWNER, VERSION, migrated_name
 from .rehearsal import Serving, is_serving, of_module
 from .rehearsing import Container, PodState
@@ -54,6 +57,9 @@ class LiveRehearsals:
 
     def serving_version(self, module: str) -> str:
         return self._cluster.selected(module).get(VERSION, "")
+
+    def namespace_uid(self) -> str:
+        return self._cluster.namespace_uid()
 
     def ensure_claim(self, claim: Mapping[str, Any]) -> None:
         from lightkube import ApiError
@@ -136,22 +142,17 @@ class LiveRehearsals:
         self._cluster.delete_job(job)
 
     def log(self, pod: str, container: str) -> Iterator[str]:
-        yield from self._cluster.client.log(pod, container=container, follow=True, newlines=False)
+        yield from pod_log.follow(self._cluster.client, pod, container)
 
     def tail(self, pod: str, container: str) -> list[str]:
-        import httpx2 as httpx
-
-        try:
-            return list(self._cluster.client.log(pod, container=container, tail_lines=20, newlines=False))
-        except httpx.HTTPError:
-            return []
+        return pod_log.tail(self._cluster.client, pod, container, 20)
 
     def _why(self, job: str) -> str:
         from lightkube.resources.core_v1 import Event
 
         with self._cluster.reachable():
             events = list(self._cluster.client.list(Event, fields={"involvedObject.name": job, "type": "Warning"}))
-        return " ".join((events[-1].message or "").split()) if events else ""
+        return one_line(events[-1].message or "") if events else ""
 
 
 def _state(pod: Pod) -> PodState:
@@ -175,6 +176,6 @@ def _container(status: ContainerStatus) -> Container:
         status.name,
         bool(state and state.running),
         ended.exitCode if ended else None,
-        (ended and ended.message) or "",
+        termination_message(ended.message or "", ended.exitCode, ended.reason or "") if ended else "",
         (((waiting and waiting.reason) or ""), ((waiting and waiting.message) or "")),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any, Literal, Protocol
 import pulumi
 
 from .errors import RehearsalFailed
+from .foreign_text import one_line, read
 from .guards import aside
 from .names import Owner
 from .rehearsal import Serving, Trial, manifest
@@ -238,7 +238,7 @@ class Rehearsals:
                 last = said or "prepare"
                 why = f"it did not end within {trial.settings.rehearsal.deadline_seconds} s, or its pod was removed"
                 outcome = "migration_failed" if last == "migrate" else "impossible"
-                return ended(outcome, f"{why} (at {last}{': ' + state.reason if state.reason else ''})")
+                return ended(outcome, f"{why} (at {last}{': ' + one_line(state.reason) if state.reason else ''})")
             waiting = [(c.name, *c.waiting) for c in state.containers if c.waiting[0] not in _WAITS]
             if not waiting:
                 stuck = None
@@ -248,7 +248,7 @@ class Rehearsals:
                 stuck = (name, self.now())
             elif self.now() - stuck[1] > patience(reason):
                 outcome = "migration_failed" if name == "migrate" else "impossible"
-                return ended(outcome, f"container {name} cannot start: {reason}: {text}")
+                return ended(outcome, f"container {name} cannot start: {one_line(f'{reason}: {text}')}")
         return ended("impossible", "the cluster told nothing more of it")
 
 
@@ -259,10 +259,7 @@ def patience(reason: str) -> float:
 
 def _refuses(words: str) -> bool:
     """Whether the judge has come to a verdict; if not, it failed itself."""
-    try:
-        return bool(json.loads(words).get("outcome") == "breaks")
-    except (ValueError, AttributeError):
-        return False
+    return read(words).text("outcome") == "breaks"
 
 
 def _begun(container: Container) -> bool:

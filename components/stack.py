@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pulumi
@@ -20,7 +20,7 @@ from .errors import Downgrade, Moved
 from .gateway import Gateway
 from .guards import Guards
 from .module import Module
-from .names import Owner
+from .names import FEWER, NAME, VERSION, Owner
 from .network import declare_network_policies
 from .rehearsing import Rehearsals
 from .scope import Scope
@@ -63,6 +63,8 @@ class Stack(pulumi.ComponentResource):
         if elsewhere:
             raise Moved(settings.namespace_name, elsewhere)
         refuse_downgrades(settings, serving, records)
+        for line in fewer_replicas(settings, cluster, serving):
+            pulumi.log.warn(FEWER + line)
         super().__init__("rollout:index:Stack", settings.stack, None)
         provider = k8s.Provider(
             "kubernetes",
@@ -136,6 +138,20 @@ def refuse_downgrades(settings: StackSettings, serving: Mapping[str, str], recor
             raise Downgrade(name, str(Version(serves)), str(wanted), serves=True)
         if record and wanted.label != serves and wanted.is_older_than(Version(record)):
             raise Downgrade(name, str(Version(record)), str(wanted), serves=False)
+
+
+def fewer_replicas(settings: StackSettings, cluster: Cluster, serving: Mapping[str, str]) -> Iterator[str]:
+    """The modules whose new version gets fewer pods than serve: somebody has scaled by hand, for a load that is still there."""
+    for name, module in settings.modules.items():
+        serves, wanted = serving.get(name), settings.version(name)
+        if serves in (None, wanted.label) or module.autoscaling or settings.is_disabled(name):
+            continue
+        now = cluster.size({NAME: name, VERSION: str(serves)})
+        if now and now.replicas > module.replicas:
+            yield (
+                f"{name} {serves} serves with {now.replicas}, and {wanted} gets {module.replicas} and all of the traffic. "
+                f"If it needs as many, set modules.{name}.replicas, or autoscaling, before it is updated"
+            )
 
 
 def _newest(labels: Iterable[str]) -> str | None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .pod import container_security
+from settings import ModuleSettings
+
+from .pod import container_security, job_resources
 
 NAME = "witness"
 _FOLDER = "/witness"
@@ -21,11 +23,12 @@ for _ in range(1500):
     time.sleep(0.02)"""
 
 
-def witness(image: str, env: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def witness(image: str, settings: ModuleSettings, env: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The init container and its volume, as parts of a pod's spec.
 
     Args:
         image: of the migrator.
+        settings: of the module.
         env: of the migration's container, for the database.
     """
     return {
@@ -39,7 +42,10 @@ def witness(image: str, env: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 "env": list(env),
                 "lifecycle": {"postStart": {"exec": {"command": ["python3", "-S", "-E", "-c", _WAIT]}}},
                 "volumeMounts": [{"name": NAME, "mountPath": _FOLDER}],
-                "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
+                "resources": {
+                    **job_resources(settings, memory="256Mi"),
+                    "requests": {"cpu": "10m", "memory": "32Mi"},
+                },
                 "securityContext": container_security(),
             }
         ],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import secrets
 import signal
 import subprocess
 import tempfile
@@ -23,10 +24,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator import dump, fingerprint
+from migrator import dump, fingerprint, marks
+from migrator.database import target as target_of
 from migrator.errors import BackupUnusable, DatabaseCommandFailed, InvalidMigration, MigratorError, StoreFailed
 from migrator.job import Words
+from migrator.marks import Mark, Owner
 from migrator.progress import telling
+from migrator.scratch import PROOF, Scratch, name_for
 from migrator.sessions import Log, connect, conninfo, unhindered
 from migrator.settings import Settings
 from migrator.stores import Store
@@ -114,7 +118,7 @@ def take(
     """Backs the database of POSTGRES_URI up, proves it, and removes backups beyond those to be kept.
 
     Args:
-        environment: holds POSTGRES_URI, and limits.
+        environment: holds POSTGRES_URI, limits, and whose the database must be if it has a mark.
         store: where to.
         module: whose database.
         version: that serves; empty where none does.
@@ -134,12 +138,15 @@ def take(
         log(f"removed {name}, which an earlier run did not finish")
     begun = time.monotonic()
     with contextlib.closing(connect(uri, settings, log, name="backup")) as connection:
+        if environment.get("ROLLOUT_STACK"):
+            [found] = marks.databases(connection, str(_value(connection, "SELECT current_database()")))
+            marks.is_live(found, Owner.of(environment))
         row = connection.execute(_NOTHING.encode()).fetchone()
         if row and row[0]:
             log("the database holds no tables: there is nothing to back up")
             return {"outcome": "skipped", "message": "the database holds no tables: there was nothing to back up"}
         try:
-            manifest = _written(connection, conninfo(uri), store, (module, version, target), log)
+            manifest, why = _written(connection, environment, store, (module, version, target), log)
         except BaseException:
             with contextlib.suppress(StoreFailed):  # the next run removes it
                 for name in leftovers(store.names()):
@@ -148,15 +155,21 @@ def take(
     store.begin(f"{manifest.id}.json", [manifest.to_json()])
     store.finish(f"{manifest.id}.json")
     log(f"backup {manifest.id}: {manifest.size} bytes, read back whole ({time.monotonic() - begun:.1f} s)")
+    message = f"this role could not restore it, only an administrator could: {why}" if why else ""
+    if message:
+        log(message)
     removed = beyond(kept(store), manifest.id, keep)
     for old in removed:
         remove(store, old)
         log(f"backup {old} removed: {keep} are kept")
-    return {"outcome": "backed up", "backup": manifest.summary(), "removed": removed}
+    return {"outcome": "backed up", "backup": manifest.summary(), "removed": removed, "message": message}
 
 
-def _written(connection: psycopg.Connection, uri: str, store: Store, of: tuple[str, str, str], log: Log) -> Manifest:
-    """Writes dump and fingerprint, and reads the dump back."""
+def _written(
+    connection: psycopg.Connection, environment: Mapping[str, str], store: Store, of: tuple[str, str, str], log: Log
+) -> tuple[Manifest, str]:
+    """Writes dump and fingerprint, and reads the dump back; gives the manifest, and why this role could not restore it."""
+    uri = conninfo(environment["POSTGRES_URI"])
     module, version, target = of
     now = datetime.now(UTC).replace(microsecond=0)
     parts = [now.strftime("%Y%m%dT%H%M%SZ"), *([version] if version else []), "to", target]
@@ -176,14 +189,49 @@ def _written(connection: psycopg.Connection, uri: str, store: Store, of: tuple[s
         log(f"backing {database} up: {len(rows)} tables, {sum(rows.values())} rows")
         with telling(log, "dumping", lambda: written.size):
             store.begin(f"{name}.dump", written.over(_dumped(uri, snapshot)))
+        # The schema is of the same moment, which ends with this transaction.
+        why = unrestorable(environment, uri, snapshot, log)
     entries = verify(store, f"{name}.dump", written.sha256, written.size, len(rows), log)
     store.begin(f"{name}.schema", [schema.to_json().encode()])
     for suffix in ("dump", "schema"):
         store.finish(f"{name}.{suffix}")
-    return Manifest(
+    made = Manifest(
         name, module, version, target, now.isoformat(), database, server, written.size, written.sha256, entries,
         schema.digest, rows,
     )  # fmt: skip
+    return made, why
+
+
+def unrestorable(environment: Mapping[str, str], uri: str, snapshot: str, log: Log) -> str:
+    """Makes the schema once more in a scratch database, as a restore by this role would.
+
+    What an administrator has put into a database, such as an event trigger, is in its dump; who cannot make it cannot restore that.
+
+    Args:
+        environment: holds the connection, and whose the scratch database is.
+        uri: connection string of the database.
+        snapshot: that the dump is of.
+        log: where lines for people go.
+
+    Returns:
+        Why the role could not; empty if it could.
+    """
+    if not environment.get("ROLLOUT_STACK"):
+        return ""  # by hand, for nobody: nothing is made beside the database
+    settings = Settings.from_environment(environment)
+    try:
+        live = target_of(environment)
+        mark = Mark.of(Owner.of(environment), PROOF, live.name)
+        copy = Scratch.named(name_for(live.name, PROOF, secrets.token_hex(4)), mark, live.conninfo)
+        try:
+            with telling(log, "making the schema in a scratch database"):
+                copy.make_like(live, settings, log)
+                dump.pour_dump(uri, copy.conninfo, ["--schema-only", f"--snapshot={snapshot}", dump.LOCK_WAIT])
+        finally:
+            copy.drop(settings, log)
+    except MigratorError as error:
+        return f"{error.message}. {error.hint}".rstrip(". ")
+    return ""
 
 
 def counted(connection: psycopg.Connection) -> dict[str, int]:
@@ -319,7 +367,9 @@ def kept(store: Store) -> list[Manifest]:
     for name in store.names():
         if name.endswith(".json"):
             with contextlib.suppress(ValueError):  # not ours
-                found.append(Manifest.from_json(b"".join(store.read(name))))
+                manifest = Manifest.from_json(b"".join(store.read(name)))
+                if f"{manifest.id}.json" == name:  # by which its other parts are found
+                    found.append(manifest)
     return sorted(found, key=lambda each: each.created, reverse=True)
 
 
@@ -392,6 +442,90 @@ def listed(environment: Mapping[str, str], store: Store, log: Log) -> Words:
     except (MigratorError, psycopg.Error) as error:
         log(f"the database cannot be asked: {error}")
     return {"outcome": "listed", "backups": [each.summary() for each in kept(store)], "now": now}
+
+
+class Checked:
+    """A dump whose bytes were compared with the manifest before any of them is used.
+
+    What is read a second time is compared block by block with the first: a store may change in between, and what is in a dump is SQL
+    that the server is to run.
+
+    Attributes:
+        size: bytes.
+    """
+
+    def __init__(self, store: Store, name: str, size: int, blocks: Sequence[bytes]) -> None:
+        self._store, self._name, self.size, self._blocks = store, name, size, blocks
+
+    @classmethod
+    def read(cls, store: Store, manifest: Manifest, log: Log) -> Checked:
+        """Reads a dump whole.
+
+        Raises:
+            BackupUnusable: it is not the manifest's.
+            StoreFailed: it cannot be read.
+        """
+        name, whole, blocks = f"{manifest.id}.dump", Digest(), []
+        with telling(log, "checking the dump", lambda: whole.size, manifest.size):
+            blocks = [hashlib.sha256(block).digest() for block in _blocks(whole.over(store.read(name)))]
+        if (whole.sha256, whole.size) != (manifest.sha256, manifest.size):
+            raise BackupUnusable(
+                f"backup {manifest.id} is damaged: {whole.size} bytes with SHA-256 {whole.sha256[:12]}…, "
+                f"the manifest says {manifest.size} with {manifest.sha256[:12]}…",
+                hint="Take another backup: `backups` lists them.",
+            )
+        return cls(store, name, whole.size, blocks)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes.
+
+        Raises:
+            BackupUnusable: they are others by now.
+        """
+        expected = iter(self._blocks)
+        for block in _blocks(self._store.read(self._name)):
+            if hashlib.sha256(block).digest() != next(expected, None):
+                raise self._changed()
+            yield block
+        if next(expected, None) is not None:
+            raise self._changed()
+
+    def _changed(self) -> BackupUnusable:
+        return BackupUnusable(
+            f"{self._name} was changed while it was restored", hint="Find out who writes to the place of the backups."
+        )
+
+
+def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks of one size, but for the last."""
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        while len(held) >= _CHUNK:
+            yield bytes(held[:_CHUNK])
+            del held[:_CHUNK]
+    if held:
+        yield bytes(held)
+
+
+def fingerprint_of(store: Store, manifest: Manifest) -> fingerprint.Snapshot:
+    """The fingerprint of the schema that was backed up.
+
+    Raises:
+        BackupUnusable: it is not the manifest's.
+        StoreFailed: it cannot be read.
+    """
+    text = b"".join(store.read(f"{manifest.id}.schema"))
+    try:
+        found = fingerprint.Snapshot.from_json(text)
+    except (ValueError, MigratorError):
+        found = None
+    if found is None or found.digest != manifest.schema:
+        raise BackupUnusable(
+            f"backup {manifest.id} is damaged: its fingerprint of the schema is not the manifest's",
+            hint="Take another backup: `backups` lists them.",
+        )
+    return found
 
 
 class Digest:

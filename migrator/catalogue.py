@@ -1,8 +1,8 @@
 """The questions a fingerprint puts to pg_catalog of PostgreSQL 15 or newer: one query a kind of object.
 
-Each gives `kind, name, parent, attributes`. Names are qualified and quoted as SQL would have them; no OID and no
-physical position leaves a query, so that two servers of one major version answer alike for the same schema. Attributes
-that are null are left out.
+Each gives `kind, name, parent, attributes`, and some `facts` too. Names are qualified and quoted as SQL would have them; no
+OID and no physical position is among the attributes, so that two servers of one major version answer alike for the same
+schema; the facts may differ. What is null is left out.
 
 Left out altogether are the server's own schemas, those named in `left_out`, and what belongs to an extension: that is
 the extension's version's business. The database's owner is called by the name PostgreSQL itself has for it,
@@ -24,6 +24,7 @@ SET LOCAL extra_float_digits TO 1;
 SET LOCAL jit TO off;
 """
 
+_FIRST_OID_OF_USERS = 16384
 _SCHEMAS = (
     "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL (current_setting"
     "('migrator.left_out')::text[])"
@@ -68,9 +69,17 @@ def _name(*parts: str) -> str:
     return " || '.' || ".join(f"quote_ident({part})" for part in parts)
 
 
-def _select(kind: str, name: str, parent: str, attributes: dict[str, str], rest: str) -> str:
-    pairs = ", ".join(f"'{key}', {value}" for key, value in attributes.items())
-    return f"SELECT {kind}, {name}, {parent}, jsonb_strip_nulls(jsonb_build_object({pairs}))::text {rest}"
+def _select(
+    kind: str, name: str, parent: str, attributes: dict[str, str], rest: str, facts: dict[str, str] | str | None = None
+) -> str:
+    given = [_object(each) if isinstance(each, dict) else each for each in (attributes, facts) if each is not None]
+    both = ", ".join(given)
+    return f"SELECT {kind}, {name}, {parent}, {both} {rest}"
+
+
+def _object(values: dict[str, str]) -> str:
+    pairs = ", ".join(f"'{key}', {value}" for key, value in values.items())
+    return f"jsonb_strip_nulls(jsonb_build_object({pairs}))::text"
 
 
 _RELATION = _name("n.nspname", "c.relname")
@@ -81,6 +90,20 @@ _SEQUENCE = (
     "s.seqmin::text || ' and ' || s.seqmax::text || CASE WHEN s.seqcycle THEN ', cycling' ELSE '' END || ', cache ' || "
     "s.seqcache::text"
 )
+
+# Types that DISTINCT, GROUP BY and UNION find no operator for: without a default class for btree or hash, of their own or of
+# a type that they are binary coercible to (GetDefaultOpClass in the server); what is made of such types too.
+_WITHOUT_EQUALITY = """WITH RECURSIVE parts (whole, part) AS MATERIALIZED (
+    SELECT oid, typbasetype FROM pg_type WHERE typtype = 'd'
+    UNION ALL SELECT oid, typelem FROM pg_type WHERE typcategory = 'A' AND typelem <> 0
+    UNION ALL SELECT k.reltype, a.atttypid FROM pg_class k JOIN pg_attribute a ON a.attrelid = k.oid
+        WHERE k.relkind = 'c' AND a.attnum > 0 AND NOT a.attisdropped),
+    unequal (type) AS (SELECT t.oid FROM pg_type t WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND NOT EXISTS (
+        SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod WHERE o.opcdefault AND m.amname IN ('btree', 'hash')
+        AND (o.opcintype = t.oid OR EXISTS (SELECT FROM pg_cast k WHERE k.castsource = t.oid AND k.casttarget = o.opcintype
+        AND k.castmethod = 'b' AND k.castcontext = 'i')))
+    UNION SELECT p.whole FROM unequal u JOIN parts p ON p.part = u.type)
+    SELECT jsonb_agg(format_type(type, NULL)) FROM unequal"""
 
 _DATABASE = _select(
     "'database'",
@@ -97,6 +120,12 @@ _DATABASE = _select(
         "grants": _grants("d.datacl", "d", "d.datdba", """'["CONNECT to PUBLIC", "TEMPORARY to PUBLIC"]'"""),
     },
     "FROM pg_database d WHERE d.datname = current_database()",
+    # Where this is the same, so is the database, and OIDs tell what was renamed.
+    {
+        "database": "CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE') THEN "
+        "(SELECT system_identifier::text || ' ' || d.oid::text FROM pg_control_system()) END",
+        "types without equality": f"({_WITHOUT_EQUALITY})",
+    },
 )
 
 _EXTENSIONS = _select(
@@ -113,6 +142,7 @@ _NAMESPACES = _select(
     "''",
     {"owner": _role("n.nspowner"), "grants": _grants("n.nspacl", "n", "n.nspowner")},
     f"FROM pg_namespace n WHERE {_SCHEMAS} AND {_own('pg_namespace', 'n.oid')}",
+    {"oid": "n.oid::text"},
 )
 
 _RELATIONS = _select(
@@ -150,6 +180,14 @@ _RELATIONS = _select(
     },
     f"FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') "
     f"AND {_SCHEMAS} AND {_own('pg_class', 'c.oid')}",
+    {
+        "oid": "c.oid::text",
+        # A mask of 1 << command, commands as in the server's nodes.h.
+        "writable": """CASE WHEN c.relkind = 'v' THEN (SELECT jsonb_agg(w.name ORDER BY w.bit) FROM (VALUES (4, 'UPDATE'),
+            (8, 'INSERT'), (16, 'DELETE')) w (bit, name) WHERE pg_relation_is_updatable(c.oid, true) & w.bit <> 0) END""",
+        "writable columns": """CASE WHEN c.relkind = 'v' THEN (SELECT jsonb_agg(quote_ident(a.attname)) FROM pg_attribute a
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND pg_column_is_updatable(c.oid, a.attnum, true)) END""",
+    },
 )
 
 _COLUMNS = _select(
@@ -183,6 +221,8 @@ _COLUMNS = _select(
     + _OF_RELATIONS.format("a.attrelid")
     + " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attnum > 0 "
     f"AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_SCHEMAS} AND {_own('pg_class', 'c.oid')}",
+    # There are many columns, and JSON takes its time.
+    """'{"oid": "' || c.oid::text || ' ' || a.attnum::text || '"}'""",
 )
 
 # From PostgreSQL 18 on NOT NULL is a constraint too ('n'); here it stays what it is before: an attribute of the column.
@@ -257,6 +297,7 @@ _SEQUENCES = _select(
     + _OF_RELATIONS.format("s.seqrelid")
     + f" WHERE {_SCHEMAS} AND {_own('pg_class', 'c.oid')} AND NOT EXISTS (SELECT FROM pg_depend i WHERE "
     "i.classid = 'pg_class'::regclass AND i.objid = c.oid AND i.deptype = 'i')",
+    {"oid": "c.oid::text"},
 )
 
 _TYPE = _name("n.nspname", "t.typname")
@@ -294,6 +335,7 @@ _TYPES = _select(
     # A base type without its array is one of the server's own making, an array among them.
     "AND NOT EXISTS (SELECT FROM pg_type b WHERE b.typarray = t.oid) "
     f"AND {_SCHEMAS} AND {_own('pg_type', 't.oid')}",
+    {"oid": "t.oid::text"},
 )
 
 _ROUTINES = _select(
@@ -328,6 +370,18 @@ _ROUTINES = _select(
     f"FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {_SCHEMAS} AND {_own('pg_proc', 'p.oid')} "
     # A range type brings its constructors.
     "AND NOT EXISTS (SELECT FROM pg_depend r WHERE r.classid = 'pg_proc'::regclass AND r.objid = p.oid AND r.deptype = 'i')",
+    {
+        "oid": "p.oid::text",
+        # A relation whose rows it returns, and how it says so.
+        "rows of": f"""(SELECT {_name("rn.nspname", "r.relname")} FROM pg_type y JOIN pg_class r ON r.oid = y.typrelid
+            JOIN pg_namespace rn ON rn.oid = r.relnamespace WHERE y.oid = p.prorettype AND r.relkind <> 'c')""",
+        "text": """(SELECT coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) FROM pg_type y JOIN pg_language l
+            ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql') WHERE y.oid = p.prorettype AND (y.typtype = 'c'
+            OR (y.oid = 'record'::regtype AND p.proallargtypes IS NOT NULL)))""",
+        "row arguments": f"""(SELECT jsonb_agg(DISTINCT {_name("rn.nspname", "r.relname")}) FROM unnest(p.proargtypes) u (one)
+            JOIN pg_type y ON y.oid = u.one JOIN pg_class r ON r.oid = y.typrelid AND r.relkind <> 'c'
+            JOIN pg_namespace rn ON rn.oid = r.relnamespace)""",
+    },
 )
 
 _ENABLED = "CASE {0} WHEN 'D' THEN 'no' WHEN 'R' THEN 'in replicas' WHEN 'A' THEN 'always' ELSE 'yes' END"
@@ -464,7 +518,6 @@ _RARE: dict[str, tuple[str, dict[str, str]]] = {
     "pg_event_trigger": ("event trigger", {"function": "t.evtfoid::regprocedure::text"}),
     "pg_publication": ("publication", {}),
 }
-_FIRST_OID_OF_USERS = 16384
 
 
 def _rare(catalogue: str, kind: str, more: dict[str, str]) -> str:

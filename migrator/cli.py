@@ -16,9 +16,11 @@ from migrator import compatibility, database, fingerprint
 from migrator.errors import InvalidMigration
 from migrator.job import Words, attempt, install_signals
 from migrator.lint import lint
-from migrator.runner import plan, run
+from migrator.marks import Owner
+from migrator.runner import plan, run, tell_missing
 from migrator.sessions import connect
 from migrator.settings import Settings
+from migrator.statements import without_strings
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
@@ -84,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--contract", action="store_true", help="no version runs any more that uses what is removed"
             )
-        if name in ("witness", "rehearse-prepare", "rehearse-judge"):
+        if name in ("witness", "rehearse-prepare", "rehearse-judge", "rehearse-hold"):
             command.add_argument(
                 "--folder", type=Path, required=True, metavar="DIR", help="where the first look is kept"
             )
@@ -151,11 +153,13 @@ def _status(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words
         log(f"pending: {each.name}" + (f" (interrupted after statement {done}/{len(each.statements)})" if done else ""))
     for name in todo.ahead:
         log(f"ahead: {name} was applied by a newer version")
+    tell_missing(todo, log)
     return {
         "outcome": "pending" if todo.pending else "unchanged",
         "before": todo.before,
         "pending": [each.name for each in todo.pending],
         "ahead": list(todo.ahead),
+        "missing": list(todo.missing),
     }
 
 
@@ -171,13 +175,18 @@ def _plan(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
                 {
                     "file": each.name,
                     "line": statement.line,
-                    "statement": statement.text,
+                    "statement": without_strings(statement.text),
                     "transactional": each.transactional,
                 }
             )
     if not steps:
         log("nothing pending")
-    return {"outcome": "pending" if steps else "unchanged", "steps": steps, "ahead": list(todo.ahead)}
+    return {
+        "outcome": "pending" if steps else "unchanged",
+        "steps": steps,
+        "ahead": list(todo.ahead),
+        "missing": list(todo.missing),
+    }
 
 
 def _lint(parsed: argparse.Namespace, _environment: Mapping[str, str]) -> Words:
@@ -235,14 +244,18 @@ def _snapshot(path: str) -> fingerprint.Snapshot:
 
 def _create_database(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     wanted = database.target(environment)
-    created = database.create(wanted, _settings(environment), _say("create-database"))
+    created = database.create(wanted, _settings(environment), _say("create-database"), _owner(environment))
     return {"outcome": "created" if created else "unchanged", "database": wanted.name}
 
 
 def _drop_database(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     wanted = database.target(environment)
-    dropped = database.drop(wanted, _settings(environment), _say("drop-database"))
+    dropped = database.drop(wanted, _settings(environment), _say("drop-database"), _owner(environment))
     return {"outcome": "dropped" if dropped else "unchanged", "database": wanted.name}
+
+
+def _owner(environment: Mapping[str, str]) -> Owner | None:
+    return Owner.of(environment) if environment.get("ROLLOUT_STACK") else None
 
 
 def _create_topics(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
@@ -307,10 +320,10 @@ def _rehearse_judge(parsed: argparse.Namespace, environment: Mapping[str, str]) 
     )
 
 
-def _rehearse_hold(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+def _rehearse_hold(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     from migrator import rehearsal
 
-    return rehearsal.hold(environment, _say("rehearse-hold"))
+    return rehearsal.hold(environment, parsed.folder, _say("rehearse-hold"))
 
 
 _COMMANDS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from migrator.errors import DatabaseCommandFailed, DatabaseUnavailable, InvalidMigration
+from migrator import marks
+from migrator.errors import DatabaseCommandFailed, DatabaseUnavailable, ForeignDatabase, InvalidMigration
+from migrator.marks import Owner
 from migrator.sessions import Log, connect, conninfo, pause, unhindered
 from migrator.settings import Settings
 
@@ -52,10 +55,12 @@ def target(environment: Mapping[str, str]) -> Target:
         names = {"HOST": "host", "PORT": "port", "USERNAME": "user", "PASSWORD": "password"}
         names |= {"SSLMODE": "sslmode", "SSLROOTCERT": "sslrootcert"}
         variables = {word: environment.get(f"POSTGRES_{name}", "") for name, word in names.items()}
+        whole = environment.get("POSTGRES_URI") or uri
+        # What stands in the URI as well has the URI's form, which every client of the URI decodes; what stands beside it has not.
+        if f"//{variables['user']}:{variables['password']}@" in whole:
+            variables |= {word: unquote(variables[word]) for word in ("user", "password")}
         # The URI says more than the variables beside it: certificates, options of the session.
-        given = _parameters(environment.get("POSTGRES_URI") or uri) | {
-            w: value for w, value in variables.items() if value
-        }
+        given = _parameters(whole) | {w: value for w, value in variables.items() if value}
         try:
             server = make_conninfo("", **given)
         except psycopg.Error:
@@ -90,74 +95,106 @@ def _parameters(uri: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if name in known and value}
 
 
-def create(wanted: Target, settings: Settings, log: Log) -> bool:
-    """Creates the database unless it exists.
+def create(wanted: Target, settings: Settings, log: Log, owner: Owner | None = None) -> bool:
+    """Creates the database unless it exists, and marks it as its owner's unless that is done.
+
+    One without a mark, such as an earlier version has made, gets it now.
 
     Args:
         wanted: the database.
         settings: budgets for the connection.
         log: where lines for people go.
+        owner: to whom it is to belong; None to mark nothing.
 
     Returns:
         Whether this call created it.
 
     Raises:
         DatabaseUnavailable: no connection.
+        ForeignDatabase: it is another's.
         DatabaseCommandFailed: the role may not create databases, or the server refused for another reason.
     """
     deadline = time.monotonic() + settings.connect_budget
     with contextlib.closing(unhindered(connect(wanted.conninfo, settings, log))) as connection:
-        attempt = 0
-        while True:
-            if connection.execute("SELECT FROM pg_database WHERE datname = %s", (wanted.name,)).fetchone() is not None:
-                log(f"database {wanted.name} exists")
-                return False
+        created = not marks.databases(connection, wanted.name)
+        if created:
             try:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(wanted.name)))
+                retried(connection, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(wanted.name)), deadline, log)
             except psycopg.Error as error:
-                if error.sqlstate in _EXISTS:
-                    log(f"database {wanted.name} was created by another at the same moment")
-                    return False
-                if error.sqlstate == _TEMPLATE_IN_USE and time.monotonic() < deadline:
-                    log("the template database is in use, trying again")
-                    time.sleep(pause(attempt))
-                    attempt += 1
-                    continue
-                raise _refused("create", wanted, error) from None
-            log(f"database {wanted.name} created")
-            return True
+                if error.sqlstate not in _EXISTS:
+                    raise refused("create", wanted, error) from None
+                created = False
+        log(f"database {wanted.name} {'created' if created else 'exists'}")
+        if owner and (why := marks.claim(connection, wanted.name, owner)):
+            log(
+                f"it cannot be marked as that of {owner} ({why}), so another stack that uses it too would not be noticed"
+            )
+        return created
 
 
-def drop(wanted: Target, settings: Settings, log: Log) -> bool:
+def retried(connection: psycopg.Connection, statement: sql.Composed, deadline: float, log: Log) -> None:
+    """Creates a database; again and again while another one is being made from the same template.
+
+    Args:
+        connection: to the maintenance database.
+        statement: CREATE DATABASE.
+        deadline: of the monotonic clock.
+        log: where lines for people go.
+
+    Raises:
+        psycopg.Error: the server refused.
+    """
+    for attempt in itertools.count():
+        try:
+            connection.execute(statement)
+        except psycopg.Error as error:
+            if error.sqlstate != _TEMPLATE_IN_USE or time.monotonic() >= deadline:
+                raise
+            log("the template database is in use, trying again")
+            time.sleep(pause(attempt))
+        else:
+            return
+
+
+def drop(wanted: Target, settings: Settings, log: Log, owner: Owner | None = None) -> bool:
     """Drops the database, ending the sessions in it.
 
     Args:
         wanted: the database.
         settings: budgets for the connection.
         log: where lines for people go.
+        owner: whose it must be, if it has a mark; earlier versions have made some without. None: only one without.
 
     Returns:
         Whether there was one to drop.
 
     Raises:
         DatabaseUnavailable: no connection.
+        ForeignDatabase: it is another's.
         DatabaseCommandFailed: it is one of the server's own, or the server refused.
     """
     if wanted.name in _NEVER_DROPPED:
         raise DatabaseCommandFailed(f"{wanted.name} belongs to the server itself", hint="Check POSTGRES_DATABASE.")
     with contextlib.closing(unhindered(connect(wanted.conninfo, settings, log))) as connection:
+        for found in marks.databases(connection, wanted.name):
+            if found.mark and not (owner and marks.is_live(found, owner)):
+                raise ForeignDatabase(
+                    f"database {wanted.name} belongs to {found.mark.owner}, as its comment says; it was not dropped",
+                    hint="Set ROLLOUT_STACK and ROLLOUT_MODULE.",
+                )
         try:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(wanted.name)))
         except psycopg.errors.InvalidCatalogName:
             log(f"database {wanted.name} does not exist")
             return False
         except psycopg.Error as error:
-            raise _refused("drop", wanted, error) from None
+            raise refused("drop", wanted, error) from None
     log(f"database {wanted.name} dropped")
     return True
 
 
-def _refused(verb: str, wanted: Target, error: psycopg.Error) -> DatabaseCommandFailed:
+def refused(verb: str, wanted: Target, error: psycopg.Error) -> DatabaseCommandFailed:
+    """Why the server did not create or drop a database, with what to do about it."""
     hint = error.diag.message_hint or ""
     if error.sqlstate == "42501":
         user = conninfo_to_dict(wanted.conninfo).get("user", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -36,35 +37,119 @@ _PRIVILEGES = re.compile(r"\d+; \d+ \d+ (DEFAULT )?ACL ")
 LOCK_WAIT = "--lock-wait-timeout=5000"  # milliseconds; a dump queues behind DDL, and others behind the dump
 
 
-def copy(source: str, target: str, dumps: Sequence[Sequence[str]], folder: Path) -> None:
-    """Fills a database with dumps of another, in one transaction.
+def copy(source: str, target: str, rows: Sequence[str] | None, folder: Path, snapshot: str = "") -> list[str]:
+    """Fills a database with the schema of another, and with rows.
 
     Args:
         source: connection string.
         target: connection string.
-        dumps: options of pg_dump, once for each dump, such as ``--schema-only``.
-        folder: for what the tools say; a pod's root cannot be written to.
+        rows: options of pg_dump that select tables, and none of them no rows; None for all rows.
+        folder: for the tools' files; a pod's root cannot be written to.
+        snapshot: that all of it is of, as the server has exported it.
+
+    Returns:
+        What the role may not make, such as an event trigger, where nothing else needs it.
 
     Raises:
         InvalidMigration: the tools are not installed.
         DatabaseCommandFailed: one of them failed; the text is its own.
     """
+    options = [*_NO, LOCK_WAIT, *([f"--snapshot={snapshot}"] if snapshot else [])]
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        whole, wanted = Path(made, "dump"), Path(made, "list")
+        # Materialized views are filled after the rows, if there are any.
+        schema = ["--section=pre-data", "--section=post-data"] if rows is None else ["--schema-only"]
+        _said_by("pg_dump", *options, *schema, "--format=custom", f"--file={whole}", env=environment(source))
+        listed = _said_by("pg_restore", "--list", str(whole)).splitlines()
+        # That an extension's comment can be set takes its owner, whom nothing here needs.
+        wanted.write_text("\n".join(line for line in listed if " COMMENT - EXTENSION " not in line))
+        sections = [
+            _said_by("pg_restore", *_NO, f"--use-list={wanted}", f"--section={section}", "--file=-", str(whole))
+            for section in ("pre-data", "post-data")
+        ]
+        lacking = _apply(target, sections[0], Path(made))
+        if rows is None or rows:
+            which = ["--section=data"] if rows is None else ["--data-only", *rows]
+            pour_dump(source, target, [*options, *which], folder)
+        return lacking + _apply(target, sections[1], Path(made))
+
+
+def _apply(target: str, script: str, folder: Path) -> list[str]:
+    """Runs a script of pg_restore in one transaction; gives what of it the role was not allowed to do.
+
+    Raises:
+        DatabaseCommandFailed: the server refused a part for another reason, such as that it needs what was not allowed.
+    """
+    errors = _errors(target, script, folder, stop=True)
+    if errors and errors[0][0] == "42501":
+        # Once more, statement by statement: what is refused is left out, and what needs it fails for a reason of its own.
+        errors = _errors(target, script, folder, stop=False)
+    allowed = [message for state, message in errors if state == "42501"]
+    others = [each for each in errors if each[0] != "42501"]
+    if others:
+        state, message = others[0]
+        text = f"psql: {message}" + (f" (before that: {allowed[0]})" if allowed else "")
+        hint = _WITHOUT if allowed else failure("psql", message).hint
+        raise DatabaseCommandFailed(text, hint=hint, sqlstate=state)
+    return allowed
+
+
+_WITHOUT = "An administrator can make it trusted, put the extension into template1, or let this role make it."
+# As psql writes it with VERBOSITY verbose, in whatever language the server speaks.
+_ERROR = re.compile(r"^(?:psql:\S+ )?\S+: +([0-9A-Z]{5}): (.*)$")
+
+
+def _errors(target: str, script: str, folder: Path, *, stop: bool) -> list[tuple[str, str]]:
+    """Runs a script in one transaction; gives SQLSTATE and message of what the server refused.
+
+    Args:
+        target: connection string.
+        script: of pg_restore.
+        folder: for what psql says.
+        stop: at the first error, with nothing done; else each statement is for itself.
+    """
+    how = ["--set=ON_ERROR_STOP=1"] if stop else ["--set=ON_ERROR_ROLLBACK=on"]
+    with tempfile.TemporaryFile(dir=folder) as said:
+        psql = run_script(target, said, [*how, "--set=VERBOSITY=verbose"])
+        assert psql.stdin is not None
+        pour(io.BytesIO(script.encode()), psql.stdin)
+        with contextlib.suppress(BrokenPipeError):
+            psql.stdin.close()
+        code = psql.wait()
+        said.seek(0)
+        text = said.read().decode(errors="replace")
+    found = [(m[1], m[2]) for m in map(_ERROR.match, text.splitlines()) if m]
+    errors = [each for each in found if not each[0].startswith(("00", "01"))]
+    if code and not errors:
+        raise failure("psql", text)
+    return errors
+
+
+def pour_dump(source: str, target: str, options: Sequence[str], folder: Path | None = None) -> None:
+    """Runs what pg_dump says of a database in another, in one transaction.
+
+    Args:
+        source: connection string.
+        target: connection string.
+        options: of pg_dump.
+        folder: for what the tools say; default: for temporary files.
+
+    Raises:
+        DatabaseCommandFailed: one of the tools failed; the text is its own.
+    """
     with tempfile.TemporaryFile(dir=folder) as said_by_psql, tempfile.TemporaryFile(dir=folder) as said_by_dump:
         psql = run_script(target, said_by_psql)
         assert psql.stdin is not None
         failed = ""
-        for options in dumps:
-            dump = [tool("pg_dump"), *_NO, LOCK_WAIT, *options]
-            with subprocess.Popen(
-                dump, stdout=subprocess.PIPE, stderr=said_by_dump, env=environment(source)
-            ) as dumping:
-                assert dumping.stdout is not None
-                pour(dumping.stdout, psql.stdin)
-            if dumping.returncode:
-                # Without a reader it was psql that gave up. Else the transaction must not be committed half.
-                failed = "psql" if dumping.returncode == -signal.SIGPIPE else "pg_dump"
-                psql.kill()
-                break
+        with subprocess.Popen(
+            [tool("pg_dump"), *options], stdout=subprocess.PIPE, stderr=said_by_dump, env=environment(source)
+        ) as dumping:
+            assert dumping.stdout is not None
+            pour(dumping.stdout, psql.stdin)
+        if dumping.returncode:
+            # Without a reader it was psql that gave up. Else the transaction must not be committed half.
+            failed = "psql" if dumping.returncode == -signal.SIGPIPE else "pg_dump"
+            psql.kill()
         with contextlib.suppress(BrokenPipeError):
             psql.stdin.close()
         if psql.wait() and not failed:
@@ -123,14 +208,17 @@ def _said_by(program: str, *arguments: str, env: dict[str, str] | None = None) -
     return done.stdout.decode()
 
 
-def run_script(target: str, said: IO[bytes]) -> subprocess.Popen[bytes]:
+def run_script(
+    target: str, said: IO[bytes], how: Sequence[str] = ("--set=ON_ERROR_STOP=1",)
+) -> subprocess.Popen[bytes]:
     """Starts a psql that runs the script in its standard input in one transaction: killed before the end, it has done nothing.
 
     Args:
         target: connection string.
         said: where its errors go.
+        how: further options.
     """
-    command = [tool("psql"), "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
+    command = [tool("psql"), "--no-psqlrc", "--quiet", "--single-transaction", *how]
     psql = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=environment(target)
     )

@@ -8,6 +8,7 @@
     ├── Refused                 (`rehearsal`) the version that serves would not survive the migration
     ├── Blocked                 other sessions held a lock for the whole budget; rolled back
     ├── DatabaseCommandFailed   CREATE DATABASE or DROP DATABASE was refused
+    │   └── ForeignDatabase     a database has the mark of another stack or module; it was left alone
     ├── BackupUnusable          what was written as a backup cannot be read back, or is not what was written
     ├── StoreFailed             the place where backups are kept cannot be read or written
     ├── BrokerUnavailable       the message broker does not answer
@@ -36,6 +37,7 @@ class Blocker:
         query: its current or last query, shortened.
         since: start of its transaction, ISO 8601.
         seconds: age of its transaction in seconds.
+        gid: of a prepared transaction, which holds its locks without a session; its `pid` is 0.
     """
 
     pid: int
@@ -45,8 +47,11 @@ class Blocker:
     query: str
     since: str
     seconds: float
+    gid: str = ""
 
     def __str__(self) -> str:
+        if self.gid:
+            return f"prepared transaction {self.gid!r} ({self.user or '?'}), since {self.since} ({self.seconds:.0f} s)"
         return (
             f"PID {self.pid} ({self.user or '?'}, {self.application or 'no application_name'}), {self.state or '?'}, "
             f"in transaction since {self.since or '?'} ({self.seconds:.0f} s): {self.query or '(no query)'}"
@@ -128,6 +133,10 @@ class DatabaseCommandFailed(MigratorError):
     """The server refused to create or drop a database."""
 
 
+class ForeignDatabase(DatabaseCommandFailed):
+    """A database belongs to another, or nothing says to whom."""
+
+
 class BackupUnusable(MigratorError):
     """A backup cannot be read back, or is not what was written."""
 
@@ -150,8 +159,15 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGINT arrived.
 
     A KeyboardInterrupt, because that is what psycopg answers by cancelling the running statement on the server.
+
+    Args:
+        signal_name: such as SIGTERM.
+
+    Attributes:
+        words: last words of what was going on, over the general ones.
     """
 
     def __init__(self, signal_name: str) -> None:
         super().__init__(signal_name)
         self.signal_name = signal_name
+        self.words: dict[str, object] = {}

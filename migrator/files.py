@@ -14,6 +14,7 @@ from migrator.errors import InvalidMigration, MigratorError
 from migrator.statements import Statement, line_comments, split
 
 _FILE_NAME = re.compile(r"(\d{4,})_[a-z0-9][a-z0-9_-]*\.sql")
+_LIKE_ONE = re.compile(r"\d{4,}_.*|.*\.(?:sql|psql|pgsql)", re.IGNORECASE)
 _MARKER = re.compile(r"--\s*migrate:\s*(.*?)\s*")
 _NON_TRANSACTIONAL = "non-transactional"
 _ENDS_A_TRANSACTION = {"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE"}
@@ -58,7 +59,7 @@ def read(directories: Path | str | Sequence[Path | str]) -> list[Migration]:
     """Reads the migrations of one or several directories.
 
     Args:
-        directories: where the files lie. Files not ending in `.sql` are left alone.
+        directories: where the files lie. What does not end in `.sql` is left alone, see `skipped`.
 
     Returns:
         All of them, ordered by number.
@@ -74,7 +75,7 @@ def read(directories: Path | str | Sequence[Path | str]) -> list[Migration]:
             raise InvalidMigration(
                 f"{_shown(directory)} is not a directory", hint="Give the directory of the SQL files."
             )
-        for path in sorted(directory.glob("*.sql")):
+        for path in sorted(each for each in directory.iterdir() if each.name.lower().endswith(".sql")):
             try:
                 content = path.read_bytes()
             except OSError as error:
@@ -97,6 +98,32 @@ def read(directories: Path | str | Sequence[Path | str]) -> list[Migration]:
             hint="Migrations are files named like 0001_accounts.sql.",
         )
     return [found[number] for number in sorted(found)]
+
+
+def skipped(directories: Path | str | Sequence[Path | str]) -> list[str]:
+    """Names what `read` leaves alone and somebody may have taken for a migration: files named like one, folders with SQL.
+
+    Args:
+        directories: as for `read`, which has found them to be there.
+
+    Returns:
+        Paths below their directory. Hidden names are left out: a ConfigMap's volume has its files there once more.
+    """
+    given: Iterable[Path | str] = [directories] if isinstance(directories, Path | str) else directories
+    listed = {Path(directory).resolve() for directory in given}
+    found: list[str] = []
+    for directory in map(Path, given):
+        for path in sorted(directory.iterdir()):
+            if path.name.startswith(".") or path.name.lower().endswith(".sql"):
+                continue
+            if path.is_dir():
+                if path.resolve() not in listed and any(
+                    _LIKE_ONE.fullmatch(each.name) for each in path.rglob("[!.]*.*")
+                ):
+                    found.append(f"{_shown(path.name)}/")
+            elif _LIKE_ONE.fullmatch(path.name):
+                found.append(_shown(path.name))
+    return found
 
 
 def _shown(name: Path | str) -> str:

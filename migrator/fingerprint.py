@@ -58,12 +58,14 @@ class Object:
             for a routine.
         parent: name of the object it is part of: a column's table, a table's schema; empty where there is none.
         attributes: what makes it what it is; those that have their usual value are left out.
+        facts: what follows from these, or is this database's own, and helps to judge a change: in no digest, no difference.
     """
 
     kind: str
     name: str
     parent: str
     attributes: Mapping[str, Value] = field(hash=False)
+    facts: Mapping[str, Value] = field(default_factory=dict, hash=False, compare=False)
 
     @property
     def short(self) -> str:
@@ -108,7 +110,8 @@ class Snapshot:
     def to_json(self) -> str:
         """Gives it as JSON text, one object a line, so that text tools can compare two."""
         lines = (
-            json.dumps([each.kind, each.name, each.parent, each.attributes], sort_keys=True) for each in self.objects
+            json.dumps([each.kind, each.name, each.parent, each.attributes, each.facts], sort_keys=True)
+            for each in self.objects
         )
         objects = ",\n".join(lines)
         return f'{{"format": {_FORMAT}, "postgres": {self.postgres}, "digest": "{self.digest}", "objects": [\n{objects}\n]}}\n'
@@ -229,7 +232,10 @@ def take(
             sqlstate=error.sqlstate or "",
         ) from None
     objects = sorted(
-        (Object(kind, name, parent, _attributes(json.loads(text))) for kind, name, parent, text in rows),
+        (
+            Object(kind, name, parent, _attributes(json.loads(text)), *map(json.loads, facts))
+            for kind, name, parent, text, *facts in rows
+        ),
         key=lambda each: (each.kind, each.name),
     )
     return Snapshot(connection.info.server_version // 10_000, tuple(objects))

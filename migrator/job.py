@@ -102,6 +102,7 @@ def attempt(command: str, action: Callable[[], Words], environment: Mapping[str,
             "outcome": "terminated",
             "message": f"{stopped.signal_name} arrived before the end; what was not committed is rolled back",
             "hint": "Run it again; it goes on from what is committed.",
+            **stopped.words,
         }
         print(f"{command}: ended by {stopped.signal_name}", file=sys.stderr, flush=True)
     except Exception as error:

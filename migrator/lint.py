@@ -1,8 +1,9 @@
 """Reads SQL files for what is known to go wrong, before any database sees them.
 
-squawk (https://squawkhq.com) does the reading; it is told how the runner runs a file: in a transaction or not, with
-timeouts set. The rules of our own are those it has none for. It is a program of its own, which the migrator's image
-does not carry: lint is for where files are written and reviewed.
+squawk (https://squawkhq.com) does the reading of each file; it is told how the runner runs it: in a transaction or not, with
+timeouts set. The rules of our own (`lint_rules`) are about what squawk does not see: several files in one transaction, what
+a block executes, what the runner promises. Both squawk and pgparse are for where files are written and reviewed; the
+migrator's image carries neither.
 """
 
 from __future__ import annotations
@@ -12,118 +13,130 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from migrator import files
+from migrator import files, lint_known, lint_rules
 from migrator.errors import InvalidMigration
 from migrator.files import Migration
-from migrator.statements import Statement
+from migrator.lint_rules import LintFinding, LintLevel
 
-LintLevel = Literal["error", "warning", "advice"]
+__all__ = ["LintFinding", "LintLevel", "lint"]
+
 # The runner sets both timeouts, and a file that is rolled back as a whole need not be able to run twice.
 _DONE_BY_THE_RUNNER = ("require-lock-timeout", "require-statement-timeout", "require-timeout-settings")
 _DONE_BY_THE_TRANSACTION = ("prefer-robust-stmts",)
 # It lets a file pass that holds nothing else; but the runner has every such file in a transaction. Ours tells.
 _TOLD_BY_OURS = ("ban-concurrent-index-creation-in-transaction",)
-# squawk has these off by default, since they are about the version that goes on running beside the new schema.
-_ABOUT_THE_PREVIOUS_VERSION = (
-    "ban-alter-identity",
-    "ban-drop-constraint",
-    "ban-drop-default",
-    "ban-drop-domain",
-    "ban-drop-extension",
-    "ban-drop-function",
-    "ban-drop-generated-expression",
-    "ban-drop-schema",
-    "ban-drop-sequence",
-    "ban-drop-type",
-    "ban-drop-view",
-    "ban-revoke",
-    "ban-set-schema",
-    "renaming-object",
-)
-_NOT_IN_A_TRANSACTION = re.compile(
-    r"VACUUM\b|ALTER\s+SYSTEM\b|(?:CREATE|DROP)\s+(?:DATABASE|TABLESPACE)\b|(?:CREATE|DROP)\s+SUBSCRIPTION\b"
-    r"|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\b|DROP\s+INDEX\s+CONCURRENTLY\b|REINDEX\b.*\bCONCURRENTLY\b"
-    r"|REINDEX\s+(?:\([^)]*\)\s*)?(?:SCHEMA|DATABASE|SYSTEM)\b|ALTER\s+TABLE\b.*\bDETACH\s+PARTITION\b.*\bCONCURRENTLY\b",
-    re.IGNORECASE | re.DOTALL,
-)
-# A procedure may commit between its steps; a DO block that does so says so.
-_COMMITS = re.compile(r"DO\b.*\bCOMMIT\b", re.IGNORECASE | re.DOTALL)
-_NAME = r"(?P<name>(?:\"[^\"]+\"|[\w$])+(?:\.(?:\"[^\"]+\"|[\w$])+)?)"
-_CREATES = re.compile(
-    rf"CREATE\s+(?:UNLOGGED\s+|TEMP(?:ORARY)?\s+)*TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}", re.IGNORECASE
-)
-_LOCKS = re.compile(rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}", re.IGNORECASE)
-_WRITES = re.compile(rf"(?:UPDATE|DELETE\s+FROM|INSERT\s+INTO)\s+(?:ONLY\s+)?{_NAME}.*", re.IGNORECASE | re.DOTALL)
-_MANY_ROWS = re.compile(r"(?:UPDATE|DELETE)\b|INSERT\b.*\bSELECT\b", re.IGNORECASE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class LintFinding:
-    """One thing to look at.
-
-    Attributes:
-        file: its path.
-        line: counted from 1.
-        level: `error`: it cannot run; `warning`: it hurts those who use the database meanwhile; `advice`.
-        rule: squawk's, or one of ours.
-        message: what is wrong.
-        help: what to write instead, where the rule knows.
-    """
-
-    file: str
-    line: int
-    level: LintLevel
-    rule: str
-    message: str
-    help: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.level}: {self.message} [{self.rule}]" + (
-            f" {self.help}" if self.help else ""
-        )
+# The one that squawk has off by default, and that is about the version that goes on running beside the new schema.
+_ABOUT_THE_PREVIOUS_VERSION = ("ban-revoke",)
+_CONFIGURATION = ".squawk.toml"
+_IGNORE = re.compile(r"(?:--|/\*)\s*squawk-ignore(?P<file>-file)?(?P<rules>[^\n]*)")
 
 
 def lint(directories: Sequence[Path | str], *, after: int = 0) -> tuple[LintFinding, ...]:
     """Reads the migrations of directories.
 
-    A comment `-- squawk-ignore rule` before a statement, or a `.squawk.toml`, silences squawk where it is wrong.
+    A comment `-- squawk-ignore rule` on the line before a statement, `-- squawk-ignore-file rule`, or `excluded_rules` and
+    `excluded_paths` of a `.squawk.toml` in the working directory or above it silence a rule, of squawk's or of ours.
 
     Args:
         directories: where the SQL files lie.
-        after: only files with a higher number: what is applied can no longer be changed.
+        after: only files with a higher number: what is applied can no longer be changed. All others are taken to be
+            pending then; without it any of them may be applied.
 
     Returns:
-        The findings in the order of files and lines.
+        The findings in the order of files and lines. A file that the runner would refuse is a finding too.
 
     Raises:
-        InvalidMigration: the files cannot be run at all, or there is no squawk.
+        InvalidMigration: there are no migrations or two of one number, or there is no squawk or no pgparse.
     """
-    paths = {path.name: path for directory in directories for path in sorted(Path(directory).glob("*.sql"))}
-    migrations = [each for each in files.read(list(directories)) if each.number > after]
+    settings = _settings()
+    paths = [path for directory in directories for path in sorted(Path(directory).glob("*.sql"))]
+    readable: list[tuple[Migration, str]] = []
     found: list[LintFinding] = []
+    for path in paths:
+        if any(fnmatchcase(str(path), each) for each in settings.get("excluded_paths", ())):
+            continue
+        try:
+            migration = files.parse(path.name, path.read_bytes())
+        except (InvalidMigration, OSError) as error:
+            found.append(_unreadable(path, error))
+            continue
+        readable.append((migration, str(path)))
+    missing = [each for each in directories if not Path(each).is_dir()]
+    if missing or not found:
+        files.read(missing or list(directories))  # what is wrong with all of them together
+    every = lint_rules.parsed(sorted(readable, key=lambda each: each[0].number))
+    parsed = [each for each in every if each.migration.number > after]
     for transactional in (True, False):
-        chosen = [paths[each.name] for each in migrations if each.transactional == transactional]
-        found += _squawk(chosen, transactional) if chosen else []
-    found += [finding for each in migrations for finding in _own(each, str(paths[each.name]))]
+        if some := [each.path for each in parsed if each.transactional == transactional]:
+            found += _squawk(some, transactional, settings)
+    no_harm = list(lint_known.harmless(every))
+    found = [
+        each
+        for each in found
+        if not any(each.file == path and each.line in lines and each.rule == rule for path, lines, rule in no_harm)
+    ]
+    wrong = {each.file for each in found if each.rule == "syntax-error"}
+    found += [
+        LintFinding(each.path, line, "advice", "not-read", f"Our own rules have not read this statement: {why}.", "")
+        for each in parsed
+        for line, why in each.not_read
+        if each.path not in wrong
+    ]
+    own = list(lint_rules.read(parsed, pending=after > 0))
+    off = set(settings.get("excluded_rules", ()))
+    silenced = {path: _silenced(Path(path).read_text("utf-8-sig")) for path in {each.path for each in parsed}}
+    found += [each for each in own if each.rule not in off and not _is_silenced(each, silenced[each.file], parsed)]
     return tuple(sorted(found, key=lambda each: (Path(each.file).name, each.line, each.rule)))
 
 
-def _squawk(paths: Sequence[Path], transactional: bool) -> list[LintFinding]:
-    command = [_executable(), "--reporter", "json", "--include", ",".join(_ABOUT_THE_PREVIOUS_VERSION)]
-    if transactional:
-        command += [
-            "--assume-in-transaction",
-            "--exclude",
-            ",".join(_DONE_BY_THE_RUNNER + _DONE_BY_THE_TRANSACTION + _TOLD_BY_OURS),
-        ]
-    else:
-        command += ["--no-assume-in-transaction", "--exclude", ",".join(_DONE_BY_THE_RUNNER)]
-    done = subprocess.run([*command, *map(str, paths)], capture_output=True, text=True, check=False)
+def _unreadable(path: Path, error: InvalidMigration | OSError) -> LintFinding:
+    if isinstance(error, OSError):
+        return LintFinding(str(path), 1, "error", "unreadable-file", f"It cannot be read: {error.strerror}.", "")
+    message = f"The runner refuses it: {error.message.removeprefix(f'{path.name}: ')}."
+    return LintFinding(str(path), error.line or 1, "error", "unreadable-file", message, error.hint)
+
+
+def _settings() -> Mapping[str, Any]:
+    """What a `.squawk.toml` says, found as squawk finds it."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (path := folder / _CONFIGURATION).is_file():
+            try:
+                return tomllib.loads(path.read_text())
+            except (OSError, ValueError) as error:
+                raise InvalidMigration(f"{path}: {error}", hint="Mend it; squawk reads it too.") from None
+    return {}
+
+
+def _squawk(paths: Sequence[str], transactional: bool, settings: Mapping[str, Any]) -> list[LintFinding]:
+    done_by = _DONE_BY_THE_RUNNER + (_DONE_BY_THE_TRANSACTION + _TOLD_BY_OURS if transactional else ())
+    # A file of its own instead of --exclude, which would override the lists of the one that was found.
+    merged = {
+        "excluded_rules": _of_squawk([*settings.get("excluded_rules", ()), *done_by]),
+        "included_rules": _of_squawk([*settings.get("included_rules", ()), *_ABOUT_THE_PREVIOUS_VERSION]),
+        **({"pg_version": settings["pg_version"]} if "pg_version" in settings else {}),
+    }
+    with tempfile.NamedTemporaryFile("w", suffix=_CONFIGURATION) as configuration:
+        configuration.write("".join(f"{key} = {json.dumps(value)}\n" for key, value in merged.items()))
+        configuration.flush()
+        done = subprocess.run(
+            [
+                *(_executable(), "--reporter", "json", "--config", configuration.name),
+                "--assume-in-transaction" if transactional else "--no-assume-in-transaction",
+                *(re.sub(r"([*?[\]])", r"[\1]", path) for path in paths),  # it takes paths for patterns
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     try:
         rows = json.loads(done.stdout)
     except ValueError:
@@ -134,7 +147,12 @@ def _squawk(paths: Sequence[Path], transactional: bool) -> list[LintFinding]:
     return [
         LintFinding(row["file"], row["line"] + 1, _level(row), row["rule_name"], row["message"], row["help"] or "")
         for row in rows
+        if row["message"] not in {f"unknown name {rule}" for rule in lint_rules.RULES}
     ]
+
+
+def _of_squawk(rules: Iterable[str]) -> list[str]:
+    return [each for each in rules if each not in lint_rules.RULES]
 
 
 def _executable() -> str:
@@ -151,60 +169,20 @@ def _level(row: dict[str, str]) -> LintLevel:
     return "advice" if row["rule_name"].startswith("prefer-") else "warning"
 
 
-def _own(migration: Migration, path: str) -> Iterator[LintFinding]:
-    if migration.transactional:
-        yield from _not_in_a_transaction(migration, path)
-        yield from _rows_under_lock(migration, path)
-    elif not any(_needs_to_be_alone(each) for each in migration.statements):
-        yield LintFinding(
-            path,
-            1,
-            "warning",
-            "transactional-would-do",
-            "The file is marked non-transactional, but every statement of it could be rolled back.",
-            "Remove the marker: then a failure leaves nothing behind.",
-        )
+def _silenced(text: str) -> dict[int, set[str]]:
+    """The rules that comments silence, by the line; 0 for the whole file."""
+    found: dict[int, set[str]] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if match := _IGNORE.search(line):
+            rules = re.split(r"--|\*/", match["rules"])[0]
+            found.setdefault(0 if match["file"] else number, set()).update(re.findall(r"[\w-]+", rules) or {"*"})
+    return found
 
 
-def _needs_to_be_alone(statement: Statement) -> bool:
-    patterns = (_NOT_IN_A_TRANSACTION, _COMMITS)
-    return statement.words[:1] == ("CALL",) or any(each.match(statement.text) for each in patterns)
-
-
-def _not_in_a_transaction(migration: Migration, path: str) -> Iterator[LintFinding]:
-    for each in migration.statements:
-        if _NOT_IN_A_TRANSACTION.match(each.text) or _COMMITS.match(each.text):
-            yield _not_allowed(each, path)
-
-
-def _not_allowed(statement: Statement, path: str) -> LintFinding:
-    return LintFinding(
-        path,
-        statement.line,
-        "error",
-        "not-in-a-transaction",
-        f"PostgreSQL refuses {' '.join(statement.words[:2])} inside of a transaction (25001).",
-        "Put it into a file of its own that starts with `-- migrate: non-transactional`.",
-    )
-
-
-def _rows_under_lock(migration: Migration, path: str) -> Iterator[LintFinding]:
-    """Rows written while an ALTER TABLE's lock is held: others wait for as long as that takes."""
-    new: set[str] = set()
-    locked: set[str] = set()
-    for each in migration.statements:
-        if match := _CREATES.match(each.text):
-            new.add(match["name"].lower())
-        elif match := _LOCKS.match(each.text):
-            locked.add(match["name"].lower())
-        elif (match := _WRITES.match(each.text)) and _MANY_ROWS.match(each.text):
-            held = sorted(locked - new)
-            if held and match["name"].lower() not in new:
-                yield LintFinding(
-                    path,
-                    each.line,
-                    "warning",
-                    "rows-under-lock",
-                    f"It writes rows while this transaction has {', '.join(held)} locked against readers too.",
-                    "Write the rows in a later migration, in batches.",
-                )
+def _is_silenced(finding: LintFinding, silenced: dict[int, set[str]], parsed: Sequence[lint_rules.File]) -> bool:
+    """As squawk does: by a comment on the line before, or on it; inside of a block, before the block too."""
+    (file,) = (each for each in parsed if each.path == finding.file)
+    begins = [each[0].line for each in file.statements if each and each[0].line <= finding.line]
+    lines = {finding.line, finding.line - 1, *((begins[-1], begins[-1] - 1) if begins else ())}
+    said = set().union(*(silenced.get(line, set()) for line in lines - {0}), silenced.get(0, set()))
+    return finding.rule in said or "*" in silenced.get(0, set())

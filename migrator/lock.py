@@ -108,13 +108,8 @@ def lock_transaction(connection: psycopg.Connection) -> bool:
 
 
 def lock_session(connection: psycopg.Connection) -> bool:
-    """Tries to take the same lock for a session, until `unlock_session` or its end."""
+    """Tries to take the same lock for a session, until its end or `cleanup.clean`."""
     return _true(connection, f"SELECT pg_try_advisory_lock({_CLASS}, {_TRANSACTION})")
-
-
-def unlock_session(connection: psycopg.Connection) -> None:
-    """Gives it back."""
-    connection.execute(f"SELECT pg_advisory_unlock({_CLASS}, {_TRANSACTION})".encode())
 
 
 def holders(connection: psycopg.Connection) -> tuple[Blocker, ...]:

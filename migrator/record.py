@@ -16,7 +16,6 @@ from migrator.errors import HistoryMismatch
 from migrator.files import Migration
 
 _CREATE = """
-CREATE SCHEMA IF NOT EXISTS migrator;
 CREATE TABLE IF NOT EXISTS migrator.migrations (
     number         bigint PRIMARY KEY,
     name           text NOT NULL,
@@ -65,13 +64,15 @@ class Plan:
     Attributes:
         pending: files to run, in order.
         resumed: how many statements of the first pending file are already done, by file number.
-        ahead: names in the record that these files do not have: a newer version was here.
+        ahead: names in the record with higher numbers than these files have: a newer version was here.
+        missing: other names in the record that these files do not have: deleted since, or of a version beside this one's line.
         before: highest number applied, 0 for none.
     """
 
     pending: tuple[Migration, ...]
     resumed: dict[int, int]
     ahead: tuple[str, ...]
+    missing: tuple[str, ...]
     before: int
 
 
@@ -94,8 +95,14 @@ def read(connection: psycopg.Connection) -> list[Applied]:
 
 def create(connection: psycopg.Connection) -> None:
     """Creates the record where it is missing."""
-    found = connection.execute("SELECT to_regclass('migrator.migrations') IS NOT NULL").fetchone()
-    if found is None or not found[0]:
+    found = connection.execute(
+        "SELECT to_regnamespace('migrator') IS NOT NULL AND to_regclass('migrator.migrations') IS NOT NULL,"
+        " to_regnamespace('migrator') IS NOT NULL"
+    ).fetchone()
+    exists, has_schema = found or (False, False)
+    if not has_schema:  # where it exists, IF NOT EXISTS would still demand the right to create one
+        connection.execute("CREATE SCHEMA IF NOT EXISTS migrator")
+    if not exists:
         connection.execute(_CREATE)
 
 
@@ -180,5 +187,8 @@ def plan(files: Sequence[Migration], applied: Sequence[Applied]) -> Plan:
                 file=file.name,
                 hint="Give it a number after the newest applied one; history only grows at its end.",
             )
-    ahead = tuple(each.name for each in applied if each.number not in known)
-    return Plan(pending, resumed, ahead, newest)
+    unknown = [each for each in applied if each.number not in known]
+    last = max(known, default=0)
+    ahead = tuple(each.name for each in unknown if each.number > last)
+    missing = tuple(each.name for each in unknown if each.number < last)
+    return Plan(pending, resumed, ahead, missing, newest)

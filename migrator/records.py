@@ -1,7 +1,11 @@
-"""The tables in which migration tools keep their record: the project's own and those of others, by name, in any schema.
+"""The tables in which migration tools keep their record, the project's own and those of others.
 
 Their rows say what is applied. A migration that only changes data shows there and not in the schema; and a copy of a
 schema on which migrations are to run needs these rows, or they would all run again.
+
+Tools are many, and most let the name be set; but what they call it by themselves says `migration` or `schema version` at its end. So
+that is what is looked for, and the few others by name. A table that is called so and is none costs little: it must be small, and
+must not refer to rows of tables that are not copied.
 """
 
 from __future__ import annotations
@@ -11,34 +15,48 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-# Schema (any where empty) and table. `_system` is where Formance's ledger keeps which buckets, schemas with a record of
+# golang-migrate, dbmate, Rails, Ecto, Diesel, sqlx, Prisma, Knex, Drizzle, MikroORM, TypeORM, Laravel, Django, bun, gorp, river, pgroll,
+# node-pg-migrate, Kysely, SeaORM, Doctrine, EF Core, yoyo; peewee-migrate; tern, Refinery, Flyway, DbUp, Postgrator, Atlas, Sequel; goose
+_LIKE_ONE = (
+    "migrations?(_?(history|logs?|locks?|versions?))?$|migrate_?history$"
+    "|schema_?(versions?|info|history|revisions)$|(^|_)db_version$"
+)
+_LARGEST = 16 << 20  # bytes of a table that is known by that alone
+# Schema and table; one of them may be empty for any. `_system` is where Formance's ledger keeps which buckets, schemas with a record of
 # their own, there are.
 KNOWN = (
-    ("migrator", "migrations"),
     ("_system", ""),
-    ("", "goose_db_version"),
-    ("", "schema_migrations"),  # golang-migrate, dbmate, Rails
-    ("", "schema_migration"),  # soda
-    ("", "bun_migrations"),
-    ("", "gorp_migrations"),
     ("", "alembic_version"),
-    ("", "django_migrations"),
-    ("", "flyway_schema_history"),
     ("", "databasechangelog"),
-    ("", "_prisma_migrations"),
-    ("", "knex_migrations"),
-    ("", "__EFMigrationsHistory"),
+    ("", "databasechangeloglock"),
     ("", "SequelizeMeta"),
-    ("atlas_schema_revisions", "atlas_schema_revisions"),
-    ("pgroll", "migrations"),
+    ("", "phinxlog"),
+    ("", "aerich"),
+    ("", "VersionInfo"),  # FluentMigrator
+    ("", "play_evolutions"),
+    ("", "ar_internal_metadata"),  # Rails
+    ("", "_yoyo_version"),
+    ("hdb_catalog", "hdb_version"),  # Hasura
+    ("pgboss", "version"),
+    ("pgroll", ""),
+    ("sqitch", ""),
 )
 
 _FIND = """
-SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN unnest(%s::text[], %s::text[]) AS k(nspname, relname)
-  ON (k.nspname = '' OR k.nspname = n.nspname) AND (k.relname = '' OR k.relname = c.relname)
-WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-GROUP BY 1, 2 ORDER BY 1, 2
+WITH named AS (
+    SELECT c.oid, n.nspname, c.relname, EXISTS (
+        SELECT FROM unnest(%s::text[], %s::text[]) AS k(nspname, relname)
+        WHERE (k.nspname = '' OR k.nspname = n.nspname) AND (k.relname = '' OR k.relname = c.relname)
+    ) AS known
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+), found AS (
+    SELECT * FROM named WHERE known OR (relname ~* %s AND pg_catalog.pg_table_size(oid) <= %s)
+)
+SELECT nspname, relname FROM found f WHERE known OR NOT EXISTS (
+    SELECT FROM pg_catalog.pg_constraint c
+    WHERE c.conrelid = f.oid AND c.contype = 'f' AND c.confrelid NOT IN (SELECT oid FROM found)
+) ORDER BY 1, 2
 """
 
 
@@ -63,7 +81,7 @@ def find(connection: psycopg.Connection, more: tuple[str, ...] = ()) -> list[tup
         more: further tables, `name` or `schema.name`.
     """
     known = [*KNOWN, *((schema, name) for schema, _, name in (each.rpartition(".") for each in more))]
-    rows = connection.execute(_FIND, ([s for s, _ in known], [t for _, t in known])).fetchall()
+    rows = connection.execute(_FIND, ([s for s, _ in known], [t for _, t in known], _LIKE_ONE, _LARGEST)).fetchall()
     return [(str(schema), str(name)) for schema, name in rows]
 
 

@@ -25,14 +25,16 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from migrator import database, dump, records, shared, traits
+from migrator import database, dump, isolation, records, shared, traits
 from migrator.compatibility import classify
 from migrator.errors import InvalidMigration, MigratorError
+from migrator.marks import Mark, Owner, claim
+from migrator.scratch import REHEARSAL, Scratch
 from migrator.sessions import Log, connect, conninfo, unhindered
 from migrator.settings import Settings
 from migrator.witness import Look, described, summary
 
-_BEFORE, _SERVER, _NOTICE = "before.json", "server.json", "notice"
+_BEFORE, _SERVER, _NOTICE, _OID = "before.json", "server.json", "notice", "oid"
 _SHOWN = 3
 _POLL = 0.1
 
@@ -45,29 +47,36 @@ class Databases:
         real: connection string.
         scratch: connection string.
         name: of the real one.
-        target: the scratch database, to make and drop.
+        owner: of both.
+        copy: the scratch database, to make and drop.
     """
 
     real: str
     scratch: str
     name: str
-    target: database.Target
+    owner: Owner
+    copy: Scratch
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Databases:
-        """Reads POSTGRES_URI and SCRATCH_DATABASE.
+        """Reads POSTGRES_URI, SCRATCH_DATABASE, ROLLOUT_STACK and ROLLOUT_MODULE.
 
         Raises:
-            InvalidMigration: a variable is missing, or both name the same database.
+            InvalidMigration: a variable is missing.
+            ForeignDatabase: SCRATCH_DATABASE is no name of a rehearsal's database.
         """
         uri, name = environment.get("POSTGRES_URI", ""), environment.get("SCRATCH_DATABASE", "")
         if not uri or not name:
             raise InvalidMigration("POSTGRES_URI or SCRATCH_DATABASE is not set", hint="Set both.")
-        real = database.target(environment).name
-        if name == real:
-            raise InvalidMigration("SCRATCH_DATABASE is the real one", hint="Name another.")
-        target = database.target({**environment, "POSTGRES_DATABASE": name})
-        return cls(conninfo(uri), conninfo(uri, dbname=name), real, target)
+        owner, real = Owner.of(environment), database.target(environment)
+        mark = Mark.of(owner, REHEARSAL, real.name)
+        copy = Scratch.named(name, mark, real.conninfo)
+        return cls(conninfo(uri), conninfo(uri, dbname=name), real.name, owner, copy)
+
+    @property
+    def server(self) -> str:
+        """Connection string of the maintenance database."""
+        return self.copy.target.conninfo
 
 
 class Refused(MigratorError):
@@ -120,21 +129,29 @@ def prepare(
     """
     where = Databases.of(environment)
     settings = Settings.from_environment({}, connect_budget=5.0)
-    database.drop(where.target, settings, log)
-    database.create(where.target, settings, log)
-    with contextlib.closing(connect(where.real, settings, log, name="rehearsal")) as connection:
-        row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
-        size = int(row[0]) if row else 0
-        rows = [option for each in _with_sequences(connection, tables) for option in ("--table", _pattern(*each))]
+    _claimed(where, settings, log)
+    _made(where, folder, settings, log)
     notice = ""
-    if mode == "copy" and size > limit:
-        notice = f"the database has {size} bytes, above the limit of {limit}: rehearsed with its schema alone"
-        log(notice)
-        mode = "schema"
-    dumps = [[]] if mode == "copy" else [["--schema-only"], *([["--data-only", *rows]] if rows else [])]
-    dump.copy(where.real, where.scratch, dumps, folder)
+    with (
+        contextlib.closing(connect(where.real, settings, log, name="rehearsal")) as connection,
+        connection.transaction(),
+    ):
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        unhindered(connection)  # it is silent while pg_dump works
+        [(size, snapshot)] = connection.execute(
+            "SELECT pg_database_size(current_database()), pg_catalog.pg_export_snapshot()"
+        ).fetchall()
+        if mode == "copy" and size > limit:
+            notice = f"the database has {size} bytes, above the limit of {limit}: rehearsed with its schema alone"
+            log(notice)
+            mode = "schema"
+        options = [option for each in _with_sequences(connection, tables) for option in ("--table", _pattern(*each))]
+        lacking = dump.copy(where.real, where.scratch, None if mode == "copy" else options, folder, str(snapshot))
     with contextlib.closing(unhindered(connect(where.scratch, settings, log, name="rehearsal"))) as connection:
-        lacking = _settings_copied(where, settings, log) + dump.copy_privileges(where.real, connection, folder)
+        free = isolation.isolate(
+            connection
+        )  # before anything else, which the database's own event triggers would hear of
+        lacking += _settings_copied(where, settings, log) + dump.copy_privileges(where.real, connection, folder)
         for line in lacking:
             log(f"not copied: {line}")
         (folder / _BEFORE).write_text(Look.take(connection).to_json())
@@ -143,15 +160,45 @@ def prepare(
         more = f"; and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
         lacks = f"the scratch database lacks what this role may not copy: {'; '.join(lacking[:_SHOWN])}{more}"
         notice = "; ".join(filter(None, [notice, lacks]))
+    if free:
+        reach = f"what this role may not hold back, and so may change something elsewhere: {', '.join(free)}"
+        log(reach)
+        notice = "; ".join(filter(None, [notice, reach]))
     (folder / _NOTICE).write_text(notice)
-    log(f"{where.target.name} has the {'schema' if mode == 'schema' else 'schema and rows'} of the real database")
+    log(f"{where.copy.target.name} has the {'schema' if mode == 'schema' else 'schema and rows'} of the real database")
     return {"outcome": "prepared", "mode": mode, "message": notice}
+
+
+def _claimed(where: Databases, settings: Settings, log: Log) -> None:
+    """Refuses to rehearse what is another's; marks what has no mark, as it is about to be migrated."""
+    with contextlib.closing(unhindered(connect(where.server, settings, log))) as connection:
+        if why := claim(connection, where.name, where.owner):
+            log(f"{where.name} cannot be marked as that of {where.owner}: {why}")
+
+
+def _made(where: Databases, folder: Path, settings: Settings, log: Log) -> None:
+    try:
+        oid = where.copy.make(settings, log)
+    except psycopg.Error as error:
+        raise database.refused("create", where.copy.target, error) from None
+    (folder / _OID).write_text(str(oid))
+
+
+def _dropped(where: Databases, folder: Path, settings: Settings, log: Log) -> list[str]:
+    """Drops the scratch database; gives why it is still there."""
+    known = folder / _OID
+    try:
+        where.copy.drop(settings, log, int(known.read_text()) if known.exists() else None)
+    except MigratorError as error:
+        log(f"{error.message}. {error.hint}")
+        return [error.message]
+    return []
 
 
 def _settings_copied(where: Databases, settings: Settings, log: Log) -> list[str]:
     """Lets the migration find what it would find in the real database, such as a search_path; gives what could not be copied."""
-    with contextlib.closing(unhindered(connect(where.target.conninfo, settings, log))) as connection:
-        return traits.copy_settings(connection, where.name, where.target.name)
+    with contextlib.closing(unhindered(connect(where.server, settings, log))) as connection:
+        return traits.copy_settings(connection, where.name, where.copy.target.name)
 
 
 def judge(
@@ -179,13 +226,15 @@ def judge(
     where = Databases.of(environment)
     settings = Settings.from_environment({}, connect_budget=5.0)
     touched = shared.Changes()
-    words: dict[str, Any] = {}
+    words: dict[str, Any] = {"changes": [], "findings": []}
     refused: Refused | None = None
+    notices: list[str] = []
     try:
         before = Look.from_json((folder / _BEFORE).read_text())
         server = shared.Server.from_json((folder / _SERVER).read_text())
         with contextlib.closing(connect(where.scratch, settings, log, name="rehearsal")) as connection:
-            touched = shared.changes(server, connection, where.name, where.target.name)
+            touched = shared.changes(server, connection, where.name, where.copy.target.name)
+            _refuse_subscriptions(connection, words)
             _compare(connection, before, words, previous, contract, log)
             if started:
                 _ask_previous(connection, words, port, health, probes, seconds, previous, log)
@@ -195,8 +244,7 @@ def judge(
     except Refused as error:
         refused = error
     finally:
-        with contextlib.suppress(MigratorError):
-            database.drop(where.target, settings, log)
+        notices += _dropped(where, folder, settings, log)
     left = _take_back(where, touched, settings, log)
     words["findings"] += [_ON_THE_SERVER | {"what": line} for line in touched.others]
     if refused:
@@ -204,7 +252,7 @@ def judge(
         raise refused
     if left:
         raise Refused(f"{_LEFT}: {'; '.join(left)}", _AGAIN, words)
-    notices = [str(words.get("message", "")), (folder / _NOTICE).read_text()]
+    notices = [str(words.get("message", "")), (folder / _NOTICE).read_text(), *notices]
     if touched.made:
         names = ", ".join(touched.made.values())
         notices.append(f"the rehearsed migration made role {names} on the server, which has no copy; dropped again")
@@ -259,12 +307,23 @@ _AGAIN = (
 )
 
 
+def _refuse_subscriptions(connection: psycopg.Connection, words: dict[str, Any]) -> None:
+    if feeds := isolation.subscriptions(connection):
+        raise Refused(f"{_TAKES}: {', '.join(feeds)}", _ALONE, words)
+
+
+_TAKES = (
+    "the rehearsed migration has made a subscription, which took from the publisher what the real database is to get"
+)
+_ALONE = "Look at the publisher's slot; let a migration of its own make the subscription, with rehearse: off."
+
+
 def _take_back(where: Databases, touched: shared.Changes, settings: Settings, log: Log) -> list[str]:
     """Drops the roles that the rehearsal has made; gives those that are left."""
     left = {}
     if touched.made:
         try:
-            with contextlib.closing(unhindered(connect(where.target.conninfo, settings, log))) as connection:
+            with contextlib.closing(unhindered(connect(where.server, settings, log))) as connection:
                 left = shared.take_back(connection, touched.made)
         except MigratorError as error:
             left = dict.fromkeys(touched.made.values(), error.message)
@@ -273,8 +332,14 @@ def _take_back(where: Databases, touched: shared.Changes, settings: Settings, lo
     return [f"role {name} made, and it cannot be dropped ({why})" for name, why in left.items()] + list(touched.own)
 
 
-def hold(environment: Mapping[str, str], log: Log) -> dict[str, Any]:
-    """Waits for SIGTERM, then drops the scratch database, and the roles that were made for it."""
+def hold(environment: Mapping[str, str], folder: Path, log: Log) -> dict[str, Any]:
+    """Waits for SIGTERM, then drops the scratch database, and the roles that were made for it.
+
+    Args:
+        environment: see `Databases.of`.
+        folder: of `prepare`.
+        log: where lines for people go.
+    """
     where = Databases.of(environment)
     settings = Settings.from_environment({}, connect_budget=5.0)
     stop = threading.Event()
@@ -284,16 +349,16 @@ def hold(environment: Mapping[str, str], log: Log) -> dict[str, Any]:
     touched = shared.Changes()
     # Whether it can look at the server or not, it has to drop the database.
     looks = contextlib.suppress(MigratorError, psycopg.Error)
-    with looks, contextlib.closing(connect(where.target.conninfo, settings, log)) as connection:
+    with looks, contextlib.closing(connect(where.server, settings, log)) as connection:
         server = shared.Server.take(connection, where.name)
-    log(f"{where.target.name} is dropped when this ends")
+    log(f"{where.copy.target.name} is dropped when this ends")
     stop.wait()
     if server:  # the migration may have failed, and there be no judge
-        with looks, contextlib.closing(connect(where.target.conninfo, settings, log)) as connection:
-            touched = shared.changes(server, connection, where.name, where.target.name)
-    dropped = database.drop(where.target, settings, log)
+        with looks, contextlib.closing(connect(where.server, settings, log)) as connection:
+            touched = shared.changes(server, connection, where.name, where.copy.target.name)
+    left = _dropped(where, folder, settings, log)
     _take_back(where, touched, settings, log)
-    return {"outcome": "dropped" if dropped else "unchanged"}
+    return {"outcome": "left" if left else "dropped", "message": "; ".join(left)}
 
 
 class _Failed(Exception):

@@ -1,11 +1,12 @@
 """Puts a backup in the place of a database, and keeps what was there under another name.
 
-1. The backup is restored into a new database beside the real one, in one transaction, and its bytes are those of the manifest.
+0. The backup is read, whole, and its bytes are those of the manifest; what is read of it again is compared with that before anybody gets it.
+1. It is restored into a new database beside the real one, in one transaction.
 2. That database is compared with the manifest: the same schema, and the same number of rows in every table.
 3. The two change names in one transaction of the server, while everybody is sent out of the real one.
 
 Up to the third step the real database is not touched; the third happens or it does not. So it can be killed anywhere and
-begun again: what was left of the new database is dropped first. A SIGTERM before the third step undoes what was done; one during
+begun again: what was left of the new database, which has the mark of its owner, is dropped first. A SIGTERM before the third step undoes what was done; one during
 it waits, so that the last words always say which of the two databases serves. The server makes who connects during the change wait, for it
 holds the database's lock; there is no moment in which the name belongs to nobody for longer than a commit takes.
 """
@@ -13,20 +14,22 @@ holds the database's lock; there is no moment in which the name belongs to nobod
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
-from migrator import database, fingerprint, traits
-from migrator.backup import Digest, counted, feed, find
+from migrator import database, fingerprint, marks, traits
+from migrator.backup import Checked, Digest, counted, feed, find, fingerprint_of
 from migrator.errors import BackupUnusable, Blocked, DatabaseCommandFailed, MigratorError
 from migrator.job import Words, hold_signals, release_signals
+from migrator.marks import KEPT, LIVE, Mark, Owner
 from migrator.progress import telling
+from migrator.scratch import RESTORING, Scratch, beside, name_for
 from migrator.sessions import Log, connect, conninfo, describe, pause, unhindered
 from migrator.settings import Settings
 from migrator.stores import Store
@@ -36,8 +39,6 @@ _SHOWN = 20
 _ATTEMPTS = 6
 _CONNECTIONS = 4
 _NO_CONNECTION = ("connection to server", "too many clients", "remaining connection slots")
-# https://www.postgresql.org/docs/current/catalog-pg-database.html; none before 15.
-_PROVIDERS: dict[str, LiteralString] = {"c": "libc", "i": "icu", "b": "builtin"}
 
 
 def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differences: bool, log: Log) -> Words:
@@ -58,17 +59,18 @@ def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differ
     settings = Settings.from_environment(environment)
     real = database.target(environment)
     manifest = find(store, wanted)
-    new = database.Target(beside(real.name, "-restoring"), real.conninfo)
+    owner = Owner.of(environment)
+    mark = Mark.of(owner, RESTORING, real.name)
+    copy = Scratch.named(name_for(real.name, RESTORING, secrets.token_hex(4)), mark, real.conninfo)
+    new = copy.target
     old = beside(real.name, f"_before_restore_{datetime.now(UTC):%Y%m%dT%H%M%S}")
-    database.drop(new, settings, log)
+    dump, schema = Checked.read(store, manifest, log), fingerprint_of(store, manifest)
     try:
-        with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
-            lacking = _create(connection, real.name, new.name)
+        lacking = copy.make_like(real, settings, log)
         there = lacking is not None
         log(f"restoring backup {manifest.id} into {new.name}")
-        _fill(store, manifest.id, (manifest.sha256, manifest.size), conninfo(real.conninfo, dbname=new.name), log)
         where = conninfo(real.conninfo, dbname=new.name)
-        schema = fingerprint.Snapshot.from_json(b"".join(store.read(f"{manifest.id}.schema")))
+        _fill(dump, where, log)
         with contextlib.closing(_open(where, settings, log)) as connection:
             if lacking is not None:  # now that it is filled, and a session is open that they do not reach
                 lacking += _likened(real, new.name, settings, log)
@@ -82,10 +84,10 @@ def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differ
             with telling(log, "collecting the planner's statistics (ANALYZE)"):
                 connection.execute("ANALYZE")
         with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
-            seconds, ended = _swap(connection, real, new.name, old if there else "", settings, log)
+            seconds, ended = _swap(connection, real, new.name, old if there else "", owner, settings, log)
     except BaseException:
         with contextlib.suppress(MigratorError):
-            database.drop(new, settings, log)
+            copy.drop(settings, log)
         raise
     log(
         f"{real.name} is the restored database since now; changing places took {seconds:.2f} s and ended {ended} sessions"
@@ -108,62 +110,6 @@ def _open(text: str, settings: Settings, log: Log) -> psycopg.Connection:
     return unhindered(connect(text, settings, log, name="restore"))
 
 
-def beside(name: str, ending: str) -> str:
-    """A database's name with an ending, within PostgreSQL's 63 bytes."""
-    return name.encode()[: 63 - len(ending)].decode(errors="ignore") + ending
-
-
-def _create(connection: psycopg.Connection, real: str, new: str) -> list[str] | None:
-    """Makes a database with the real one's encoding, collation, owner and grants.
-
-    Returns:
-        What of these it could not be given; None if there is no real one.
-    """
-    row = connection.execute(
-        "SELECT to_jsonb(d), pg_encoding_to_char(d.encoding), pg_has_role(d.datdba, 'USAGE'), pg_get_userbyid(d.datdba),"
-        " current_user FROM pg_catalog.pg_database d WHERE datname = %s",
-        (real,),
-    ).fetchone()
-    name = sql.Identifier(new)
-    try:
-        if row is None:
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
-            return None
-        facts: dict[str, Any] = row[0]
-        if not row[2]:
-            raise DatabaseCommandFailed(
-                f"database {real} belongs to {row[3]}, and {row[4]} may not rename it",
-                hint=f'As an administrator: GRANT "{row[3]}" TO "{row[4]}"; or restore as its owner.',
-            )
-        words: list[sql.Composable] = [
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name),
-            sql.SQL("ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(row[1], facts["datcollate"], facts["datctype"]),
-        ]
-        # The server's own may be another, which a new database gets unless told.
-        provider = _PROVIDERS.get(facts.get("datlocprovider") or "")
-        locale = facts.get("datlocale") or facts.get("daticulocale")  # from 17 on, and 15 and 16
-        if provider:
-            words.append(sql.SQL("LOCALE_PROVIDER " + provider))
-        if provider in ("icu", "builtin") and locale:
-            words.append(sql.SQL(f"{provider.upper()}_LOCALE {{}}").format(locale))
-        if facts.get("daticurules"):
-            words.append(sql.SQL("ICU_RULES {}").format(facts["daticurules"]))
-        connection.execute(sql.SQL(" ").join(words))
-        # First of all: what its owner owns is restored as his, and who may create there follows from that.
-        lacking = traits.copy_owner(connection, real, new)
-        traits.copy_grants(connection, real, new)
-    except psycopg.Error as error:
-        hint = error.diag.message_hint or ""
-        if error.sqlstate == "42501":
-            hint = "The role must be able to create databases: ALTER ROLE … CREATEDB."
-        raise DatabaseCommandFailed(
-            f"cannot create database {new}: {error.diag.message_primary or error}",
-            hint=hint,
-            sqlstate=error.sqlstate or "",
-        ) from None
-    return lacking
-
-
 def _likened(real: database.Target, new: str, settings: Settings, log: Log) -> list[str]:
     """Gives the new database the real one's settings and limit; gives what it could not be given."""
     with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
@@ -176,32 +122,26 @@ def _likened(real: database.Target, new: str, settings: Settings, log: Log) -> l
             ) from None
 
 
-def _fill(store: Store, backup: str, expected: tuple[str, int], where: str, log: Log) -> None:
-    """Restores a dump; its bytes are checked as they pass, and the database is a new one still."""
+def _fill(dump: Checked, where: str, log: Log) -> None:
+    """Restores a dump."""
     for attempt in range(_CONNECTIONS):
         try:
-            read = _poured(store, backup, expected[1], where, log)
-            break
+            _pour(dump, where, log)
         except DatabaseCommandFailed as error:
             # psql connects once, and the server may be full at that moment. It was one transaction, so it is as if not begun.
             if attempt + 1 == _CONNECTIONS or not any(each in error.message for each in _NO_CONNECTION):
                 raise
             log(f"{error.message}; trying again")
             time.sleep(pause(attempt + 2))
-    if (read.sha256, read.size) != expected:
-        raise BackupUnusable(
-            f"backup {backup} is damaged: {read.size} bytes with SHA-256 {read.sha256[:12]}…, "
-            f"the manifest says {expected[1]} with {expected[0][:12]}…",
-            hint="Take another backup: `backups` lists them.",
-        )
+        else:
+            return
 
 
-def _poured(store: Store, backup: str, size: int, where: str, log: Log) -> Digest:
+def _pour(dump: Checked, where: str, log: Log) -> None:
     read = Digest()
     # The bytes have passed long before the last index of theirs is built; the seconds go on.
-    with telling(log, "restoring", lambda: read.size, size):
-        feed(["--file=-"], read.over(store.read(f"{backup}.dump")), target=where)
-    return read
+    with telling(log, "restoring", lambda: read.size, dump.size):
+        feed(["--file=-"], read.over(dump.chunks()), target=where)
 
 
 def _differences(connection: psycopg.Connection, schema: fingerprint.Snapshot, rows: Mapping[str, int]) -> list[str]:
@@ -238,9 +178,15 @@ def _same(backup: str, found: list[str]) -> None:
 
 
 def _swap(
-    connection: psycopg.Connection, real: database.Target, new: str, old: str, settings: Settings, log: Log
+    connection: psycopg.Connection,
+    real: database.Target,
+    new: str,
+    old: str,
+    owner: Owner,
+    settings: Settings,
+    log: Log,
 ) -> tuple[float, int]:
-    """Lets two databases change names. Once they have, no signal ends the run before it has been told.
+    """Lets two databases change names and marks. Once they have, no signal ends the run before it has been told.
 
     Returns:
         Seconds in which nobody could connect, and how many sessions were ended.
@@ -253,9 +199,13 @@ def _swap(
             log("the databases change places")
             with _sent_out(real, settings, log) as ended, connection.transaction():
                 # The first takes the lock by which who connects now waits, until all who are in it have gone.
+                comment = next((found.comment for found in marks.databases(connection, real.name)), None)
                 if old:
                     connection.execute(rename.format(sql.Identifier(real.name), sql.Identifier(old)))
+                    marks.put(connection, old, Mark.of(owner, KEPT, real.name))
                 connection.execute(rename.format(sql.Identifier(new), sql.Identifier(real.name)))
+                # With the mark of a scratch database, the next restore would drop what the module works on.
+                marks.put(connection, real.name, Mark.of(owner, LIVE, real.name), comment)
             return time.monotonic() - begun, len(ended)
         except psycopg.errors.ObjectInUse as error:
             release_signals()

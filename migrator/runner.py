@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
-from migrator import files, record
+from migrator import cleanup, concurrently, files, record
 from migrator.errors import (
     Blocked,
     Blocker,
@@ -23,15 +25,26 @@ from migrator.errors import (
     Terminated,
 )
 from migrator.files import Migration
-from migrator.lock import RunnerLock, holders, lock_session, lock_transaction, name_all, unlock_session
+from migrator.lock import RunnerLock, holders, lock_session, lock_transaction, name_all
+from migrator.progress import Paced
+from migrator.redaction import redacted
 from migrator.sessions import Log, Watcher, connect, execute_one, is_lost, is_transient, pause
 from migrator.settings import Settings
 from migrator.statements import Statement
 
 _NOT_IN_A_TRANSACTION = "25001"
-_NO_SUCH_SAVEPOINT = "3B001"
 _PROTOCOL_VIOLATION = "08P01"
 _SYNTAX_ERROR = "42601"
+_UNSAFE_NEW_ENUM_VALUE = "55P04"
+_HINTS = {
+    "25006": "The database or the role is set to be read only: see default_transaction_read_only.",
+    "3B001": "A file can only go back to a savepoint that it has made itself.",
+    "55006": "What this file has left open is in the way: close its cursors, and write SET CONSTRAINTS ALL IMMEDIATE before it.",
+    "55P04": "Put the ALTER TYPE ... ADD VALUE into a file of its own before this one: its value cannot be used before it is committed.",
+    "57014": "statement_timeout ended it: MIGRATE_STATEMENT_TIMEOUT sets how many seconds it may take, 0 for no limit.",
+}
+_ADDS_VALUE = re.compile(r"\bADD\s+VALUE\b", re.IGNORECASE)
+_SETS_CONSTRAINTS = re.compile(r"\bSET\s+CONSTRAINTS\s+(?P<all>ALL\b)?", re.IGNORECASE)
 _OURSELVES = 'SET TRANSACTION READ WRITE; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL "role" TO DEFAULT'
 _LOOK = 0.05
 _LOOK_BACK = 3.0  # seconds for a last look at how a COMMIT ended; a pod that is told to go has half a minute in all
@@ -47,6 +60,7 @@ class Result:
         before: highest migration number in the database before.
         after: the same afterwards.
         ahead: applied files unknown to this image: a newer version was here, which is no error.
+        missing: applied files that are not among this image's, although later ones are.
         seconds: how long it took.
         attempts: how often it was tried.
     """
@@ -56,6 +70,7 @@ class Result:
     before: int
     after: int
     ahead: tuple[str, ...]
+    missing: tuple[str, ...]
     seconds: float
     attempts: int = 1
 
@@ -79,9 +94,34 @@ def plan(
     Raises:
         MigratorError: see `run`.
     """
-    migrations = files.read(directory)
+    migrations = read(directory, log)
     with connect(conninfo, settings, log) as connection:
         return record.plan(migrations, record.read(connection))
+
+
+def read(directory: Path | str | Sequence[Path | str], log: Log) -> list[Migration]:
+    """Reads the files, and logs what lies beside them and is not taken for one.
+
+    Args:
+        directory: directory, or directories, of the SQL files.
+        log: where lines for people go.
+
+    Raises:
+        InvalidMigration: see `files.read`.
+    """
+    migrations = files.read(directory)
+    if skipped := files.skipped(directory):
+        log(f"WARNING: not run, as no NNNN_name.sql in the folder itself: {', '.join(skipped)}")
+    return migrations
+
+
+def tell_missing(todo: record.Plan, log: Log) -> None:
+    """Logs which applied files are not there any more."""
+    if todo.missing:
+        log(
+            f"WARNING: {', '.join(todo.missing)} applied to this database, and not among these files, which go further: "
+            "deleted since, or of a version that this one does not come after"
+        )
 
 
 def run(
@@ -111,9 +151,10 @@ def run(
     """
     settings = settings or Settings()
     started = time.monotonic()
-    migrations = files.read(directory)
+    migrations = read(directory, log)
     with contextlib.closing(connect(conninfo, settings, log)) as connection:
         todo = record.plan(migrations, _read(connection))
+        tell_missing(todo, log)
         if not todo.pending:
             return _unchanged(todo, started, log)
         _refuse_nameless_indexes(todo)
@@ -146,7 +187,8 @@ def _unchanged(todo: record.Plan, started: float, log: Log) -> Result:
         log(f"the database is ahead of this version: {', '.join(todo.ahead)} applied by a newer one; nothing to do")
     else:
         log(f"nothing pending, the database is at {todo.before}")
-    return Result("unchanged", (), todo.before, todo.before, todo.ahead, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Result("unchanged", (), todo.before, todo.before, todo.ahead, todo.missing, seconds)
 
 
 @dataclass(frozen=True)
@@ -182,8 +224,27 @@ class _Run:
         self._waited = 0.0  # for locks, in the transaction that is open
         self._rolled_back = "nothing had begun; the database is as it was"
         self._sent: _Sent | None = None
+        self._ends: set[int] = set()  # numbers of files after which PostgreSQL demands a COMMIT
+        self._running: _Running | None = None
+        self._trouble: _Passing | None = None  # after which it is about to try again
+        self._statements = Paced(log)
+        self._warnings, self._notices = Paced(log), Paced(log)
 
     def go(self) -> Result:
+        try:
+            return self._go()
+        except Terminated as signal:
+            signal.words = self._words(signal.signal_name, time.monotonic())
+            ended = self._ended()
+            signal.words["message"] = f"{signal.words['message']}; {ended}"
+            self._log(f"{signal.signal_name}: {ended}")
+            raise
+        finally:
+            self._statements.close()
+            if unsaid := self._warnings.close() + self._notices.close():
+                self._log(f"{unsaid} more messages of the server were not logged: more than one a second")
+
+    def _go(self) -> Result:
         attempt = 0
         wait = 0.0
         trouble_since: float | None = None
@@ -201,26 +262,28 @@ class _Run:
                         raise _refused(error, "the runner's own statement") from None
                     error = _Passing(error, None, None)
                 now = time.monotonic()
-                trouble_since = now if trouble_since is None else trouble_since
+                self._running, self._trouble = None, error
+                trouble_since = now - error.waited if trouble_since is None else trouble_since
                 wait = pause(attempt)
                 attempt += 1
                 if now + wait - trouble_since > self._settings.retry_budget:
                     raise self._give_up(error, attempt, now - trouble_since) from None
                 by = f"; blocked by {name_all(self._blockers)}" if self._blockers else ""
-                self._log(f"{self._so_far()}: {error}{by}; trying again in {wait:.1f} s (attempt {attempt})")
-            except StatementFailed:
+                self._log(f"{self._so_far(error)}: {error}{by}; trying again in {wait:.1f} s (attempt {attempt})")
+            except StatementFailed as error:
                 self._log(self._rolled_back)
+                if self._applied:
+                    error.more["applied"] = list(self._applied)
                 raise
             except MigratorError as error:
                 if self._sent:
                     error.message = f"{error.message}; {self._so_far()}"
                 raise
-            except Terminated as signal:
-                self._log(f"{signal.signal_name}: {self._ended()}")
-                raise
 
-    def _so_far(self) -> str:
-        return f"whether {self._sent} is committed is not known" if self._sent else "rolled back"
+    def _so_far(self, trouble: _Passing | None = None) -> str:
+        if self._sent:
+            return f"whether {self._sent} is committed is not known"
+        return "interrupted, and cleared away before it is tried again" if trouble and trouble.traces else "rolled back"
 
     def _ended(self) -> str:
         """Says what a run that is ended now leaves; what the server was asked to commit it looks up for that."""
@@ -241,6 +304,34 @@ class _Run:
             return self._rolled_back
         return f"{self._so_far()}; the next run finds it in the record"
 
+    def _words(self, signal_name: str, at: float) -> dict[str, object]:
+        """Gives the last words of a run that a signal has ended."""
+        deadline, seconds = self._settings.deadline, at - self._started
+        # The Job has begun before this did, by the time that it took to schedule the pod and to pull its image.
+        by_deadline = 0 < deadline <= seconds + min(30.0, deadline / 2)
+        message = f"ended by {signal_name} after {seconds:.0f} s"
+        hint = "Run it again; it goes on from what is committed."
+        again = "run again as it is, it would end there again; see what holds it up, or raise migration.activeDeadlineSeconds."
+        if by_deadline:
+            message = f"ended by the deadline of its Job, {deadline:.0f} s (migration.activeDeadlineSeconds)"
+            hint = f"R{again[1:]}"
+        elif not deadline:
+            hint = f"If the deadline of its Job has ended it: {again}"
+        place: dict[str, object] = {}
+        if running := self._running:
+            message += f", at {running.place}, which had run for {at - running.since:.0f} s"
+            place = {
+                "file": running.migration.name,
+                "line": running.statement.line,
+                "statement": running.statement.shortened(),
+            }
+        elif trouble := self._trouble:
+            message += f", before another attempt after this: {trouble}"
+            place = {"file": trouble.file, "line": trouble.line, "statement": trouble.shown}
+        if self._blockers:
+            message += f"; blocked by {name_all(self._blockers)}"
+        return {"message": message, "hint": hint, "blockers": [asdict(each) for each in self._blockers], **place}
+
     def _answered(self, connection: psycopg.Connection) -> tuple[str, ...]:
         """Gives the files that this run has applied without an answer, provided that the record has them too."""
         if self._sent is None:
@@ -256,6 +347,9 @@ class _Run:
     def _locked(self, connection: psycopg.Connection, lock: RunnerLock, attempt: int) -> Result:
         if lock.pooled:
             self._log("a connection pooler is in between: the runners' lock is held by a transaction")
+        self._trouble = None
+        _refuse_standby(connection)
+        connection.add_notice_handler(self._notice)
         while True:
             answered = self._answered(connection)
             # Under the lock the record may say more than before it: another runner was first.
@@ -270,6 +364,8 @@ class _Run:
             alike = next(groupby(todo.pending, key=lambda each: each.transactional))
             batch = list(alike[1])
             if alike[0]:
+                ends = (index for index, each in enumerate(batch, 1) if each.number in self._ends)
+                batch = batch[: next(ends, len(batch))]
                 self._together(connection, lock, batch, rest=len(todo.pending) - len(batch))
             else:
                 self._alone(connection, lock, batch[0], todo.resumed.get(batch[0].number, 0))
@@ -278,17 +374,45 @@ class _Run:
             return replace(_unchanged(todo, self._started, self._log), attempts=attempt)
         seconds = time.monotonic() - self._started
         self._log(f"done: {len(self._applied)} applied, the database is at {todo.before} ({seconds:.2f} s)")
-        return Result("migrated", tuple(self._applied), self._before, todo.before, todo.ahead, seconds, attempt)
+        applied = tuple(self._applied)
+        return Result("migrated", applied, self._before, todo.before, todo.ahead, todo.missing, seconds, attempt)
 
     def _together(self, connection: psycopg.Connection, lock: RunnerLock, batch: list[Migration], rest: int) -> None:
         """Runs files in one transaction, their record with them."""
         if rest:
             self._log(f"{len(batch)} files in one transaction; {rest} more follow outside of it")
         names = tuple(each.name for each in batch)
-        self._rolled_back = f"rolled back {', '.join(names)}; the database is as it was"
-        with self._around(None), self._committed(connection, names, "commit"):
-            self._batch(connection, lock, batch)
+        left = f"{', '.join(self._applied)} stays committed" if self._applied else "the database is as it was"
+        self._rolled_back = f"rolled back {', '.join(names)}; {left}"
+        try:
+            with self._around(None, batch), self._committed(connection, names, "commit"):
+                self._batch(connection, lock, batch)
+        except StatementFailed as error:
+            if error.sqlstate != _UNSAFE_NEW_ENUM_VALUE or not self._divide(batch, error.file):
+                raise
+            return
         self._rolled_back = f"nothing to roll back; {', '.join(self._applied)} is committed"
+
+    def _divide(self, batch: list[Migration], name: str) -> bool:
+        """Ends the transaction before a file that uses an enum's value which an earlier one of it adds.
+
+        PostgreSQL lets nobody use a value before it is committed. As little as possible is committed before: what comes up
+        to the file that adds a value.
+
+        Returns:
+            Whether there is such a file; within a single one nothing helps.
+        """
+        earlier = batch[: next(index for index, each in enumerate(batch) if each.name == name)]
+        adding = [each for each in earlier if any(_ADDS_VALUE.search(statement.text) for statement in each.statements)]
+        if not adding:
+            return False
+        last, self._running = adding[-1], None
+        self._ends.add(last.number)
+        self._log(
+            f"rolled back: {name} uses an enum's value that an earlier file adds, and PostgreSQL wants that to be committed "
+            f"first; so {last.name} ends a transaction"
+        )
+        return True
 
     @contextlib.contextmanager
     def _committed(self, connection: psycopg.Connection, files: tuple[str, ...], line: str) -> Iterator[None]:
@@ -309,6 +433,17 @@ class _Run:
 
     def _batch(self, connection: psycopg.Connection, lock: RunnerLock, batch: list[Migration]) -> None:
         """Runs files and writes their record, in the transaction that is open."""
+        connection.execute("SAVEPOINT migrator_batch")
+        try:
+            self._files(connection, lock, batch)
+        except BaseException:
+            if lock.pooled:  # somebody else has the session next; what is not undone by a rollback is undone here
+                with contextlib.suppress(psycopg.Error):
+                    connection.execute("ROLLBACK TO SAVEPOINT migrator_batch")
+                    cleanup.clean(connection)
+            raise
+
+    def _files(self, connection: psycopg.Connection, lock: RunnerLock, batch: list[Migration]) -> None:
         self._reset(connection, local=True)
         if not lock_transaction(connection):
             # A runner that lost its lock's connection is still in its transaction; wait for its end.
@@ -318,7 +453,7 @@ class _Run:
         row = connection.execute("SELECT pg_backend_pid()").fetchone()
         pid = int(row[0]) if row else 0
         self._waited = 0.0
-        record.create(connection)
+        _create_record(connection)
         done = {each.number for each in record.read(connection)}
         if done & {each.number for each in batch}:
             raise _Passing(None, None, None, text="another runner was first")
@@ -330,10 +465,24 @@ class _Run:
             for index in range(len(migration.statements)):
                 self._wait_less(connection)
                 self._execute(connection, lock, pid, migration, index)
+            self._check_deferred(connection, migration)
             connection.execute("RELEASE SAVEPOINT migrator_file")
             self._reset(connection, local=True)
             who = (self._settings.module_version, self._settings.runner)
             record.write(connection, migration, len(migration.statements), time.monotonic() - began, who)
+
+    def _check_deferred(self, connection: psycopg.Connection, migration: Migration) -> None:
+        self._wait_less(connection)
+        sets = [found for each in migration.statements for found in _SETS_CONSTRAINTS.finditer(each.text)]
+        try:
+            cleanup.check_deferred(
+                connection, sets_constraints=bool(sets), sets_all=any(found["all"] for found in sets)
+            )
+        except psycopg.Error as error:
+            if is_transient(error):
+                raise _Passing(error, migration, None) from None
+            what = "a check that was deferred to the end of the file"
+            raise _refused(error, what, file=migration.name, quoted=[migration]) from None
 
     def _alone(self, connection: psycopg.Connection, lock: RunnerLock, migration: Migration, done: int) -> None:
         """Runs a file's statements one by one, each committed by itself, noting how far it came."""
@@ -348,7 +497,7 @@ class _Run:
         pid = 0 if lock.pooled else connection.info.backend_pid
         with self._around(migration):
             if lock.pooled:
-                _refuse_settings(migration)
+                _refuse_sessions(migration)
                 self._log("limits are not set: behind a pooler they would stay with somebody else's session")
             else:
                 self._reset(connection, local=False)
@@ -359,11 +508,13 @@ class _Run:
                 rows = {each.number: each.done for each in record.read(connection)}
                 if rows.get(migration.number, 0) != done:
                     raise _Passing(None, migration, None, text="another runner has gone on with it")
-            record.create(connection)
+            _create_record(connection)
             if done == total:
                 self._log(f"{migration.name}: what was left of it is gone from the file")
                 with self._committed(connection, (migration.name,), f"{migration.name} is done"):
                     record.write(connection, migration, total, 0, who)
+            if done < total:
+                _refuse_lost(migration, done)
             for index in range(done if done < total else 0):
                 # Set in another session than this one; the statements that are left were written to run under it.
                 if migration.statements[index].sets_the_session():
@@ -371,7 +522,6 @@ class _Run:
             for index in range(done, total):
                 lock.check()
                 began = time.monotonic()
-                self._drop_invalid_index(connection, migration.statements[index])
                 self._execute(connection, lock, pid, migration, index)
                 seconds = time.monotonic() - began
                 last = index + 1 == total
@@ -384,36 +534,77 @@ class _Run:
                     connection.execute(_OURSELVES)
                     record.write(connection, migration, index + 1, seconds, who)
             if not lock.pooled:
-                self._reset(connection, local=False)
-                unlock_session(connection)
+                self._reset(connection, local=False)  # the lock goes with the rest
 
     def _execute(
         self, connection: psycopg.Connection, lock: RunnerLock, pid: int, migration: Migration, index: int
     ) -> None:
         """Runs one statement, watching who blocks it unless `pid`, the server process that runs it, is 0."""
         statement = migration.statements[index]
-        place = f"{migration.name} statement {index + 1}/{len(migration.statements)} line {statement.line}"
-        self._log(f"{place}: {statement.shortened(120)}")
+        self._running = running = _Running(migration, index, time.monotonic())
+        self._statements(f"{running.place}: {statement.shortened(120)}")
         watcher = Watcher(lock.connection, pid, _LOOK)
-        began = time.monotonic()
         try:
             with contextlib.ExitStack() as stack:
                 if pid:
                     stack.enter_context(watcher)
-                execute_one(connection, statement.text)
+                if migration.transactional:
+                    execute_one(connection, statement.text)
+                elif not lock.pooled:
+                    text = concurrently.cleared(connection, statement, self._log)
+                    with self._patience(connection, statement):
+                        execute_one(connection, text)
+                else:
+                    text = concurrently.cleared(connection, statement, self._log)
+                    # One round trip, within which no pooler gives the session to another. A file for which the statement
+                    # sets something is refused; this is for what a text does not tell.
+                    with connection.pipeline():
+                        execute_one(connection, text)
+                        for command in cleanup.COMMANDS:
+                            connection.execute(command)
         except psycopg.Error as error:
             self._blockers = watcher.seen or self._blockers
             # A parameter that nobody fills in is a protocol violation, of class 08 like a connection that breaks.
             if is_transient(error) and (error.sqlstate != _PROTOCOL_VIOLATION or connection.closed):
-                raise _Passing(error, migration, statement) from None
+                raise _Passing(error, migration, statement, waited=watcher.waited) from None
             raise _failed(error, migration, statement) from None
+        except Terminated:
+            self._blockers = watcher.seen
+            raise
+        self._running = None
+        self._statements.forget()
         self._waited += watcher.waited
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - running.since
         if seconds >= 1:
-            self._log(f"{place}: {seconds:.1f} s")
+            self._log(f"{running.place}: {seconds:.1f} s")
 
     @contextlib.contextmanager
-    def _around(self, migration: Migration | None) -> Iterator[None]:
+    def _patience(self, connection: psycopg.Connection, statement: Statement) -> Iterator[None]:
+        """Lets an index's CONCURRENTLY wait for as long as attempts would be made, unless its file says for how long.
+
+        Nobody queues behind it, and each attempt that gives up begins anew and leaves an index behind, that of a TOAST table
+        for good where the role is no superuser.
+        """
+        ours, longer = (round(each * 1000) for each in (self._settings.lock_timeout, self._settings.retry_budget))
+        is_set = "UPDATE pg_catalog.pg_settings SET setting = %s WHERE name = 'lock_timeout' AND setting = %s"
+        if not concurrently.is_of_index(statement) or not 0 < ours < longer:
+            yield
+            return
+        connection.execute(is_set, (str(longer), str(ours)))
+        yield
+        connection.execute(is_set, (str(ours), str(longer)))
+
+    def _notice(self, said: psycopg.errors.Diagnostic) -> None:
+        """Logs what the server says beside its answers, such as a RAISE WARNING."""
+        text = " ".join(filter(None, (said.message_primary, said.message_detail)))
+        if self._running:
+            text = redacted(text, self._running.statement.text)
+        severity = said.severity_nonlocalized or said.severity
+        paced = self._warnings if severity == "WARNING" else self._notices
+        paced(f"{severity}: {' '.join(text.split())}")
+
+    @contextlib.contextmanager
+    def _around(self, migration: Migration | None, batch: Sequence[Migration] = ()) -> Iterator[None]:
         """Gives errors that come from around the statements, COMMIT above all, a place and a kind."""
         try:
             yield
@@ -421,12 +612,13 @@ class _Run:
             if is_transient(error):
                 raise _Passing(error, migration, None) from None
             name = migration.name if migration else ""
-            raise _refused(error, f"COMMIT or the record of {name or 'the migrations'}", file=name) from None
+            what = f"COMMIT or the record of {name or 'the migrations'}"
+            raise _refused(error, what, file=name, quoted=batch) from None
 
     def _reset(self, connection: psycopg.Connection, *, local: bool) -> None:
-        """Makes the session ours again, and sets the limits: a file may have set anything for itself, a role above all.
+        """Makes the session as a new one, and sets the limits: a file may have set anything for itself, a role above all.
 
-        Behind a pooler that takes what a file has set out of the session that somebody else is to have next.
+        Behind a pooler that takes what a file has left out of the session that somebody else is to have next.
         """
         scope = "LOCAL" if local else "SESSION"
         milliseconds = {
@@ -436,9 +628,8 @@ class _Run:
             # A runner killed in mid-statement would otherwise leave its backend working, locks held, to the end.
             "client_connection_check_interval": 1.0,
         }
-        # RESET ALL leaves these two, and gives a pooler's session the encoding of the client it was opened for.
-        commands = ["RESET SESSION AUTHORIZATION", "RESET ROLE", "RESET ALL", "SET client_encoding = 'UTF8'"]
-        commands += [f"SET {scope} {name} = {round(seconds * 1000)}" for name, seconds in milliseconds.items()]
+        cleanup.clean(connection)
+        commands = [f"SET {scope} {name} = {round(seconds * 1000)}" for name, seconds in milliseconds.items()]
         connection.execute("; ".join(commands).encode())
 
     def _wait_less(self, connection: psycopg.Connection) -> None:
@@ -450,55 +641,74 @@ class _Run:
             left = max(self._settings.lock_timeout - self._waited, _LOOK)
             connection.execute(f"SET LOCAL lock_timeout = {round(left * 1000)}".encode())
 
-    def _drop_invalid_index(self, connection: psycopg.Connection, statement: Statement) -> None:
-        """Removes what an interrupted CREATE INDEX CONCURRENTLY has left, or IF NOT EXISTS would be content with it.
-
-        An index is in its table's schema, which need not be in the search path.
-        """
-        index = statement.concurrent_index()
-        if index is None:
-            return
-        row = connection.execute(
-            "SELECT format('%%I.%%I', n.nspname, c.relname) FROM pg_catalog.pg_index i "
-            "JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE NOT i.indisvalid AND i.indrelid = to_regclass(%s) AND c.relname = (parse_ident(%s))[1]::name",
-            (index.table, index.name),
-        ).fetchone()
-        if row:
-            self._log(f"dropping the invalid index {row[0]} of an interrupted attempt")
-            connection.execute(f"DROP INDEX CONCURRENTLY {row[0]}".encode())
-
     def _give_up(self, trouble: _Passing, attempts: int, seconds: float) -> MigratorError:
-        place = {"file": trouble.file, "line": trouble.line, "statement": trouble.statement}
+        place = {"file": trouble.file, "line": trouble.line, "statement": trouble.shown}
         if trouble.sqlstate == "55P03" or (not trouble.sqlstate and self._blockers):
+            gids = [each.gid for each in self._blockers if each.gid]
+            hint = "Wait for that session, or end it with pg_terminate_backend(pid); then run the migration again."
+            if gids:
+                what = "; ".join(f"ROLLBACK PREPARED {sql.Literal(gid).as_string(None)}" for gid in gids)
+                hint = f"A prepared transaction outlives its session: whoever it belongs to has to end it ({what}, or COMMIT)."
             return Blocked(
-                f"blocked for {seconds:.0f} s, {attempts} attempts, {self._so_far()}: {name_all(self._blockers)}",
-                hint="Wait for that session, or end it with pg_terminate_backend(pid); then run the migration again.",
+                f"blocked for {seconds:.0f} s, {attempts} attempts, {self._so_far(trouble)}: {name_all(self._blockers)}",
+                hint=hint,
                 sqlstate=trouble.sqlstate,
                 blockers=self._blockers,
                 **place,  # type: ignore[arg-type]
             )
         kind = DatabaseUnavailable if trouble.lost else StatementFailed
         return kind(
-            f"{trouble} (for {seconds:.0f} s, {attempts} attempts), {self._so_far()}",
+            f"{trouble} (for {seconds:.0f} s, {attempts} attempts), {self._so_far(trouble)}",
             hint="This kind of trouble passes by itself as a rule; run the migration again.",
             sqlstate=trouble.sqlstate,
             **place,  # type: ignore[arg-type]
         )
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A statement that was sent and has not ended.
+
+    Attributes:
+        migration: its file.
+        index: which of its statements.
+        since: when it was sent, by the monotonic clock.
+    """
+
+    migration: Migration
+    index: int
+    since: float
+
+    @property
+    def statement(self) -> Statement:
+        return self.migration.statements[self.index]
+
+    @property
+    def place(self) -> str:
+        total = len(self.migration.statements)
+        return f"{self.migration.name} statement {self.index + 1}/{total} line {self.statement.line}"
+
+
 class _Passing(Exception):
     """Trouble after which the same transaction may succeed when tried again."""
 
     def __init__(
-        self, error: psycopg.Error | None, migration: Migration | None, statement: Statement | None, text: str = ""
+        self,
+        error: psycopg.Error | None,
+        migration: Migration | None,
+        statement: Statement | None,
+        text: str = "",
+        waited: float = 0.0,
     ) -> None:
+        self.waited = waited  # seconds for locks
         what = text or (error and (error.diag.message_primary or " ".join(str(error).split()))) or "unknown"
+        what = redacted(what, statement.text) if statement else what
         self.sqlstate = (error.sqlstate if error else "") or ""
         self.lost = error is not None and is_lost(error)
         self.file = migration.name if migration else ""
         self.line = statement.line if statement else None
-        self.statement = statement.shortened() if statement else ""
+        self.traces = statement is not None and concurrently.leaves_traces(statement)
+        self.shown = statement.shortened() if statement else ""
         place = f"{self.file} line {self.line}: " if statement else ""
         super().__init__(f"{place}{what}" + (f" (SQLSTATE {self.sqlstate})" if self.sqlstate else ""))
 
@@ -513,15 +723,48 @@ def _invalid(migration: Migration, statement: Statement, what: str, hint: str) -
     )
 
 
-def _refuse_settings(migration: Migration) -> None:
+def _refuse_sessions(migration: Migration) -> None:
     for statement in migration.statements:
-        if statement.sets_the_session():
+        if statement.needs_a_session():
             raise _invalid(
                 migration,
                 statement,
                 "behind a pooler each statement may run in another session, and what is set stays with somebody else's",
-                "Connect to the server itself, or write names with their schema and do without the setting.",
+                "Connect to the server itself, or do without: write names with their schema, and what belongs together as one "
+                "statement.",
             )
+
+
+def _refuse_lost(migration: Migration, done: int) -> None:
+    """Refuses to go on without what a statement has made in a session that has ended."""
+    for index, statement in enumerate(migration.statements[:done], 1):
+        made = statement.made()
+        if made and any(each.mentions(made) for each in migration.statements[done:]):
+            raise _invalid(
+                migration,
+                statement,
+                f"it stopped after statement {done}, and what statement {index} has left in its session has ended with that",
+                f"End the file after statement {done}, and write the rest into a new one, with what it needs.",
+            )
+
+
+def _refuse_standby(connection: psycopg.Connection) -> None:
+    row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+    if row and row[0]:
+        raise DatabaseUnavailable(
+            "the server is a standby, which takes no writes",
+            hint="Connect to the primary; where the URI names all hosts, target_session_attrs=read-write finds it.",
+            sqlstate="25006",
+        )
+
+
+def _create_record(connection: psycopg.Connection) -> None:
+    try:
+        record.create(connection)
+    except psycopg.errors.InsufficientPrivilege as error:
+        user = sql.Identifier(connection.info.user).as_string(None)
+        hint = f"As an administrator: CREATE SCHEMA migrator AUTHORIZATION {user};"
+        raise _refused(error, "creating the record", hint=hint) from None
 
 
 def _read_again(connection: psycopg.Connection) -> list[record.Applied]:
@@ -546,21 +789,16 @@ def _failed(error: psycopg.Error, migration: Migration, statement: Statement) ->
     line = statement.line
     if diagnosis.statement_position:
         line = statement.line_at(int(diagnosis.statement_position))
-    hint = diagnosis.message_hint or ""
+    hint = _HINTS.get(error.sqlstate or "") or redacted(diagnosis.message_hint or "", statement.text)
     if error.sqlstate == _NOT_IN_A_TRANSACTION and migration.transactional:
         hint = "Put it into a file of its own that starts with `-- migrate: non-transactional`."
-    elif error.sqlstate == _NO_SUCH_SAVEPOINT:
-        hint = "A file can only go back to a savepoint that it has made itself."
     elif error.sqlstate == _SYNTAX_ERROR and not diagnosis.statement_position:
         hint = "The server sees several statements here, and the runner one: their ends must be plain to see for both."
     elif error.sqlstate == _PROTOCOL_VIOLATION:
         hint = "A parameter such as $1 has no value in a file; write the value."
-    elif error.sqlstate == "57014":
-        hint = (
-            "statement_timeout ended it: MIGRATE_STATEMENT_TIMEOUT sets how many seconds it may take, 0 for no limit."
-        )
     details = [diagnosis.message_detail, diagnosis.context and " ".join(diagnosis.context.split())]
     message = ". ".join([diagnosis.message_primary or " ".join(str(error).split()), *filter(None, details)])
+    message = redacted(message, statement.text)
     return StatementFailed(
         message,
         hint=hint,
@@ -571,9 +809,17 @@ def _failed(error: psycopg.Error, migration: Migration, statement: Statement) ->
     )
 
 
-def _refused(error: psycopg.Error, what: str, *, file: str = "", hint: str = "") -> StatementFailed:
+def _refused(
+    error: psycopg.Error, what: str, *, file: str = "", hint: str = "", quoted: Sequence[Migration] = ()
+) -> StatementFailed:
     message = error.diag.message_primary or " ".join(str(error).split())
     detail = f". {error.diag.message_detail}" if error.diag.message_detail else ""
+    if quoted:
+        sql = ";\n".join(each.text for migration in quoted for each in migration.statements)
+        message, detail = redacted(message, sql), redacted(detail, sql)
     return StatementFailed(
-        f"{what}: {message}{detail}", hint=error.diag.message_hint or hint, file=file, sqlstate=error.sqlstate or ""
+        f"{what}: {message}{detail}",
+        hint=_HINTS.get(error.sqlstate or "") or error.diag.message_hint or hint,
+        file=file,
+        sqlstate=error.sqlstate or "",
     )

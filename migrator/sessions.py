@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migrator.errors import Blocker, DatabaseUnavailable
 from migrator.settings import Settings
+from migrator.statements import without_strings
 
 Log = Callable[[str], None]
 
@@ -210,7 +212,7 @@ def without_password(text: str, connection: str) -> str:
 
 _BLOCKERS = """
 SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''), coalesce(a.state, ''),
-       left(regexp_replace(coalesce(a.query, ''), '\\s+', ' ', 'g'), 200),
+       coalesce(a.query, ''),
        coalesce(to_char(coalesce(a.xact_start, a.backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), ''),
        coalesce(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start)), 0)::float8
 FROM pg_stat_activity a WHERE a.pid = ANY(ARRAY[{pids}]::int[]) ORDER BY a.xact_start
@@ -220,7 +222,32 @@ FROM pg_stat_activity a WHERE a.pid = ANY(ARRAY[{pids}]::int[]) ORDER BY a.xact_
 def describe(connection: psycopg.Connection, pids: list[int]) -> tuple[Blocker, ...]:
     """Looks up the sessions of the given processes; those that have ended since are left out."""
     query = _BLOCKERS.replace("{pids}", ",".join(str(int(pid)) for pid in pids))
-    return tuple(Blocker(*row) for row in connection.execute(query.encode()).fetchall())
+    found = (Blocker(*row) for row in connection.execute(query.encode()).fetchall())
+    return tuple(replace(each, query=" ".join(without_strings(each.query).split())[:200]) for each in found)
+
+
+# A prepared transaction has no process: pg_blocking_pids has 0 for it, and pg_locks none.
+_PREPARED = """
+SELECT DISTINCT 0, p.owner, '', 'prepared transaction', '', to_char(p.prepared AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+       extract(epoch FROM clock_timestamp() - p.prepared)::float8, p.gid
+FROM pg_locks w JOIN pg_locks h ON h.granted AND h.pid IS NULL AND h.locktype = w.locktype
+     AND (h.database, h.relation, h.page, h.tuple, h.virtualxid, h.transactionid, h.classid, h.objid, h.objsubid)
+         IS NOT DISTINCT FROM (w.database, w.relation, w.page, w.tuple, w.virtualxid, w.transactionid, w.classid, w.objid, w.objsubid)
+JOIN pg_locks x ON x.locktype = 'transactionid' AND x.pid IS NULL AND x.virtualtransaction = h.virtualtransaction
+JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
+WHERE w.pid = {pid} AND NOT w.granted
+"""
+
+
+def blockers(connection: psycopg.Connection, pid: int) -> tuple[Blocker, ...]:
+    """Names what the session of a process waits for at this moment: other sessions, or prepared transactions."""
+    row = connection.execute(f"SELECT pg_blocking_pids({int(pid)})".encode()).fetchone()
+    pids = list(row[0]) if row else []
+    found = describe(connection, [each for each in pids if each]) if pids else ()
+    if 0 in pids:
+        prepared = connection.execute(_PREPARED.replace("{pid}", str(int(pid))).encode()).fetchall()
+        found += tuple(Blocker(*each) for each in prepared)
+    return found
 
 
 class Watcher:
@@ -261,8 +288,10 @@ class Watcher:
     def _watch(self) -> None:
         # A broken watching connection costs the names of the blockers, not the migration.
         with contextlib.suppress(psycopg.Error):
+            looked = time.monotonic()
             while not self._done.wait(self._interval):
-                row = self._connection.execute(f"SELECT pg_blocking_pids({self._pid})".encode()).fetchone()
-                if row and row[0]:
-                    self.waited += self._interval
-                    self.seen = describe(self._connection, row[0]) or self.seen
+                before, looked = looked, time.monotonic()
+                found = blockers(self._connection, self._pid)
+                if found:
+                    self.waited += looked - before
+                    self.seen = found

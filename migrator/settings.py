@@ -21,6 +21,8 @@ class Settings:
         connect_budget: how long to go on trying to connect.
         connect_timeout: longest time of one attempt to connect, in whole seconds.
         idle_timeout: the server ends our transaction when we fall silent for so long (a frozen or cut off node).
+        deadline: after so long from its start the Job is ended from outside; 0 for not known. It sets no limit: it only lets
+            a run that is ended then say why.
         module_version: told in the record and in the last words.
         runner: who ran it, told in the record; the pod's name in a Job.
     """
@@ -32,6 +34,7 @@ class Settings:
     connect_budget: float = 20.0
     connect_timeout: int = 5
     idle_timeout: float = 60.0
+    deadline: float = 0.0
     module_version: str = ""
     runner: str = field(default_factory=lambda: os.uname().nodename)
 

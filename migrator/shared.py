@@ -1,4 +1,4 @@
-"""What the databases of a server share: roles, with their memberships and settings, and tablespaces.
+"""What the databases of a server share: roles, with their memberships and settings, tablespaces, and the databases themselves.
 
 A rehearsal has a database of its own, but no server of its own: a role that the migration makes on the scratch database
 is made in earnest, and CREATE ROLE fails when the migration runs for real. So the server is looked at before and after.
@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 
 import psycopg
 from psycopg import sql
+
+from migrator import marks
 
 _FACTS = """
 SELECT r.oid::text, f.fact, '' FROM pg_catalog.pg_roles r, LATERAL (VALUES
@@ -41,6 +43,7 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE (rolsuper OR rolcreaterole)
         AND current_setting('server_version_num')::int >= 160000
         AND NOT (SELECT bool_or(rolsuper) FROM pg_catalog.pg_roles WHERE pg_has_role(oid, 'MEMBER')))
 """
+_MINE = "SELECT oid FROM pg_catalog.pg_database WHERE pg_has_role(datdba, 'USAGE')"
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,13 @@ class Server:
         roles: names by OID.
         facts: by a role's OID, what it is and has, each with the OID of another role that it is about; 0 is everybody.
         tablespaces: names by OID.
+        databases: names by OID of those that the role may drop, without those with the mark of this project, which come and go.
     """
 
     roles: Mapping[str, str]
     facts: Mapping[str, list[list[str]]]
     tablespaces: Mapping[str, str]
+    databases: Mapping[str, str]
 
     @classmethod
     def take(cls, connection: psycopg.Connection, real: str) -> Server:
@@ -65,7 +70,9 @@ class Server:
         facts: dict[str, list[list[str]]] = {}
         for role, fact, other in connection.execute(_FACTS, (real,)).fetchall():
             facts.setdefault(role, []).append([fact, other])
-        return cls(dict(roles), facts, dict(places))
+        mine = {str(oid) for (oid,) in connection.execute(_MINE).fetchall()}
+        bases = {str(d.oid): d.name for d in marks.databases(connection) if d.mark is None and d.admits}
+        return cls(dict(roles), facts, dict(places), {o: n for o, n in bases.items() if o in mine})
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -116,8 +123,11 @@ def changes(before: Server, connection: psycopg.Connection, real: str, scratch: 
                 made[oid] = new
             elif new and not old and oid not in used:  # what is used in other databases alone is another's
                 (own if oid in by_it else others).append(f"role {new} made")
+    there = {str(each.oid) for each in marks.databases(connection)}
     others += [f"tablespace {n} made" for o, n in after.tablespaces.items() if o not in before.tablespaces]
     others += [f"tablespace {n} dropped" for o, n in before.tablespaces.items() if o not in after.tablespaces]
+    others += [f"database {n} made" for o, n in after.databases.items() if o not in before.databases and n != scratch]
+    others += [f"database {n} dropped" for o, n in before.databases.items() if o not in there]
     return Changes(made, tuple(own), (*others, *_altered(before, after)))
 
 

@@ -9,6 +9,7 @@ of a SQL routine. Where it should err all the same, the server refuses what the 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,38 @@ _TOKEN = re.compile(
 )
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _KEPT_WORDS = 8
+# Statements that need nothing of a session but what they say themselves. Any other kind reads or writes what only one has.
+_NEEDS_NO_SESSION = re.compile(
+    "ALTER|ANALYZE|CALL|CLUSTER|COMMENT|COPY|CREATE|DELETE|DO|DROP|EXPLAIN|GRANT|IMPORT|INSERT|MERGE|NOTIFY|REASSIGN|REFRESH"
+    "|REINDEX|REVOKE|SECURITY|SELECT|TABLE|TRUNCATE|UPDATE|VACUUM|VALUES|WITH"
+)
+_SETS = {"DEALLOCATE", "DISCARD", "LISTEN", "LOAD", "PREPARE", "RESET", "SET", "UNLISTEN"}
+_UNQUOTED_PASSWORD = re.compile(
+    r"(\b(?:CREATE|ALTER)\s+(?:ROLE|USER|GROUP)\b[^;']*\bPASSWORD\s+)(?!NULL\b|[eEuU]&?'|\$)([^\s;']+)", re.IGNORECASE
+)
+_FOR_A_TRANSACTION = {"LOCAL", "TRANSACTION", "CONSTRAINTS"}
+_SET_CONFIG = re.compile(r"\bset_config\s*\(", re.IGNORECASE)
+_LOCAL_SET_CONFIG = re.compile(
+    r"\bset_config\s*\((?:[^()]|\([^()]*\))*,\s*(?:true|'(?:t|true|on|1|yes)')\s*\)", re.IGNORECASE
+)
+_KEEPS = re.compile(r"\bpg_(?:try_)?advisory_lock(?:_shared)?\s*\(|\bsetseed\s*\(", re.IGNORECASE)
+_READS = re.compile(r"\b(?:currval|lastval)\s*\(|\bpg_temp\b", re.IGNORECASE)
+_MAKES = re.compile(
+    r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:(?:LOCAL|GLOBAL)\s+)?(?:TEMP|TEMPORARY)\b"
+    r"|\bCREATE\b[^;(]*\bpg_temp\s*\.|\bINTO\s+(?:(?:LOCAL|GLOBAL)\s+)?(?:TEMP|TEMPORARY)\b"
+    r"|^DECLARE\b.*\bWITH\s+HOLD\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_MADE = re.compile(
+    rf"^(?:CREATE\b.*?\b(?:TABLE|VIEW|SEQUENCE|FUNCTION|PROCEDURE|TYPE|DOMAIN|AGGREGATE)|DECLARE|.*\bINTO\s+\w+)"
+    rf"(?:\s+(?:TABLE|IF|NOT|EXISTS))*\s+(?:pg_temp\s*\.\s*)?(?P<name>\"(?:[^\"]|\"\")+\"|{_IDENTIFIER})",
+    re.IGNORECASE | re.DOTALL,
+)
+# In a DO block: what the same statement would set outside of it.
+_SETS_INSIDE = re.compile(
+    r"(?:;|\b(?:BEGIN|THEN|ELSE|LOOP))\s*(?:SET(?!\s+(?:LOCAL|TRANSACTION|CONSTRAINTS)\b)|RESET|LISTEN|PREPARE|LOAD)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -73,19 +106,73 @@ class Statement:
         """
         return self.line + self.text.count("\n", 0, max(position - 1, 0))
 
-    def sets_the_session(self) -> bool:
-        """Whether it changes settings for those after it, as `SET search_path` does and `SET LOCAL` does not."""
-        first, second = (*self.words, "", "")[:2]
-        return first in ("RESET", "DISCARD") or (
-            first == "SET" and second not in ("LOCAL", "TRANSACTION", "CONSTRAINTS")
+    def tokens(self) -> list[str]:
+        """Gives what it is made of, as it is written, without blanks and comments."""
+        return [self.text[begin:stop] for _, begin, stop in _tokens(self.text)]
+
+    def needs_a_session(self) -> bool:
+        """Whether it reads or leaves what one session has and another has not, as far as its text tells."""
+        first = self.words[0] if self.words else "SELECT"
+        return (
+            (not _NEEDS_NO_SESSION.fullmatch(first) and not self._is_for_a_transaction())
+            or self.sets_the_session()
+            or bool(self.made())
+            or _READS.search(self._code()) is not None
         )
+
+    def sets_the_session(self) -> bool:
+        """Whether all it does is to set something for the statements after it, and so may be run again in another session.
+
+        As `SET search_path` and `SELECT set_config(...)` do, and `SET LOCAL` does not.
+        """
+        first = self.words[:1]
+        if first == ("SELECT",):
+            return self._keeps() and not _MAKES.search(self._code())
+        return first[0] in _SETS and not self._is_for_a_transaction() if first else False
+
+    def made(self) -> str:
+        """Names what it leaves in the session and no second run could bring back: a temporary table with its rows.
+
+        Empty for a statement that leaves nothing of the kind; `*` for a block of code that sets something.
+        """
+        code = self._code()
+        if self.words[:1] != ("DO",) and _MAKES.search(code):
+            found = _MADE.match(code)
+            return found["name"] if found else "*"
+        if self.words[:1] in (("SELECT",), ("CREATE",)):
+            return ""
+        inside = self.words[:1] == ("DO",) and (_SETS_INSIDE.search(code) or _MAKES.search(code))
+        return "*" if inside or self._keeps() else ""
+
+    def mentions(self, name: str) -> bool:
+        """Whether a name, written as `made` gives it, occurs in its code."""
+        if name == "*":
+            return True
+        plain = name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
+        return re.search(rf"(?<![\w$]){re.escape(plain)}(?![\w$])", self._code(), re.IGNORECASE) is not None
+
+    def _is_for_a_transaction(self) -> bool:
+        return self.words[:1] == ("SET",) and (*self.words, "")[1] in _FOR_A_TRANSACTION
+
+    def _keeps(self) -> bool:
+        code = self._code()
+        local = len(_LOCAL_SET_CONFIG.findall(code))
+        return len(_SET_CONFIG.findall(code)) > local or _KEEPS.search(code) is not None
+
+    def _code(self) -> str:
+        """Its text without comments, those in the body of a DO block among them."""
+        tokens = self.tokens()
+        if self.words[:1] == ("DO",):
+            with contextlib.suppress(InvalidMigration):
+                tokens = [" ".join(_code_tokens(each)) for each in tokens]
+        return " ".join(tokens)
 
     def concurrent_index(self) -> ConcurrentIndex | None:
         """Gives what a CREATE INDEX CONCURRENTLY names; None for any other statement."""
         kinds = [("CREATE", *unique, "INDEX", "CONCURRENTLY") for unique in ((), ("UNIQUE",))]
         if not any(self.words[: len(kind)] == kind for kind in kinds):
             return None
-        tokens = [self.text[begin:stop] for _, begin, stop in _tokens(self.text)]
+        tokens = self.tokens()
         upper = [each.upper() for each in tokens]
         at = upper.index("CONCURRENTLY") + 1
         if upper[at : at + 3] == ["IF", "NOT", "EXISTS"]:
@@ -102,11 +189,48 @@ class Statement:
         return ConcurrentIndex(name, table) if table else None  # else the server tells what is wrong with it
 
     def shortened(self, characters: int = 300) -> str:
-        """Gives the statement on one line, cut to a length fit for a log."""
+        """Gives the statement on one line, without its strings, cut to a length fit for a log."""
         begin = self.text[: 20 * characters]  # enough of a long one
-        flat = " ".join(begin.split())
+        flat = " ".join(without_strings(begin).split())
         whole = len(flat) <= characters and len(begin) == len(self.text)
         return flat if whole else flat[: characters - 1] + "…"
+
+
+def with_quoted_passwords(sql: str) -> str:
+    """Gives a role's password the quotes that somebody has forgotten, or has taken for a name's: it is secret all the same."""
+    return _UNQUOTED_PASSWORD.sub(lambda found: f"{found[1]}'{found[2].strip(chr(34))}'", sql)
+
+
+def without_strings(sql: str) -> str:
+    """Gives SQL with its strings left out, and without comments: what is secret in it is in one of them, whatever it is for.
+
+    A password, a connection string, a key, a row: no list of the places where one may stand would be complete.
+
+    Args:
+        sql: statements, or the beginning of some: what is not closed counts as a string or comment to its end.
+    """
+    shown: list[str] = []
+    position = 0
+    sql = with_quoted_passwords(sql)
+    while position < len(sql):
+        match = _TOKEN.match(sql, position)
+        assert match is not None, "every character matches `other`"
+        kind, stop, text = match.lastgroup or "other", match.end(), match.group()
+        if kind == "block_comment":
+            with contextlib.suppress(InvalidMigration):
+                position = _after_comment(sql, position)
+                continue
+            break
+        if kind == "dollar":
+            closing = sql.find(text, stop)
+            stop, text = (closing + len(text) if closing >= 0 else len(sql)), "$$…$$"
+        elif kind in ("string", "escape_string"):
+            text = "'…'"
+        elif kind == "line_comment":
+            text = ""
+        shown.append(text)
+        position = stop
+    return "".join(shown)
 
 
 def split(sql: str) -> list[Statement]:
@@ -134,11 +258,20 @@ def line_comments(sql: str) -> Iterator[tuple[int, str, bool]]:
         Of each its place in the text, its own text, and whether it stands before every statement.
     """
     first = True
-    for kind, begin, stop in _lexemes(sql):
+    for kind, begin, stop in lexemes(sql):
         if kind == "line_comment":
             yield begin, sql[begin:stop], first
         elif sql[begin:stop] != ";":
             first = False
+
+
+def _code_tokens(token: str) -> Iterator[str]:
+    """Gives the tokens inside of a dollar-quoted one; any other as it is."""
+    tag = re.match(r"\$\w*\$", token)
+    if tag is None:
+        return iter([token])
+    body = token[tag.end() : -tag.end()]
+    return (body[begin:stop] for _, begin, stop in _tokens(body))
 
 
 def _statements(sql: str) -> Iterator[Statement]:
@@ -186,11 +319,15 @@ def _is_routine(words: list[str]) -> bool:
 
 def _tokens(sql: str) -> Iterator[tuple[str, int, int]]:
     """Gives kind, start and end of every token that is neither blank nor comment."""
-    return (each for each in _lexemes(sql) if each[0] != "line_comment")
+    return (each for each in lexemes(sql) if each[0] != "line_comment")
 
 
-def _lexemes(sql: str) -> Iterator[tuple[str, int, int]]:
-    """Gives the tokens, and the line comments between them."""
+def lexemes(sql: str) -> Iterator[tuple[str, int, int]]:
+    """Gives kind, start and end of the tokens of a SQL file and of the `--` comments between them.
+
+    Raises:
+        InvalidMigration: see `split`.
+    """
     position = 0
     while position < len(sql):
         match = _TOKEN.match(sql, position)

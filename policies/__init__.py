@@ -7,7 +7,9 @@ kubernetes  pods, containers, selectors
 images      image references
 selection   which objects select which pods
 unpack      makes the SDK's host fast enough for hundreds of resources
-commands    what a container's command says of migrations
+commands    what a container's command does of migrations
+shell       whether a script fails when a command in it does
+shell_syntax the grammar of such a script
 migration   which Jobs are migrations, and of what
 databases   which database a container's variables name
 references  who uses a ConfigMap or Secret

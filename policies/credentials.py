@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 _NONE = r"(?!)"
+_TYPES = r"string|str|text|boolean|integer|number|object|password"  # what a schema says that a password is
 # Of several: DB_PASSWORD_PROD, PASSWORD1.
 _WHICH = r"(?:[_.-]?(?:\d{1,2}|PROD|PRODUCTION|STAGING|DEV|TEST|PRIMARY|REPLICA|ADMIN|ROOT|OLD|NEW))?$"
 # What a name ends with whose value is the credential itself (PASSWORD_FILE, SECRET_NAME or TOKEN_URL say where it is), and the
@@ -14,7 +15,10 @@ _WHICH = r"(?:[_.-]?(?:\d{1,2}|PROD|PRODUCTION|STAGING|DEV|TEST|PRIMARY|REPLICA|
 _NAMES = tuple(
     (re.compile(f"(?:{ends}){_WHICH}", re.IGNORECASE), re.compile(harmless))
     for ends, harmless in (
-        (r"PASSWORDS?|PASSWD|PASSPHRASE|(?:^|[_.-])(?:PASS|PWD)", _NONE),
+        (
+            r"PASSWORDS?|PASSWD|PASSPHRASE|(?:^|[_.-])(?:PASS|PWD)|BASIC[_.-]?AUTH(?:[_.-](?:USERS?|CREDENTIALS?))?",
+            _TYPES,
+        ),
         (
             r"(?:API|ACCESS|SECRET|PRIVATE|MASTER|ENCRYPTION|SIGNING)[_.-]?KEY(?:[_.-]BASE)?|CLIENT[_.-]KEY[_.-]DATA",
             _NONE,
@@ -27,7 +31,7 @@ _NAMES = tuple(
             r"(?:^|[_.-])(?:SECRETS?|CREDENTIALS?)",
             r"[a-z]+\d{0,2}(-([a-z]+\d{0,2}|[a-z0-9]{1,8})){0,20}|[\w-]+(/[\w.-]+)+",
         ),
-        (r"(?:^|[_.-])TOKENS?", r"\d{1,6}|[A-Za-z-]{1,12}(,[A-Za-z-]{1,12})*"),
+        (r"(?:^|[_.-])TOKENS?", r"\d{1,12}|[A-Za-z-]{1,12}\d{0,2}(,\s?[A-Za-z-]{1,12}\d{0,2})*"),
     )
 )
 # What refers to a value that is elsewhere: in Kubernetes, shells, templates, formats of several languages.
@@ -38,7 +42,7 @@ _REFERENCE = (
 _HARMLESS = re.compile(
     rf"(?:(?:{_REFERENCE})[-_./:]?)+"
     r"|(?:~|\.{1,2})?(?:/[a-z0-9_.-]+)+/?|[a-z][a-z0-9+.-]{1,30}://\S*"  # a path or an address
-    r"|(?:vault|arn|op|awssm|gcpsm|azurekv|ref\+\w+|file|env|secretRef):\S+"
+    r"|(?:vault|arn|op|ssm|aws-?ssm|parameterstore|secretsmanager|awssm|gcpsm|gcp-?sm|azurekv|keyvault|akv|sops|doppler|infisical|bao|ref\+\w+|file|env|secretRef|secretref):\S+"
     r"|:\w+|\?|\*+|\.{3,}|[xX]{3,}|PASSWORD|PASS|SECRET|TOKEN|REDACTED"  # a parameter of SQL, a place for one
 )
 _WORDS = frozenset(
@@ -69,18 +73,49 @@ _VALUES = (
     (re.compile(r"\bidentified\s{1,9}by\s{1,9}'([^'\n]*)'|\bpassword\s{1,9}'([^'\n]*)'", re.IGNORECASE), "a role's password"),
     (re.compile(r"\bauthorization[\"']?\s{0,9}[:=]\s{0,9}[\"']?(?:bearer|basic|token)\s{1,9}([^\s\"',;]+)", re.IGNORECASE), "an Authorization header"),
     (re.compile(r"\"auth\"\s{0,9}:\s{0,9}\"(?=[A-Za-z+/]*\d)[A-Za-z0-9+/]{11,}={0,2}\""), "a registry's password"),
-    (re.compile(r"\bcurl\b[^|;&\n]{0,200}?\s(?:-u|--user)[\s=][\"']?[^\s:\"']{1,64}:([^\s\"']+)"), "a password for curl"),
-    (re.compile(r"\bmysql\w{0,9}\s(?:[^|;&\n]{0,200}?\s)?-p[\"']?([^\s\"']+)"), "a password for mysql"),
-    (re.compile(r"\bredis-cli\s(?:[^|;&\n]{0,200}?\s)?-a\s{1,9}([^\s\"']+)"), "a password for redis-cli"),
+    (re.compile(r"\bcurl\b(?:(?!curl)[^|;&\n]){0,200}?\s(?:-u|--user)[\s=][\"']?[^\s:\"']{1,64}:([^\s\"']+)"), "a password for curl"),
+    (re.compile(r"\bmysql\w{0,9}\s(?:(?:(?!mysql)[^|;&\n]){0,200}?\s)?-p[\"']?([^\s\"']+)"), "a password for mysql"),
+    (re.compile(r"\bredis-cli\s(?:(?:(?!redis-cli)[^|;&\n]){0,200}?\s)?-a\s{1,9}([^\s\"']+)"), "a password for redis-cli"),
     (re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----"), "a private key"),
     (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), "an AWS access key"),
     (re.compile(r"\bAIza[\w-]{35}"), "a Google API key"),
     (re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}\b|\bgithub_pat_[A-Za-z0-9_]{40,}"), "a GitHub token"),
     (re.compile(r"\bglpat-[\w-]{20}"), "a GitLab token"),
+    (re.compile(r"\b(?:AccountKey|SharedAccessKey|SharedSecretValue)\s?=\s?([^;\s\"']{8,})", re.IGNORECASE), "an Azure access key"),
+    (re.compile(r"[?&;](?:sig|signature|X-Amz-Signature|X-Goog-Signature)=([A-Za-z0-9%+/_-]{16,})", re.IGNORECASE), "a signed URL"),
+    (re.compile(r"[?&](?:access_|auth_|api_)?(?:token|api_?key|key|secret|password)=([^&\s\"'{}$<>]{8,})", re.IGNORECASE), "a credential in a URL"),
+    (re.compile(r"\bsk-(?:proj-|svcacct-|admin-|ant-[a-z0-9]{2,8}-|or-v1-)?[A-Za-z0-9_-]{20}"), "an API key"),
+    (re.compile(r"\b(?:npm_[A-Za-z0-9]{30}|pypi-[A-Za-z0-9_-]{30}|dckr_pat_[\w-]{20}|rubygems_[0-9a-f]{40}|hf_[A-Za-z]{30}|glrt-[\w-]{20}|gl(?:dt|ft|cbt|ptt)-[\w-]{20})"), "a registry's token"),
+    (re.compile(r"\b(?:hv[sbr]\.[A-Za-z0-9_-]{20}|dop_v1_[0-9a-f]{40}|shp(?:at|ss|ca|pa)_[0-9a-fA-F]{30}|SG\.[\w-]{20}\.[\w-]{20}|pul-[0-9a-f]{40}|ATATT3[\w-]{30}|sntrys_[\w-]{30}|lin_api_\w{30}|ya29\.[\w-]{30}|tskey-[a-z]{3,8}-\w{10})"), "a service's token"),
     (re.compile(r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{10}"), "a Stripe key"),
     (re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10}|hooks\.slack\.com/services/\w{1,40}/\w{1,40}/\w"), "a Slack token"),
     (re.compile(r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"), "a JSON Web Token"),
 )  # fmt: skip
+# What has to be in a text, in lower case, for a pattern to be looked for: most texts have none of it.
+_NEEDS = {
+    "a URI with a password": ("://",),
+    "a data source with a password": ("@tcp(", "@unix("),
+    "a role's password": ("identified", "password"),
+    "an Authorization header": ("authorization",),
+    "a registry's password": ('"auth"',),
+    "a password for curl": ("curl",),
+    "a password for mysql": ("mysql",),
+    "a password for redis-cli": ("redis-cli",),
+    "a private key": ("private key",),
+    "an AWS access key": ("akia", "asia"),
+    "a Google API key": ("aiza",),
+    "a GitHub token": ("gh", "github_pat_"),
+    "a GitLab token": ("glpat-",),
+    "an Azure access key": ("accountkey", "sharedaccesskey", "sharedsecretvalue"),
+    "a signed URL": ("sig=", "signature="),
+    "a credential in a URL": ("token=", "key=", "secret=", "password="),
+    "an API key": ("sk-",),
+    "a registry's token": ("npm_", "pypi-", "dckr_pat_", "rubygems_", "hf_", "gl"),
+    "a service's token": ("hv", "dop_v1_", "shp", "sg.", "pul-", "atatt3", "sntrys_", "lin_api_", "ya29.", "tskey-"),
+    "a Stripe key": ("k_live_", "k_test_"),
+    "a Slack token": ("xox", "hooks.slack.com"),
+    "a JSON Web Token": ("eyj",),
+}
 _FILE = re.compile(r"(?:^|/)(?:\.?pgpass|\.?netrc|\.htpasswd|userlist\.txt)$")
 # NAME=value, name: value, "name": "value" and --name value, in shells, YAML, JSON, TOML and what else a text may be.
 _ASSIGNMENT = re.compile(
@@ -105,7 +140,12 @@ def looks_like(name: str, value: object) -> str | None:
 def is_named_for_one(name: str) -> bool:
     """Whether the name alone says that its value is a credential, whatever it is."""
     found = _may_be(name)
-    return found is not None and found.pattern == _NONE
+    return found is not None and found.pattern in (_NONE, _TYPES)
+
+
+def may_be_named_for_one(name: str) -> bool:
+    """Whether the name is one that credentials have, though other things have it too (``ALLOWED_TOKENS``)."""
+    return _may_be(name) is not None
 
 
 def _judge(name: str, text: str) -> str | None:
@@ -113,8 +153,9 @@ def _judge(name: str, text: str) -> str | None:
         return None
     if name.lower().endswith("authorization"):
         text = f"Authorization: {text}"
+    lowered = text.lower()
     for pattern, what in _VALUES:
-        for found in pattern.finditer(text):
+        for found in pattern.finditer(text) if any(need in lowered for need in _NEEDS[what]) else ():
             if not _harmless(next((g for g in found.groups() if g is not None), None)):
                 return what
     harmless = _may_be(name)

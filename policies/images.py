@@ -32,6 +32,23 @@ class Image:
             head = f"docker.io/{head}"
         return cls(f"{head}/{base}", tag or None, digest or None)
 
+    @property
+    def code(self) -> str:
+        """What two references have in common that run one version of the code: a digest whatever the tag beside it, else the tag
+        without what says which variant of the version it is (``7.0.0-alpine``, ``7.0.0-migrate``)."""
+        if self.digest:
+            return f"{self.repository}@{self.digest}"
+        parts = [part for part in (self.tag or "latest").split("-") if not _VARIANT.fullmatch(part)]
+        return f"{self.repository}:{'-'.join(parts) or self.tag}"
+
+
+# Words of a tag that name a variant of one version, built from the same code: what it runs, and on what.
+_VARIANT = re.compile(
+    r"(db-?)?migrat(e|or|ions?)|migrates|schema|init|worker|web|api|server|jobs?|cli|tools?|full|slim|alpine[0-9.]*|debian[0-9.]*|ubuntu[0-9.]*|ubi[0-9]*"
+    r"|bookworm|bullseye|buster|trixie|jammy|noble|distroless|scratch|debug|nonroot|rootless|fips|amd64|arm64|linux|multiarch",
+    re.IGNORECASE,
+)
+
 
 def images(resource: Resource, *, init: bool = True) -> Iterator[Image]:
     for container in containers(resource, init=init):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from .values import UNKNOWN, NotKnown, Provider, Resource, get
 
@@ -20,6 +20,25 @@ _TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "CronJob": ("spec", "jobTemplate", "spec", "template"),
     "Pod": (),
 }
+# What sends requests from outside to Services.
+ROUTES = (
+    "Ingress",
+    "HTTPRoute",
+    "GRPCRoute",
+    "TCPRoute",
+    "TLSRoute",
+    "networking.istio.io/VirtualService",
+    "traefik.io/IngressRoute",
+    "traefik.io/IngressRouteTCP",
+    "traefik.containo.us/IngressRoute",
+    "projectcontour.io/HTTPProxy",
+    "split.smi-spec.io/TrafficSplit",
+    "route.openshift.io/Route",
+    "getambassador.io/Mapping",
+    "apisix.apache.org/ApisixRoute",
+    "k8s.nginx.org/VirtualServer",
+    "elbv2.k8s.aws/TargetGroupBinding",
+)
 # Where a container says what is run in it, or asked of it, beside its command.
 HOOKS = (
     ("livenessProbe",),
@@ -77,6 +96,17 @@ def _has_others_template(resource: Resource) -> bool:
         return False
 
 
+def may_serve(resource: Resource) -> bool:
+    """Whether it is of a kind that is not Kubernetes' own, and it is not known yet whether it has a pod template."""
+    if "/" not in kind(resource):
+        return False
+    try:
+        get(resource.props, *_OTHERS_TEMPLATE, "spec", "containers")
+    except NotKnown:
+        return True
+    return False
+
+
 def template_path(resource: Resource) -> tuple[str, ...]:
     return _TEMPLATES.get(patched(resource) or kind(resource), _OTHERS_TEMPLATE)
 
@@ -107,8 +137,34 @@ def containers(resource: Resource, *, init: bool = True) -> list[Mapping[str, An
     return found
 
 
+_HOLD = (
+    "containers",
+    "initContainers",
+    "container",
+    "steps",
+    "script",
+    "sidecars",
+)  # also those of Argo's and Tekton's
+
+
+def held_containers(value: Any) -> Iterator[Mapping[str, Any]]:
+    """The containers anywhere in an object of a kind that is not Kubernetes' own, as far as they are known and name an image."""
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, Mapping):
+            for key, inner in one.items():
+                several = inner if isinstance(inner, list) else [inner]
+                if key in _HOLD:
+                    yield from (c for c in several if isinstance(c, Mapping) and c.get("image"))
+                todo.append(inner)
+        elif isinstance(one, list):
+            todo += one
+
+
 def named(container: Mapping[str, Any]) -> str:
-    return f"container {get(container, 'name') or '?'!r}"
+    name = container.get("name")
+    return f"container {'?' if name is UNKNOWN or not name else name!r}"
 
 
 def annotation(resource: Resource, name: str) -> str | None:
@@ -116,6 +172,12 @@ def annotation(resource: Resource, name: str) -> str | None:
     value = get(resource.props, "metadata", "annotations", name)
     if value is None and is_workload(resource) and template_path(resource):
         value = get(resource.props, *template_path(resource), "metadata", "annotations", name)
+    return None if value is None else str(value)
+
+
+def own_annotation(resource: Resource, name: str) -> str | None:
+    """An annotation of the object itself, as Pulumi's provider reads it."""
+    value = get(resource.props, "metadata", "annotations", name)
     return None if value is None else str(value)
 
 
@@ -127,25 +189,103 @@ def label(resource: Resource, name: str) -> str | None:
     return None if value is None else str(value)
 
 
-def place(resource: Resource) -> str:
-    """Its cluster and its namespace there: only what is in one place belongs together."""
-    namespace = get(resource.props, "metadata", "namespace") or _of_provider(resource.provider)[1]
-    return f"{cluster(resource)}/{namespace or 'default'}"
+class Place(NamedTuple):
+    """A cluster and a namespace there: only what is in one place belongs together.
+
+    Args:
+        cluster: its provider's kubeconfig, context and cluster; None for the cluster that the environment names.
+        namespace: its name, or whose output it is.
+        sure: whether all of that is known: else it may be any place that does not differ in what is.
+    """
+
+    cluster: tuple[Any, ...] | None
+    namespace: str
+    sure: bool = True
+
+    def may_be(self, other: Place) -> bool:
+        """Whether the two may be one, as far as is known."""
+        if self.sure and other.sure:
+            return self == other
+        return may_be_cluster(self.cluster, other.cluster) and (
+            self.namespace == other.namespace or "?" in (self.namespace[:1], other.namespace[:1])
+        )
 
 
-def cluster(resource: Resource) -> str:
-    """What its provider goes to, empty for the cluster that the environment names."""
+def may_be_cluster(one: tuple[Any, ...] | None, other: tuple[Any, ...] | None) -> bool:
+    if one is None or other is None:
+        unknown = [value for value in one or other or () if isinstance(value, _Later)]
+        return one == other or bool(unknown)
+    return all(a == b or isinstance(a, _Later) or isinstance(b, _Later) for a, b in zip(one, other, strict=True))
+
+
+class _Later(NamedTuple):
+    """A property of a provider that is not known yet: that of one provider is only its own."""
+
+    of: str
+
+
+def place(resource: Resource) -> Place:
+    """Where a resource goes."""
+    to, default = _of_provider(resource.provider)
+    sure = not any(isinstance(value, _Later) for value in to or ())
+    try:
+        namespace = get(resource.props, "metadata", "namespace") or default or "default"
+    except NotKnown:
+        namespace = UNKNOWN
+    if namespace is UNKNOWN:
+        # Objects that have it from one and the same resource are in one namespace.
+        return Place(to, "?" + ",".join(sorted(resource.property_dependencies.get("metadata", ()))), False)
+    return Place(to, str(namespace), sure)
+
+
+def cluster(resource: Resource) -> tuple[Any, ...] | None:
+    """What its provider goes to, None for the cluster that the environment names."""
     return _of_provider(resource.provider)[0]
 
 
 @lru_cache
-def _of_provider(provider: Provider | None) -> tuple[str, str | None]:
+def _of_provider(provider: Provider | None) -> tuple[tuple[Any, ...] | None, Any]:
     """Which cluster a provider goes to, and which namespace it gives to what has none."""
     if provider is None:
-        return "", None
+        return None, None
     given = [provider.props.get(name) for name in ("kubeconfig", "context", "cluster")]
-    told = provider.urn if UNKNOWN in given else repr(given)
-    return (told if any(value is not None for value in given) else ""), get(provider.props, "namespace")
+    told = tuple(_Later(provider.urn) if value is UNKNOWN else repr(value) for value in given)
+    return (told if any(value is not None for value in given) else None), provider.props.get("namespace")
+
+
+_Item = TypeVar("_Item")
+
+
+class Nearby(Generic[_Item]):
+    """Things by place and key: those that are in a place, and those of which it is not known."""
+
+    def __init__(self) -> None:
+        self._by: dict[Hashable, dict[Place, list[_Item]]] = {}
+        self._unsure: set[Place] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._by)
+
+    def add(self, where: Place, key: Hashable, item: _Item) -> None:
+        self._by.setdefault(key, {}).setdefault(where, []).append(item)
+        if not where.sure:
+            self._unsure.add(where)
+
+    def at(self, where: Place, *keys: Hashable) -> list[_Item]:
+        """What is there."""
+        return [item for key in keys for item in self._by.get(key, {}).get(where, ())]
+
+    def perhaps(self, where: Place, *keys: Hashable) -> list[_Item]:
+        """What may be there, and is not known to."""
+        found: list[_Item] = []
+        for by in (self._by.get(key, {}) for key in keys) if self._unsure or not where.sure else ():
+            others: Iterable[Place] = (self._unsure & by.keys()) if where.sure else by
+            found += [item for other in others if other != where and other.may_be(where) for item in by[other]]
+        return found
+
+    def nearest(self, where: Place, *keys: Hashable) -> list[_Item]:
+        """What is there or, where nothing is, what may be."""
+        return self.at(where, *keys) or self.perhaps(where, *keys)
 
 
 def object_name(resource: Resource) -> str | None:

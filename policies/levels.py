@@ -1,7 +1,7 @@
 """How strictly each rule is held, and with which options, per environment: ``config/<environment>.json``.
 
 A stack is of the environment that its name is or begins with: ``dev-alice`` is held to ``dev.json``, and any other, also one
-that names two environments, to ``prod.json``.
+that names two environments (``dev-prod``, ``dev-PROD``, ``dev-live``), to ``prod.json``.
 
 The files have the form of the engine's ``--policy-pack-config``: rule -> level, or an object of options with an
 ``enforcementLevel``; ``all`` is the level of every rule that has none of its own.
@@ -10,6 +10,7 @@ The files have the form of the engine's ``--policy-pack-config``: rule -> level,
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,24 @@ class Level:
     options: Mapping[str, Any]
 
 
+# What else than the files' names an environment is called where others depend on it.
+_ENVIRONMENTS = re.compile(r"(pre|post)?(prod|prd|production|live)\d*|stag(e|ing)\d*|stg\d*|uat\d*|acceptance")
+
+
+def _is_an_environment(word: str) -> bool:
+    return (CONFIG / f"{word.lower()}.json").is_file() or _ENVIRONMENTS.fullmatch(word.lower()) is not None
+
+
+def file_of(stack: str) -> Path:
+    """The file of a stack's environment."""
+    name = stack.rpartition("/")[2]
+    first, *others = re.split(r"[-_.]", name)
+    # dev-prod may be either, and so may dev-live: the stricter one.
+    beginning = "prod" if any(map(_is_an_environment, others)) else first
+    candidates = [CONFIG / f"{environment}.json" for environment in (name, beginning, "prod")]
+    return next((f for f in candidates if f.is_file()), candidates[-1])
+
+
 def levels(stack: str) -> dict[str, Level]:
     """The level and options of every rule for a stack.
 
@@ -49,12 +68,7 @@ def levels(stack: str) -> dict[str, Level]:
         InvalidConfig: the file is not JSON, names a rule, an option or a level that does not exist, or gives an option a value of
             another form.
     """
-    name = stack.rpartition("/")[2]
-    first, *others = name.split("-")
-    # dev-prod may be either: the stricter one.
-    beginning = "prod" if any((CONFIG / f"{other}.json").is_file() for other in others) else first
-    candidates = [CONFIG / f"{environment}.json" for environment in (name, beginning, "prod")]
-    file = next((f for f in candidates if f.is_file()), candidates[-1])
+    file = file_of(stack)
     where = f"policies/config/{file.name}"
     try:
         content = json.loads(file.read_text())

@@ -6,8 +6,8 @@ A Job migrates a module's database when
 - its command or arguments say ``migrate``, and it has no such label; it is that of the workloads in its place (cluster and
   namespace) that run its image repository.
 
-A command says so by a word that has ``migrate`` for a part (``db:migrate``, ``migrate:latest``, ``--auto-migrate``), unless that word
-says the opposite (``--skip-migrate``), or the command only looks (``migrate status``, ``--dry-run``), talks or waits.
+What a command does is decided in ``commands``: a known tool migrates by its forward verbs, any other program by a word that has ``migrate``
+for a part and none behind it by which tools look, prepare or go back.
 
 Which of a Job's containers migrates, and for which of a workload's, is decided here too: a sidecar that both have is neither.
 
@@ -21,12 +21,25 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from .commands import changes_nothing, says_migrate, text
-from .databases import NAMES, databases
+from .commands import Command, argv, command, read
+from .databases import databases, in_arguments, is_address, is_name
 from .images import Image, image_of
-from .kubernetes import annotation, containers, is_serving, kind, label, matches, patched, place, pod_labels, selector
+from .kubernetes import (
+    Nearby,
+    annotation,
+    containers,
+    is_serving,
+    kind,
+    label,
+    matches,
+    patched,
+    place,
+    pod_labels,
+    selector,
+)
+from .references import variables
 from .selection import may_select
-from .values import UNREADABLE, NotKnown, Program, Resource, get
+from .values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
 JOB = "rollout.formance.com/job"
 MODULE = "rollout.formance.com/module"
@@ -51,26 +64,31 @@ _PART = "migrat"  # of a container's name: migrate, migration, migrator
 Container = Mapping[str, Any]
 
 
-def words(resource: Resource) -> str:
-    """Everything that the containers' commands and arguments say."""
-    parts: list[str] = []
-    for container in containers(resource):
-        for key in ("command", "args"):
-            parts += [str(get(container, key, n)) for n in range(len(get(container, key) or ()))]
-    return " ".join(parts)
-
-
 def is_gate(resource: Resource) -> bool:
     """Whether a Job is one that others stand behind, judged by itself: our label, or it says ``migrate``."""
-    return kind(resource) == "Job" and (label(resource, JOB) is not None or _says_so(resource))
+    return kind(resource) == "Job" and (_job(resource) is not None or _says_so(resource))
 
 
 def is_migration(resource: Resource) -> bool:
     """Whether a Job migrates a database; of our own Jobs those that say so, not the one that creates the database."""
     if kind(resource) != "Job":
         return False
-    job = label(resource, JOB)
+    job = _job(resource)
     return _says_so(resource) if job is None else job == _WORD
+
+
+def _job(resource: Resource) -> str | None:
+    """What its label says that it is. Labels that are not known hide nothing that says of itself that it migrates.
+
+    Raises:
+        NotKnown: it has the label, or may have it and does not say that it migrates.
+    """
+    try:
+        return label(resource, JOB)
+    except NotKnown:
+        if JOB in (_known(get, resource.props, "metadata", "labels") or {}) or not _says_so(resource):
+            raise
+        return None
 
 
 def _says_so(job: Resource) -> bool:
@@ -83,17 +101,31 @@ def _says_so(job: Resource) -> bool:
 
 
 def _says(container: Container) -> bool:
-    if says_migrate(text(container)):
-        return True
-    for key in ("command", "args"):
-        for n in range(len(get(container, key) or ())):
-            get(container, key, n)
-    return False
+    return read(container).migrates
 
 
-def only_looks(job: Resource) -> bool:
-    """Whether a migration Job runs one command only, which speaks of migrations and changes nothing: a label makes no gate of it."""
-    return any(changes_nothing(text(container)) for container in migrating(job))
+def changes_nothing(job: Resource) -> bool:
+    """Whether everything that a migration Job may run is known to migrate nothing: a label makes no gate of it.
+
+    Raises:
+        NotKnown: it does as far as is known, and not everything is.
+    """
+    return not _any(partial(_may_migrate, container) for container in migrating(job))
+
+
+def _may_migrate(container: Container) -> bool:
+    found = read(container)
+    return found.migrates or found.other
+
+
+def goes_back(job: Resource) -> bool:
+    """Whether a command of a Job takes a migration back, as far as is known."""
+    return any(read_known(container).backwards for container in containers(job))
+
+
+def read_known(container: Container) -> Command:
+    """What a container runs as far as is known."""
+    return command(tuple(str(word) for word in argv(container) if word is not UNKNOWN))
 
 
 def _any(questions: Iterable[Callable[[], bool]]) -> bool:
@@ -120,7 +152,7 @@ def _first(job: Resource) -> list[Container]:
     https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
     """
     every, stay = containers(job), containers(job, init=False)
-    return [c for c in every[: len(every) - len(stay)] if get(c, "restartPolicy") != "Always"]
+    return [c for c in every[: len(every) - len(stay)] if _known(get, c, "restartPolicy") != "Always"]
 
 
 def migrating(job: Resource) -> list[Container]:
@@ -131,7 +163,7 @@ def migrating(job: Resource) -> list[Container]:
         return said
     # A Job may migrate first and only report afterwards, or wait for a migration first: what runs later is not ruled out.
     first = [c for c in _first(job) if says_so(c)]
-    named = [] if first else [c for c in stay if _PART in str(get(c, "name")).lower()]
+    named = [] if first else [c for c in stay if _PART in str(_known(get, c, "name")).lower()]
     return named or [*first, *stay]
 
 
@@ -143,25 +175,48 @@ def says_so(container: Container) -> bool:
         return False  # the address that a proxy is given, for one; what migrates says so in plain text, or by its name
 
 
+def certainly_migrates(container: Container) -> bool:
+    """Whether a container migrates, whatever the values are that are not known: those of flags only."""
+    words = argv(container)
+    flagged = all(
+        n and words[n - 1] is not UNKNOWN and str(words[n - 1]).startswith("-")
+        for n, word in enumerate(words)
+        if word is UNKNOWN
+    )
+    return flagged and says_so(container)
+
+
 def serving(workload: Resource) -> Container | None:
     """The container of a workload that serves: its default one, that of its module's name, the first with a port, the first."""
     every = containers(workload, init=False)
     if len(every) > 1:
-        for name in (annotation(workload, DEFAULT_CONTAINER), label(workload, NAME)):
+        for name in (_known(annotation, workload, DEFAULT_CONTAINER), _known(label, workload, NAME)):
             for container in every if name else ():
-                if get(container, "name") == name:
+                if _known(get, container, "name") == name:
                     return container
         for container in every:
-            if get(container, "ports"):
+            ports = container.get("ports")
+            if ports is UNKNOWN or ports:
                 return container
     return every[0] if every else None
 
 
+def _known(read: Callable[..., Any], *arguments: Any) -> Any:
+    """What a reading finds, None where that is not known."""
+    try:
+        return read(*arguments)
+    except NotKnown:
+        return None
+
+
 def pairs(workload: Resource, job: Resource) -> list[tuple[Container, Container]]:
-    """Containers of a Job that migrate, each with one of a workload that has the same image repository.
+    """Containers of a Job that migrate, each with one of a workload that has the same image repository, as far as is known.
 
     One that migrates does so for whichever container it pairs with. Where several may be the one that migrates, and a sidecar
     among them, only that which pairs with the container that serves can be told from a sidecar.
+
+    Raises:
+        NotKnown: there are none as far as is known, and not all images are.
     """
     migrate = migrating(job)
     if is_one(migrate):
@@ -169,7 +224,10 @@ def pairs(workload: Resource, job: Resource) -> list[tuple[Container, Container]
     else:
         main = serving(workload)
         serve = [main] if main else []
-    return [(m, s) for m in migrate for s in serve if _repository(m) is not None and _repository(m) == _repository(s)]
+    found = [(m, s) for m in migrate for s in serve if _repository(m) is not None and _repository(m) == _repository(s)]
+    if not found:
+        images_of([*migrate, *serve])
+    return found
 
 
 def is_one(migrate: Iterable[Container]) -> bool:
@@ -178,32 +236,51 @@ def is_one(migrate: Iterable[Container]) -> bool:
 
 
 def images_of(several: Iterable[Container]) -> list[Image]:
+    """Raises:
+    NotKnown: an image is not known.
+    """
     return list(dict.fromkeys(image for image in map(image_of, several) if image))
 
 
+def known_images(several: Iterable[Container]) -> list[Image]:
+    """The images of which is known what they are."""
+    return list(dict.fromkeys(image for image in (_known(image_of, c) for c in several) if image))
+
+
 def _repository(container: Container) -> str | None:
-    image = image_of(container)
+    image = _known(image_of, container)
     return image.repository if image else None
 
 
 def migrations_of(workload: Resource, program: Program) -> list[Resource]:
     """The migration Jobs of a workload's module: those labelled as its, else those that migrate for its image's repository.
 
+    Where it is not known whether they are in its place, those that it waits for, or all that may be.
+
     Raises:
-        NotKnown: the workload's image is not known, so its Jobs cannot be told.
+        NotKnown: none is as far as is known, and something by which its Jobs are told is not.
     """
     where, jobs = place(workload), _jobs(program)
-    labelled = jobs.get((where, MODULE, label(workload, NAME) or ""))
-    if labelled:
-        return labelled
     main = serving(workload)
-    found = jobs.get((where, "image", (_repository(main) if main else None) or ""), [])
-    if found:
-        return found
-    # A proxy may be what has the port, before an application that is migrated.
-    others = (c for c in containers(workload, init=False) if c is not main)
-    behind = [job for other in others for job in jobs.get((where, "image", _repository(other) or ""), [])]
-    return list({job.urn: job for job in behind if pairs(workload, job)}.values())
+    keys = [(MODULE, _known(label, workload, NAME)), ("image", _repository(main) if main else None)]
+    for near in (jobs.at, jobs.perhaps):
+        for key in keys:
+            found = near(where, key) if key[1] else []
+            if found:
+                return found if near == jobs.at else _waited_for(workload, found, program)
+        # A proxy may be what has the port, before an application that is migrated.
+        others = [("image", _repository(c)) for c in containers(workload, init=False) if c is not main]
+        behind = [job for key in others if key[1] for job in near(where, key)]
+        found = list({job.urn: job for job in behind if pairs(workload, job)}.values())
+        if found:
+            return found if near == jobs.at else _waited_for(workload, found, program)
+    label(workload, NAME)
+    images_of(containers(workload, init=False))
+    return []
+
+
+def _waited_for(workload: Resource, jobs: list[Resource], program: Program) -> list[Resource]:
+    return [job for job in jobs if job.urn in program.waits_for(workload.urn)] or jobs
 
 
 def migrated(workload: Resource, program: Program) -> list[Container]:
@@ -214,17 +291,15 @@ def migrated(workload: Resource, program: Program) -> list[Container]:
 
 
 @lru_cache(maxsize=4)
-def _jobs(program: Program) -> dict[tuple[str, str, str], list[Resource]]:
-    """The migration Jobs by namespace and module or image; one of which that is not known does not count as a gate."""
-    found: dict[tuple[str, str, str], list[Resource]] = {}
+def _jobs(program: Program) -> Nearby[Resource]:
+    """The migration Jobs by place and module or image; one of which that is not known does not count as a gate."""
+    found: Nearby[Resource] = Nearby()
     for r in program.resources:
         try:
             if is_migration(r):
-                module = label(r, MODULE)
-                keys = [(MODULE, module)] if module else []
-                repositories = {image.repository for image in images_of(migrating(r))}
-                for key in [*keys, *(("image", repository) for repository in repositories)]:
-                    found.setdefault((place(r), *key), []).append(r)
+                keys = {("image", image.repository) for image in known_images(migrating(r))}
+                for key in {*keys, (MODULE, _known(label, r, MODULE))}:
+                    found.add(place(r), key, r)
         except UNREADABLE:
             continue
     return found
@@ -235,24 +310,47 @@ def needs_gate(resource: Resource, program: Program) -> bool:
 
     A StatefulSet or DaemonSet may be a database or an agent, and a Pod may be of no use to anybody: these are applications where they
     name a database that they use, or where a Service selects the Pod. A Patch is judged by the image that it sets.
+
+    Raises:
+        NotKnown: it may say that it has no database, and nothing that is known speaks against it; or nothing says that it has one, and not
+            everything is known.
     """
     what = patched(resource) or kind(resource)
     serves = is_serving(resource) or (
         what in ("Pod", *_APPLICATIONS, "StatefulSet", "DaemonSet") and _sets_image(resource)
     )
-    if not serves or says_no_database(resource):
+    if not serves:
         return False
-    return (
-        what in _APPLICATIONS
-        or "/" in what
-        or bool(migrations_of(resource, program))
-        or bool(database_variables(resource))
-        or (what == "Pod" and _is_selected(resource, program))
-    )
+    has_one = [
+        lambda: bool(migrations_of(resource, program)),
+        lambda: bool(database_variables(resource, program)),
+        lambda: what == "Pod" and _is_selected(resource, program),
+    ]
+    try:
+        if says_no_database(resource):
+            return False
+    except NotKnown:
+        # An exemption is believed in plain sight only, where the rest of the program says otherwise.
+        return _any(has_one[:1] if _names_it(resource) else has_one) or says_no_database(resource)
+    return what in _APPLICATIONS or "/" in what or _any(has_one)
+
+
+def _names_it(resource: Resource) -> bool:
+    """Whether it is annotated as one without a database, with a value that is not known yet."""
+    annotations = _known(get, resource.props, "metadata", "annotations")
+    return isinstance(annotations, Mapping) and NO_DATABASE in annotations
 
 
 def says_no_database(resource: Resource) -> bool:
-    return annotation(resource, NO_DATABASE) in ("true", "elsewhere")
+    """Whether it is annotated so. What its pods' annotations say is believed only where they are known.
+
+    Raises:
+        NotKnown: its own annotations are not known yet.
+    """
+    given = get(resource.props, "metadata", "annotations", NO_DATABASE)
+    if given is None:
+        given = _known(annotation, resource, NO_DATABASE)
+    return str(given) in ("true", "elsewhere")
 
 
 def _sets_image(patch: Resource) -> bool:
@@ -265,11 +363,28 @@ def _is_selected(pod: Resource, program: Program) -> bool:
     return any(matches(selector(service) or {}, labels) for service in near)
 
 
-def database_variables(workload: Resource) -> list[str]:
-    """The variables that say which database a workload uses; none where it may be the database itself."""
+def database_variables(workload: Resource, program: Program) -> list[str]:
+    """What says that a workload uses a database: variables of any container, also out of ConfigMaps of the program, and addresses in
+    arguments. Nothing of a container that may be the database itself.
+    """
+    found: list[str] = []
     main = serving(workload)
-    ports = [get(port, "containerPort") for port in get(main, "ports") or ()]
+    ports = [get(port, "containerPort") for port in get(main, "ports") or ()] if main else []
     if main is None or not _DATABASE_PORTS.isdisjoint(ports):
         return []
-    # A database server is told by such a name which database to make.
-    return [name for name in databases(main) if name not in NAMES or ports]
+    for container in containers(workload, init=False):
+        if container is not main and _is_server(container):
+            continue
+        given = _known(variables, container, workload, program) or _known(get, container, "env") or ()
+        names = [str(_known(get, entry, "name")) for entry in given]
+        # A database server is told by such a name which database to make.
+        held = databases({"env": [entry for entry in given if entry is not UNKNOWN]})
+        found += [name for name in held if not is_name(name) or ports]
+        found += [name for name in names if is_address(name) and name not in held]
+        found += ["arguments" for _ in _known(in_arguments, container) or ()]
+    return found
+
+
+def _is_server(container: Container) -> bool:
+    ports = _known(get, container, "ports") or ()
+    return not _DATABASE_PORTS.isdisjoint([_known(get, port, "containerPort") for port in ports])

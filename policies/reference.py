@@ -25,6 +25,8 @@ def _rule(rule: ResourceRule | StackRule) -> str:
         "",
         rule.reason,
         "",
+        f"Not seen: {rule.unseen}.",
+        "",
         f"Judges {when}. Severity: {rule.severity}.",
         "",
     ]

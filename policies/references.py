@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from .kubernetes import containers, is_workload, kind, object_name, place, pod
-from .values import UNREADABLE, NotKnown, Program, Resource, get
+from .kubernetes import Nearby, containers, is_workload, kind, object_name, place, pod
+from .values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
 Reference = tuple[str, str]  # kind, name
 
@@ -58,41 +58,85 @@ def variables(container: Mapping[str, Any], like: Resource, program: Program) ->
     return found
 
 
+def mounted(container: Mapping[str, Any], like: Resource, program: Program) -> dict[str, str]:
+    """The files that a container gets out of ConfigMaps of this program -> their texts, as far as both are known."""
+    found: dict[str, str] = {}
+    try:
+        volumes = {get(v, "name"): v for v in get(pod(like), "volumes") or ()}
+        for mount in get(container, "volumeMounts") or ():
+            volume = volumes.get(get(mount, "name"))
+            for source in (volume, *(get(volume, "projected", "sources") or ())):
+                for _, name in _optional("ConfigMap", source, "configMap", "name"):
+                    found |= _files(mount, get(source, "configMap", "items"), _data(program, like, name))
+    except UNREADABLE:
+        pass  # of a volume that is not known nothing is known
+    return found
+
+
+def _files(mount: Mapping[str, Any], items: Any, data: Mapping[str, Any]) -> dict[str, str]:
+    at, only = str(get(mount, "mountPath")).rstrip("/"), get(mount, "subPath")
+    paths = {str(get(i, "path")): str(get(i, "key")) for i in items} if items else {key: key for key in data}
+    held = {path: data[key] for path, key in paths.items() if isinstance(data.get(key), str)}
+    if only:
+        return {at: held[only]} if only in held else {}
+    return {f"{at}/{path}": text for path, text in held.items()}
+
+
 def _data(program: Program, like: Resource, name: str) -> Mapping[str, Any]:
-    return _config_maps(program).get((place(like), name), {})
+    return next(iter(_config_maps(program).nearest(place(like), name)), {})
 
 
 @lru_cache(maxsize=4)
-def _config_maps(program: Program) -> dict[tuple[str, str | None], Mapping[str, Any]]:
-    found: dict[tuple[str, str | None], Mapping[str, Any]] = {}
+def _config_maps(program: Program) -> Nearby[Mapping[str, Any]]:
+    found: Nearby[Mapping[str, Any]] = Nearby()
     for r in program.resources:
         if kind(r) == "ConfigMap":
             try:
-                found[(place(r), object_name(r))] = dict(r.get("data") or {})
+                found.add(place(r), object_name(r), dict(r.get("data") or {}))
             except UNREADABLE:
                 continue
     return found
 
 
+def has_unknown_references(resource: Resource) -> bool:
+    """Whether it may use a ConfigMap or Secret whose name is not known yet."""
+    try:
+        spec = pod(resource)
+        several = [spec.get("volumes"), *(c.get(name) for c in containers(resource) for name in ("env", "envFrom"))]
+    except UNREADABLE:
+        return True
+    return any(map(_names_unknown, several))
+
+
+def _names_unknown(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_names_unknown(inner) for key, inner in value.items() if key not in ("value", "prefix"))
+    return value is UNKNOWN or (isinstance(value, list) and any(map(_names_unknown, value)))
+
+
 def users(target: Resource, program: Program) -> list[Resource]:
     """The workloads in a ConfigMap's or Secret's namespace that use it, by its name or by an output of it."""
-    uses = _uses(program)
-    named = uses.get((place(target), kind(target), object_name(target) or ""), [])
-    return list({r.urn: r for r in [*named, *uses.get(target.urn, [])]}.values())
+    near, made_of = _uses(program)
+    try:
+        named = near.nearest(place(target), (kind(target).removesuffix("Patch"), object_name(target) or ""))
+    except NotKnown:
+        named = []  # who uses it then takes its name from its output
+    return list({r.urn: r for r in [*named, *made_of.get(target.urn, [])]}.values())
 
 
 @lru_cache(maxsize=4)
-def _uses(program: Program) -> dict[str | tuple[str, str, str], list[Resource]]:
-    """Workloads by what they use: namespace, kind and name, or the URN of the resource whose output they take."""
-    found: dict[str | tuple[str, str, str], list[Resource]] = {}
+def _uses(program: Program) -> tuple[Nearby[Resource], dict[str, list[Resource]]]:
+    """Workloads by what they use: by place, kind and name, and by the URN of the resource whose output they take."""
+    near: Nearby[Resource] = Nearby()
+    made_of: dict[str, list[Resource]] = {}
     for r in program.resources:
         if not is_workload(r):
             continue
-        keys: set[str | tuple[str, str, str]] = {urn for urns in r.property_dependencies.values() for urn in urns}
+        for urn in {urn for urns in r.property_dependencies.values() for urn in urns}:
+            made_of.setdefault(urn, []).append(r)
         try:
-            keys |= {(place(r), *reference) for reference in references(r)}
+            for reference in set(references(r)):
+                near.add(place(r), reference, r)
         except UNREADABLE:
             pass  # a list of containers that is not known: whoever made it shows by its output
-        for key in keys:
-            found.setdefault(key, []).append(r)
-    return found
+    return near, made_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -52,6 +52,7 @@ class Rule:
         name: in reports and in the configuration files.
         description: what must be so, in one line.
         reason: why, with the incident or the documented behaviour behind it.
+        unseen: what it cannot see, without a full stop.
         severity: how bad it is to be without it.
         examples: of a program that passes and one that fails.
         options: name -> JSON schema with a default.
@@ -61,6 +62,7 @@ class Rule:
     name: str
     description: str
     reason: str
+    unseen: str
     examples: Examples
     severity: SeverityName = "high"
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -117,6 +119,22 @@ def _found(
                 f"{title(resource)}: {rule} cannot judge it: something in it, or in what it is compared with, is not of the expected "
                 f"form ({type(e).__name__}). Write it as the Kubernetes API has it, numbers as numbers and lists as lists.",
             )
+
+
+def every(*parts: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings of all parts, also where one of them ends at something that is not known.
+
+    Raises:
+        NotKnown: one did, after all others have been heard.
+    """
+    unknown: NotKnown | None = None
+    for part in parts:
+        try:
+            yield from part
+        except NotKnown as e:
+            unknown = unknown or e
+    if unknown:
+        raise unknown
 
 
 def _has_unknown(value: Any) -> bool:

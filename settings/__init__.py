@@ -10,10 +10,12 @@ credentials     credentials as settings
 gateway         what a gateway has beyond other modules
 versions        versions and the names made of them
 postgres        a database server from its URI
+databases       names of databases
 reference       the documentation page and the JSON Schema
 """
 
 from .catalog import File, Plan, Port, Role
+from .databases import scratch_name
 from .environment import MadeSecret, Variable
 from .errors import InvalidSettings, InvalidVersion, MissingVersion, SettingsError, UnknownModule
 from .gateway import GatewaySettings, Route
@@ -45,5 +47,6 @@ __all__ = [
     "Variable",
     "Version",
     "load",
+    "scratch_name",
     "set_versions",
 ]

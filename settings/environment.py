@@ -62,7 +62,9 @@ def flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def combined(variables: Iterable[Variable], own: Mapping[str, str], source: str) -> tuple[Variable, ...]:
+def combined(
+    variables: Iterable[Variable], own: Mapping[str, str | SecretReference], source: str
+) -> tuple[Variable, ...]:
     """Variables without a name that is there twice, which server-side apply would refuse.
 
     The order stays: Kubernetes expands ``$(NAME)`` from earlier entries alone, so a value set by the module's own settings
@@ -72,7 +74,10 @@ def combined(variables: Iterable[Variable], own: Mapping[str, str], source: str)
     for variable in variables:
         found.setdefault(variable.name, variable)
     for name, value in sorted(own.items()):
-        found[name] = Variable(name, source, value)
+        if isinstance(value, SecretReference):
+            found[name] = Variable(name, source, secret=SecretKey(value.name, value.key))
+        else:
+            found[name] = Variable(name, source, value)
     return tuple(found.values())
 
 
@@ -88,17 +93,20 @@ _NAME = re.compile(
 _OWN = "$(POSTGRES_DATABASE)"
 
 
-def leads_elsewhere(env: Mapping[str, str], in_rehearsals: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def leads_elsewhere(
+    env: Mapping[str, str | SecretReference], in_rehearsals: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     """The variables of a module's own settings that may lead it to another database than the one that is migrated, and why.
 
     A rehearsal sends the migration and the version that serves to a scratch database by POSTGRES_DATABASE, and a backup saves the
     database that it names. A name that is written out leads past that: to the real database, or to one that has no backup.
 
     Args:
-        env: name -> value.
+        env: name -> value, or where it is.
         in_rehearsals: the variables that rehearsals have another value for.
     """
-    for variable, value in env.items():
+    texts = {variable: value for variable, value in env.items() if isinstance(value, str)}
+    for variable, given in env.items():
         if variable in _MADE:
             yield (
                 variable,
@@ -106,7 +114,9 @@ def leads_elsewhere(env: Mapping[str, str], in_rehearsals: Mapping[str, str]) ->
                 "Set databaseName, or postgres for another server",
             )
             continue
-        written = re.sub(r"\$\((\w+)\)", lambda found: env.get(found[1], found[0]), value)
+        # What is in a Secret is not known here; under the name of a database's name it is one.
+        value = given if isinstance(given, str) else f"of Secret {given.name}"
+        written = re.sub(r"\$\((\w+)\)", lambda found: texts.get(found[1], found[0]), value)
         names = [name for groups in _NAME.findall(written) for name in groups if name]
         if variable in _NAMES and written:
             names.append(written)

@@ -13,6 +13,8 @@ from .base import Label, Settings
 Host = Annotated[
     str, StringConstraints(pattern=r"^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$")
 ]
+# It stands in quotes and in backquotes of the Caddyfile, and in JSON.
+Told = Annotated[str, StringConstraints(pattern=r"^[\w .:/@+,()-]*$")]
 Network = Annotated[str, StringConstraints(pattern=r"^(private_ranges|[0-9a-fA-F.:]+(/\d{1,3})?)$")]
 
 
@@ -33,8 +35,8 @@ class GatewaySettings(Settings):
     plugins: tuple[Literal["versions"], ...] = Field(
         ("versions",), description="Caddy plugins of the image; Formance's has versions, plain Caddy has none"
     )
-    region: str = Field("", pattern=r'^[^"{}\\\n]*$', description="told at /versions")
-    environment: str = Field("", pattern=r'^[^"{}\\\n]*$', description="told at /versions")
+    region: Told = Field("", description="told at /versions")
+    environment: Told = Field("", description="told at /versions")
     cors: bool = Field(True, description="let browsers call the APIs from any site")
     trusted_proxies: tuple[Network, ...] = Field(
         (), description="networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"

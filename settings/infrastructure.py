@@ -183,7 +183,8 @@ class SignalSettings(Settings):
     @classmethod
     def _known(cls, endpoint: str) -> str:
         parts = urlsplit(endpoint)
-        if parts.scheme not in ("grpc", "http") or not parts.hostname or not parts.port or parts.query:
+        # With a path it is the whole URL, whose scheme has a port.
+        if parts.scheme not in ("grpc", "http") or not parts.hostname or not (parts.port or parts.path) or parts.query:
             raise ValueError("must be grpc://host:4317 or http://host:4318")
         return endpoint
 

@@ -236,7 +236,7 @@ def _problem(e: ErrorDetails, prefix: str, model: type[BaseModel] | None) -> str
 
 
 # How pydantic tells which member of a union it tried.
-_BRANCHES = frozenset({"SecretReference", "function-plain[<lambda>()]"})
+_BRANCHES = frozenset({"SecretReference", "function-plain[<lambda>()]", "(text)"})
 
 
 def _is_credential(model: type[BaseModel] | None, location: tuple[int | str, ...]) -> bool:

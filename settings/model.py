@@ -8,6 +8,7 @@ from pydantic import Field, InstanceOf, model_validator
 
 from .base import Label, ModuleName, Settings
 from .catalog import Context, Kind, Plan, find
+from .databases import LONGEST, is_scratch_name
 from .environment import leads_elsewhere
 from .gateway import GatewaySettings, Route
 from .infrastructure import (
@@ -135,13 +136,21 @@ class StackSettings(Settings):
                 raise ValueError(f"modules.{name} has the name of the worker of {name.removesuffix('-worker')}")
 
     def _databases_told_apart(self) -> None:
-        """No two modules migrate one database, and nothing but its settings leads a module to another than is migrated."""
+        """No two modules migrate one database, and nothing but its settings leads a module to another than is migrated.
+
+        Of other stacks nothing is known here: a database that belongs to one is refused by the mark that it has.
+        """
         users: dict[tuple[str, int, str], str] = {}
         for name, module in self.modules.items():
             if not module.database:
                 continue
-            server = self.server(name)
-            other = users.setdefault((server.host, server.port, self.database(name)), name)
+            server, database = self.server(name), self.database(name)
+            if len(database.encode()) > LONGEST:
+                raise ValueError(
+                    f"modules.{name}: PostgreSQL would cut the database's name {database} to {LONGEST} bytes. Set databaseName"
+                )
+            host = server.host.lower().rstrip(".")
+            other = users.setdefault((host, server.port, database), name)
             if other != name:
                 raise ValueError(
                     f"modules.{name} and modules.{other} have one database, {self.database(name)}: each migrates its own"
@@ -149,6 +158,13 @@ class StackSettings(Settings):
             for setting, env in module.environments.items():
                 for variable, why in leads_elsewhere(env, module.rehearsal.env):
                     raise ValueError(f"modules.{name}.{setting}.{variable} {why}")
+        for (host, port, database), name in users.items():
+            for (of_host, of_port, of_database), other in users.items():
+                if name != other and (host, port) == (of_host, of_port) and is_scratch_name(database, of_database):
+                    raise ValueError(
+                        f"modules.{name}: its database {database} has a name that scratch databases of modules.{other} may have, "
+                        f"which are made beside {of_database} and dropped. Give it another databaseName"
+                    )
 
     def in_order(self) -> list[str]:
         """The modules' names, each after those it depends on.

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from .base import DatabaseName, EnvironmentName, Label, ModuleName, Quantity, Settings, VersionText
 from .credentials import SecretReference
 from .infrastructure import Duration, PostgresSettings
 
 Annotations = dict[str, str]
+# The value of a variable: text, or a key of a Secret for what is not for everybody's eyes.
+EnvironmentValue = Annotated[
+    Annotated[str, Tag("(text)")] | Annotated[SecretReference, Tag("SecretReference")],
+    Discriminator(lambda value: "SecretReference" if isinstance(value, dict | SecretReference) else "(text)"),
+]
 Amount = Annotated[int, Field(ge=0)] | Annotated[str, StringConstraints(pattern=r"^\d{1,3}%$")]
 
 
@@ -28,8 +34,13 @@ class MigrationSettings(Settings):
     args: tuple[str, ...] = ("migrate",)
     active_deadline_seconds: int = Field(600, ge=5, le=86_400, description="the Job is ended after this many seconds")
     backoff_limit: int = Field(0, ge=0, le=2, description="how often a failed pod is tried again")
-    env: dict[EnvironmentName, str] = Field({}, description="environment of the Job alone")
+    env: dict[EnvironmentName, EnvironmentValue] = Field({}, description="environment of the Job alone")
     annotations: Annotations = Field({}, description="of the Job's pods, such as those that keep a sidecar out")
+    resources: Resources = Field(
+        Resources(limits={"memory": "512Mi"}),
+        description="of its container, also in its rehearsal; a limit of CPU is that of this project's own Jobs for the module too, as a quota asks. "
+        "A change of them runs no migration again that has succeeded",
+    )
     witness: bool = Field(
         True, description="compare the database before and after it, by a sidecar (Kubernetes 1.29 or newer)"
     )
@@ -40,11 +51,17 @@ class MigrationSettings(Settings):
     )
 
 
+# What a URL's path and query are made of (RFC 3986), without what means something to the Caddyfile or to Kubernetes, where
+# the path stands too: quotes, braces, `$(NAME)`, a space before a comment.
+HealthPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9._~%!*+,;:=@&?/-]*$")]
+RequestPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
+
+
 class ProbeSettings(Settings):
     """HTTP probes of a module."""
 
-    path: str = Field("/_healthcheck", pattern=r"^/")
-    readiness_path: str | None = Field(None, pattern=r"^/", description="of readiness alone; default: path")
+    path: HealthPath = "/_healthcheck"
+    readiness_path: HealthPath | None = Field(None, description="of readiness alone; default: path")
     period_seconds: int = Field(1, ge=1, le=60)
     timeout_seconds: int = Field(5, ge=1, le=60)
     readiness_failures: int = Field(3, ge=1, le=60)
@@ -54,7 +71,7 @@ class ProbeSettings(Settings):
 class ProbeRequest(Settings):
     """A request that the version that serves must answer on the rehearsed schema."""
 
-    path: str = Field(pattern=r"^/", description="with its query")
+    path: RequestPath = Field(description="with its query, in ASCII")
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
     body: str = Field("", description="JSON text")
     headers: dict[str, str] = {}
@@ -91,7 +108,13 @@ class S3Settings(Settings):
     """A bucket of S3, or of a server that speaks its protocol."""
 
     bucket: str = Field(min_length=3, max_length=63)
-    prefix: str = Field("", pattern=r"^[^/].*[^/]$|^$", description="before `<database>/<backup>`")
+    prefix: str = Field("", pattern=r"^([^/](.*[^/])?)?$", description="before the path of the backups")
+    path: str | None = Field(
+        None,
+        pattern=r"^[^/](.*[^/])?$",
+        description="after the prefix, instead of `<stack>/<UID of the namespace>/<database>`, which is nobody else's: to restore "
+        "what another cluster, another stack or an earlier version (`<database>`) has made",
+    )
     endpoint: str | None = Field(None, pattern=r"^https?://[^/]+$", description="URL of the server; default: AWS's own")
     region: str = "us-east-1"
     access_key_id: SecretReference | None = Field(
@@ -191,7 +214,7 @@ class WorkerSettings(Settings):
 
     replicas: int = Field(1, ge=1, le=100)
     resources: Resources = Resources()
-    env: dict[EnvironmentName, str] = Field({}, description="of the worker alone, after the module's")
+    env: dict[EnvironmentName, EnvironmentValue] = Field({}, description="of the worker alone, after the module's")
     service: ServiceSettings = Field(ServiceSettings(), description="of the worker's Service, where it has one")
 
 
@@ -214,7 +237,9 @@ class CommonSettings(Settings):
         description="back the database up before each migration: to a volume of the module's own, to S3, or by a command of yours",
     )
     backups: BackupSettings = BackupSettings()
-    env: dict[EnvironmentName, str] = Field({}, description="takes the place of a variable of the same name")
+    env: dict[EnvironmentName, EnvironmentValue] = Field(
+        {}, description="takes the place of a variable of the same name"
+    )
     debug: bool | None = Field(None, description="default: rollout:debug")
     dev: bool | None = Field(None, description="default: rollout:dev")
     json_logging: bool = Field(False, description="JSON_FORMATTING_LOGGER")
@@ -287,7 +312,7 @@ class ModuleSettings(CommonSettings):
         return self
 
     @property
-    def environments(self) -> dict[str, dict[str, str]]:
+    def environments(self) -> dict[str, Mapping[str, str | SecretReference]]:
         """The variables that it sets itself, by the setting they stand in."""
         worker: WorkerSettings | None = getattr(self, "worker", None)
         return {

@@ -1,92 +1,153 @@
-"""The operator's Settings objects: keys with wildcards, of which the most specific one counts.
-
-https://docs.formance.com/deployment/operator: a key is split at its dots (a part in quotes may hold some), ``*`` stands for
-one part, and the value is always text.
-"""
+"""The operator's Settings objects, found as it finds them (internal/resources/settings/helpers.go)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
-_PART = re.compile(r'"([^"]*)"|([^.]+)')
-_PAIR = re.compile(r'\s*([^=,\s]+)\s*=\s*("([^"]*)"|[^,]*)\s*(?:,|$)')
+from .objects import Fields, Object
+from .values import Entry, entries, plain, told
+
+T = TypeVar("T")
 
 
-@dataclass
+def split(key: str) -> tuple[str, ...]:
+    """A key's parts: at its dots, but not inside quotes. A space divides too, as the operator joins the parts with one."""
+    found, quoted = "", False
+    for character in key:
+        if character == '"':
+            quoted = not quoted
+        else:
+            found += " " if character == "." and not quoted else character
+    return tuple(found.split(" "))
+
+
+@dataclass(eq=False)
 class Setting:
-    """One of the operator's Settings.
+    """One Settings object.
 
     Args:
+        name: of the object.
         key: as written.
         value: text.
-        stacks: it is for; ``*`` is any.
+        stacks: it is for.
+        applied: whether it decided something.
+        after: the one that came before it wherever it could have.
     """
 
+    name: str
     key: str
     value: str
     stacks: tuple[str, ...]
-    used: bool = field(default=False, compare=False)
+    applied: bool = False
+    after: Setting | None = None
+    parts: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parts = split(self.key)
+
+    def __str__(self) -> str:
+        return f"Settings/{plain(self.name)}: {plain(self.key)}"
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        return tuple(quoted or plain for quoted, plain in _PART.findall(self.key))
+    def is_wildcard(self) -> bool:
+        """Whether it is for all stacks: a list of two names some, even if one of them is ``*`` (settings_types.go)."""
+        return self.stacks == ("*",)
 
     def matches(self, parts: tuple[str, ...]) -> bool:
-        own = self.parts
-        return len(own) == len(parts) and all(o in ("*", p) for o, p in zip(own, parts, strict=True))
+        return len(self.parts) == len(parts) and all(o in ("*", p) for o, p in zip(self.parts, parts, strict=True))
+
+    @property
+    def rank(self) -> tuple[bool, list[bool], str]:
+        """The least comes first: one for named stacks; then whose leftmost part that differs is no wildcard."""
+        return self.is_wildcard, [part == "*" for part in self.parts], self.name
+
+
+def find(settings: Iterable[Setting], parts: tuple[str, ...]) -> list[Setting]:
+    """The settings for a key, the one that counts first."""
+    return sorted((s for s in settings if s.matches(parts)), key=lambda s: s.rank)
 
 
 class Lookup:
-    """The Settings of one stack, which remembers what was asked for.
+    """The Settings of one stack, which remembers what was asked for, and reports what cannot be read.
 
     Args:
-        documents: Settings objects.
+        objects: Settings objects.
         stack: whose settings count.
+        problems: where a value of the wrong form is reported.
+        notes: where a key that two settings give different values is.
     """
 
-    def __init__(self, documents: Iterable[Mapping[str, Any]], stack: str) -> None:
-        self._stack = stack
-        self._settings = [
-            Setting(str(spec["key"]), str(spec.get("value", "")), tuple(spec.get("stacks") or ()))
-            for spec in (d.get("spec") or {} for d in documents)
-            if spec.get("key") and ({"*", stack} & set(spec.get("stacks") or ()))
-        ]
+    def __init__(self, objects: Iterable[Object], stack: str, problems: list[str], notes: list[str]) -> None:
+        self._problems, self._notes = problems, notes
+        self._told: set[tuple[str, str]] = set()
+        self.of_others: list[Setting] = []
+        self.unread: list[str] = []
+        self._settings: list[Setting] = []
+        for each in objects:
+            spec = Fields(each, each.spec, problems)
+            if spec.has("valueFrom") and not spec.has("value"):
+                problems.append(
+                    f"{each}: spec.valueFrom: the value is in another object; allowed is spec.value: write it there to import"
+                )
+            setting = Setting(each.name, spec.text("key"), spec.text("value"), tuple(spec.texts("stacks")))
+            self.unread += [f"{each}: {path}" for path in spec.unread()]
+            mine = {"*", stack} & set(setting.stacks)
+            (self._settings if mine else self.of_others).append(setting)
 
-    def text(self, *parts: str) -> str | None:
-        """The value that counts for a key, None if there is none.
-
-        A setting for the stack by name beats one for all; then the leftmost part that is not a wildcard decides.
-        """
-        found = [s for s in self._settings if s.matches(parts)]
-        for each in found:
-            each.used = True
+    def find(self, *parts: str) -> Setting | None:
+        """The setting that counts for a key, None if there is none."""
+        found = find(self._settings, parts)
         if not found:
             return None
-        return min(found, key=lambda s: (self._stack not in s.stacks, [p == "*" for p in s.parts])).value
+        first, *others = found
+        first.applied = True
+        for other in others:
+            other.after = other.after or first
+            if other.rank[:2] == first.rank[:2] and other.value != first.value:
+                self._note(first, other)
+        return first
 
-    def flag(self, *parts: str) -> bool:
-        return self.text(*parts) == "true"
+    def _note(self, first: Setting, other: Setting) -> None:
+        if (first.name, other.name) not in self._told:
+            self._told.add((first.name, other.name))
+            self._notes.append(
+                f"{first} and Settings/{plain(other.name)} say different things of one key, and the operator takes either: "
+                f"that of Settings/{plain(first.name)} was written; remove the other or correct it"
+            )
 
-    def map(self, *parts: str) -> dict[str, str]:
-        """``a=1,b="x,y"`` as a map, empty if there is none."""
-        text = self.text(*parts) or ""
-        return {
-            key: inner or ("" if value.startswith('"') else value.strip()) for key, value, inner in _PAIR.findall(text)
-        }
+    def read(self, form: Callable[[str], T], *parts: str) -> tuple[T, Setting] | None:
+        """The value that counts for a key, None if there is none or it cannot be read."""
+        setting = self.find(*parts)
+        if setting is None:
+            return None
+        try:
+            return form(setting.value), setting
+        except ValueError as error:
+            self.refuse(setting, f"{told(parts[-1], setting.value)} {error}")
+            return None
 
-    def words(self, *parts: str) -> list[str]:
-        return [w.strip() for w in (self.text(*parts) or "").split(",") if w.strip()]
+    def text(self, *parts: str) -> str:
+        setting = self.find(*parts)
+        return setting.value if setting else ""
 
-    def beginning(self, *parts: str) -> Iterator[tuple[str, ...]]:
-        """The keys that begin with some parts and have no wildcard, for what the settings themselves name."""
-        for setting in self._settings:
-            if setting.parts[: len(parts)] == parts and "*" not in setting.parts:
-                yield setting.parts
+    def map(self, *parts: str) -> dict[str, Entry]:
+        found = self.read(entries, *parts)
+        return found[0] if found else {}
+
+    def refuse(self, setting: Setting | None, why: str) -> None:
+        """Reports a value that cannot be used, once."""
+        line = f"{setting}: {why}"
+        if line not in self._problems:
+            self._problems.append(line)
+
+    def names(self, first: str, position: int) -> Iterator[str]:
+        """What settings that begin with a part name at a position, wildcards left out."""
+        found = {s.parts[position] for s in self._settings if s.parts[0] == first and len(s.parts) > position}
+        yield from sorted(found - {"*"})
 
     @property
-    def unused(self) -> list[Setting]:
-        """What nobody asked for, and so has no equivalent."""
-        return [s for s in self._settings if not s.used]
+    def all(self) -> list[Setting]:
+        """The settings for the stack."""
+        return self._settings

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 import settings
+from policies.levels import file_of, levels
+from settings.catalog import find
+from settings.model import registry_of
 
+from ..check import Checked, check
 from ..errors import UsageError
+from ..stack_file import StrictLoader
+from .draft import Step
 from .translate import Imported, translate
+
+# What the paths in messages begin with.
+_TOP = ("modules", "postgres", "broker", "temporal", "gateway", "registries", "openTelemetry", "versions")
 
 
 @dataclass(frozen=True)
@@ -23,42 +34,98 @@ class Written:
     Args:
         files: that were written.
         imported: what is in them.
+        todo: what is to be done by hand, in the order to do it.
         problem: why the settings cannot be used as they are, or empty.
+        checked: what `rollout check` says of them, where there is a Pulumi.yaml and no problem.
     """
 
     files: tuple[Path, ...]
     imported: Imported
+    todo: tuple[Step, ...] = ()
     problem: str = ""
+    checked: Checked | None = None
 
 
 def import_files(files: Iterable[Path], folder: Path, stack: str | None = None, overwrite: bool = False) -> Written:
     """Writes ``Pulumi.<stack>.yaml`` and the versions file.
 
     Raises:
-        UsageError: a file cannot be read, or one that would be written exists.
+        UsageError: a file cannot be read, objects cannot be used, or a file that would be written exists.
     """
     imported = translate(list(_documents(files)), stack)
     contents = {folder / f"Pulumi.{imported.stack}.yaml": _configuration(imported)}
     if imported.line and imported.versions:
         contents[folder / "versions" / f"{imported.line}.yaml"] = _versions(imported)
-    for file in contents:
-        if file.exists() and not overwrite:
+    for file, content in contents.items():
+        # Stacks share a line's versions.
+        shared = file.parent != folder and file.exists() and file.read_text() == content
+        if file.exists() and not overwrite and not shared:
             raise UsageError(f"{file} exists; --overwrite replaces it")
     for file, content in contents.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    return Written(tuple(contents), imported, _problem(imported, folder))
+    problem, checked = "", None
+    try:
+        settings.load(_as_pulumi(imported.config), stack=imported.stack, root=folder)
+    except settings.SettingsError as error:
+        problem = _traced(error, imported.sources)
+    if not problem and (folder / "Pulumi.yaml").exists():
+        (checked,) = check(folder, [imported.stack])
+    steps = (*imported.todo, *_allowed(imported), _last(imported.stack))
+    return Written(tuple(contents), imported, steps, problem, checked)
 
 
-def _documents(files: Iterable[Path]) -> Iterator[dict[str, Any]]:
+def _as_pulumi(config: Mapping[str, Any]) -> dict[str, str]:
+    return {f"rollout:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+
+
+def _allowed(imported: Imported) -> Iterator[Step]:
+    """The registries that the policies have to allow."""
+    allowed = [f"{each.rstrip('/')}/" for each in levels(imported.stack)["images-pinned"].options["registries"]]
+    if not allowed:
+        return
+    kinds = [find(name).defaults for name in imported.config["modules"]]
+    folders = {_pulled(str(kind["image"]), imported.config.get("registries", {})).rpartition("/")[0] for kind in kinds}
+    others = [each for each in sorted(folders) if not any(f"{each}/".startswith(prefix) for prefix in allowed)]
+    if any(kind.get("database", True) for kind in kinds):
+        others.append("$REGISTRY")
+    if others:
+        file = f"policies/config/{file_of(imported.stack).name}"
+        yield Step(
+            f"allow the registries of the images in the policies: images-pinned.registries in {file}",
+            tuple(rf'sed -i.bak "s#\"registries\": \[#&\"{each}\", #" {file}' for each in others),
+        )
+
+
+def _pulled(image: str, registries: Mapping[str, Any]) -> str:
+    """Where an image comes from by the registries' settings."""
+    host, path = registry_of(image)
+    given = registries.get(host, {})
+    return f"{given.get('endpoint', host)}/{given.get('images', {}).get(path, path)}"
+
+
+def _last(stack: str) -> Step:
+    commands = (f"bin/rollout check --stack {stack}", f"bin/rollout preview --stack {stack}")
+    return Step("check the result, and preview it", commands)
+
+
+def _documents(files: Iterable[Path]) -> Iterator[Any]:
     for file in files:
         try:
-            for document in yaml.safe_load_all(file.read_text()):
-                if isinstance(document, dict):
-                    # `kubectl get -o yaml` writes lists.
-                    yield from document["items"] if document.get("kind") == "List" else [document]
-        except (OSError, yaml.YAMLError) as error:
-            raise UsageError(f"{file} cannot be read: {error}") from None
+            yield from yaml.load_all(file.read_text(), StrictLoader)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UsageError(f"{file} cannot be read: {_cause(error)}") from None
+        # Such as 2024-13-45, which YAML takes for a date, and keys that are lists.
+        except (ValueError, TypeError, RecursionError) as error:
+            raise UsageError(f"{file} cannot be read: {type(error).__name__}") from None
+
+
+def _cause(error: Exception) -> str:
+    """Why a file cannot be read, without the line, which may have a credential."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f"it is not YAML: {error.problem}, in line {mark.line + 1}, column {mark.column + 1}"
+    return getattr(error, "strerror", None) or f"it is no text in UTF-8 or not YAML ({type(error).__name__})"
 
 
 def _configuration(imported: Imported) -> str:
@@ -68,27 +135,54 @@ def _configuration(imported: Imported) -> str:
 
 
 def _versions(imported: Imported) -> str:
-    head = f"# Versions of line {imported.line}, from the operator's Versions object.\n"
-    return head + "".join(f'{name}: "{version}"\n' for name, version in imported.versions.items())
+    head = "# Versions of a line of the stack, from the operator's Versions object.\n"
+    return head + yaml.safe_dump(imported.versions, default_style='"', sort_keys=False, width=120)
 
 
-def _problem(imported: Imported, folder: Path) -> str:
-    config = {f"rollout:{k}": v if isinstance(v, str) else json.dumps(v) for k, v in imported.config.items()}
-    try:
-        settings.load(config, stack=imported.stack, root=folder)
-    except settings.SettingsError as error:
-        return str(error)
-    return ""
+def _traced(error: settings.SettingsError, sources: Mapping[str, list[str]]) -> str:
+    """What is wrong with the settings, each with the object and the key that it comes from."""
+    if isinstance(error, settings.InvalidSettings):
+        return "\n".join([str(error).splitlines()[0], *(f"  {_from(problem, sources)}" for problem in error.problems)])
+    return _from(str(error), sources)
+
+
+def _from(problem: str, sources: Mapping[str, list[str]]) -> str:
+    found = re.search(rf"\b(?:rollout:)?((?:{'|'.join(_TOP)})\b[\w./:\"-]*)", problem)
+    path = found[1].rstrip(".:") if found else ""
+    around = [source for source in sources if f"{path}.".startswith(f"{source}.")]
+    inside = [source for source in sources if path and source.startswith(f"{path}.")]
+    source = max(around, key=len, default=None) or next(iter(inside), None)
+    return f"{problem} (from {', '.join(sources[source])})" if source else problem
 
 
 def text(written: Written) -> str:
     """What was written, for people."""
-    found = written.imported
+    found, checked = written.imported, written.checked
     lines = [f"written: {file}" for file in written.files]
-    lines += ["", "before the first update:", *(f"  {line}" for line in found.todo)] if found.todo else []
+    lines += ["", "to do, in this order:"]
+    for number, step in enumerate(written.todo, 1):
+        lines.append(f"{number:3}. {step.what}")
+        lines += [f"     $ {command}" for command in step.commands]
     lines += ["", "without equivalent:", *(f"  {line}" for line in found.without)] if found.without else []
     lines += ["", *written.problem.splitlines()] if written.problem else []
+    if checked:
+        said = [checked.error] if checked.error else _by_rule(checked)
+        lines += [
+            "",
+            "`rollout check` now says:" if said else "`rollout check` has nothing to say.",
+            *(f"  {each}" for each in said),
+        ]
     return "\n".join(lines)
+
+
+def _by_rule(checked: Checked) -> list[str]:
+    """The first finding of each rule, and how many more there are."""
+    lines = []
+    for rule, found in Counter((f.rule, f.mandatory) for f in checked.findings).items():
+        first = next(f for f in checked.findings if (f.rule, f.mandatory) == rule)
+        more = f" And {found - 1} more." if found > 1 else ""
+        lines.append(f"{'refused' if first.mandatory else 'advice'} [{first.rule}] {first.message}{more}")
+    return lines
 
 
 def as_json(written: Written) -> dict[str, Any]:
@@ -97,7 +191,8 @@ def as_json(written: Written) -> dict[str, Any]:
     return {
         "stack": found.stack,
         "files": [str(f) for f in written.files],
-        "todo": found.todo,
+        "todo": [asdict(step) for step in written.todo],
         "without_equivalent": found.without,
         "problem": written.problem or None,
+        "check": asdict(written.checked) if written.checked else None,
     }

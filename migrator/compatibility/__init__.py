@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from migrator.compatibility.cases import cases
+from migrator.compatibility.questions import ROW
 from migrator.compatibility.rule import LEVELS, Finding, Level, Rule
 from migrator.compatibility.rules import RULES
 from migrator.fingerprint import Snapshot
@@ -37,11 +38,16 @@ def classify(before: Snapshot, after: Snapshot, *, contract: bool = False) -> tu
         InvalidMigration: the snapshots are of different major versions of PostgreSQL.
     """
     found: dict[tuple[str, str, str], Finding] = {}
+    broken: set[str] = set()  # relations that a finding of their columns says worse of than what SELECT * gives
     for case in cases(before, after):
+        if case.attribute == ROW and case.name in broken:
+            continue
         rule = next(each for each in RULES if each.applies(case))
         level, why, what = rule.level, rule.why, case.text
         if contract and rule.contraction and level != "safe":
             level, why = "safe", f"It is declared that no version runs that it would hurt. {why}"
+        if level == "breaks" and case.object == "column":
+            broken.add(case.parent)
         key = rule.id, case.object, case.name
         if key in found:  # another attribute of the same object
             what = f"{found[key].what}; {what.removeprefix(f'{case.object} {case.name}: ')}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from migrator.compatibility.questions import ROUTINES, parents_of, successor
+from migrator.compatibility import meaning
+from migrator.compatibility.questions import ROUTINES, ROW, column_types, parents_of, successor
 from migrator.compatibility.renames import Rename, find, same
 from migrator.compatibility.rule import Case
 from migrator.fingerprint import RELATIONS, Change, Object, Snapshot, Value, difference
@@ -16,6 +18,8 @@ _SAME_IN_OTHER_WORDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("column", "identity"): ("identity sequence", "default"),
     ("column", "generated"): ("default",),
 }
+# What the server prints with casts that depend on the columns' types.
+_PRINTED = {("constraint", "definition"), ("index", "definition"), ("column", "default")}
 _CONTAINERS = ("schema", *RELATIONS)
 
 
@@ -34,6 +38,10 @@ class _Cases:
     def __init__(self, before: Snapshot, after: Snapshot, changes: Sequence[Change]) -> None:
         self._before, self._after, self._changes = before, after, changes
         self._renames = find(before, after, changes)
+        self._by_key = {(each.object, each.name): each for each in changes}
+        self._of_table: dict[tuple[str, str], list[Change]] = {}
+        for each in changes:
+            self._of_table.setdefault((each.object, each.parent), []).append(each)
         gone, new = (
             {each.name for each in changes if each.object in _CONTAINERS and each.kind == kind}
             for kind in ("removed", "added")
@@ -71,6 +79,20 @@ class _Cases:
                     yield Case("changed", old, new, self._before, self._after, attribute)
             else:
                 yield Case(change.kind, old, new, self._before, self._after)
+        yield from self._rows()
+
+    def _rows(self) -> Iterator[Case]:
+        """What `SELECT *` gives of each relation that is still there, told of a parent alone where it has come down from it."""
+        for old in self._before.objects:
+            new = self._after.by_key.get((old.kind, old.name)) if old.kind in RELATIONS else None
+            if new is None or (set(parents_of(old)) & set(parents_of(new)) and self._inherits_still(old.name)):
+                continue
+            was, now = _row(old, self._before), _row(new, self._after)
+            if not same(was, now, self._renames, old.name):
+                one, other = (
+                    replace(each, attributes={**each.attributes, ROW: row}) for each, row in ((old, was), (new, now))
+                )
+                yield Case("changed", one, other, self._before, self._after, ROW)
 
     def _renamed(self, rename: Rename) -> Case:
         return Case("renamed", rename.old, rename.new, self._before, self._after)
@@ -83,10 +105,22 @@ class _Cases:
                 continue
             if name in others or (change.parent in self._replaced and name != "type"):
                 continue
-            if self._comes_from_parent(change, name):
+            if self._comes_from_parent(change, name) or self._is_printed_otherwise(change, name):
                 continue
             if not same(change.before.get(name), now, self._renames, change.parent):
                 yield name
+
+    def _is_printed_otherwise(self, change: Change, attribute: str) -> bool:
+        """Whether a definition or a default says the same: a cast in it follows a column's type."""
+        if (change.object, attribute) not in _PRINTED:
+            return False
+        was, now = change.before.get(attribute), change.after.get(attribute)
+        table = change.parent
+        return (
+            isinstance(was, str)
+            and isinstance(now, str)
+            and meaning.same(was, now, column_types(self._before, table), column_types(self._after, table))
+        )
 
     def _follows(self, change: Change, old: Object | None, new: Object | None) -> bool:
         """Whether the change follows from another one."""
@@ -158,10 +192,10 @@ class _Cases:
                 return self._inherits_still(new.parent)  # as with adding, it cannot be done on a child alone
             # Names differ, and one that stands for a partition referred to is on the same table.
             tables = {*self._parents(new), new.parent}
-            like = [each for each in self._changes if each.object == "constraint" and each.parent in tables]
+            like = [each for table in tables for each in self._of_table.get(("constraint", table), ())]
         else:
-            names = {f"{parent}.{new.short}" for parent in self._parents(new)}
-            like = [each for each in self._changes if each.object == new.kind and each.name in names]
+            names = [(new.kind, f"{parent}.{new.short}") for parent in self._parents(new)]
+            like = [self._by_key[each] for each in names if each in self._by_key]
         turned = change.before.get(attribute), change.after[attribute]
         return any(
             attribute in each.after and (each.before.get(attribute), each.after[attribute]) == turned
@@ -189,6 +223,16 @@ class _Cases:
             for kind in RELATIONS
             if (found := schema.by_key.get((kind, name)))
         ]
+
+
+def _row(relation: Object, schema: Snapshot) -> list[str]:
+    columns = {each.short: each.attributes for each in schema.of(relation.name, "column")}
+    names = relation.attributes.get("columns")
+    return [
+        " ".join(filter(None, (name, str(columns[name]["type"]), str(columns[name].get("collation") or ""))))
+        for name in (names if isinstance(names, list) else ())
+        if name in columns
+    ]
 
 
 def _is_index_of_constraint(each: Object | None) -> bool:

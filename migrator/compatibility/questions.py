@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from migrator.compatibility import meaning
 from migrator.compatibility.rule import Case
 from migrator.fingerprint import Object, Snapshot, Value
 
@@ -12,6 +13,8 @@ TABLES = ("table", "foreign table")
 VIEWS = ("view", "materialized view")
 TYPES = ("enum", "domain", "composite type", "range type", "type")
 ROUTINES = ("function", "procedure", "aggregate")
+_WRITES = ("INSERT", "UPDATE", "DELETE")
+ROW = "SELECT *"  # the columns that it gives of a relation, as an attribute of the relation
 # Functions of the server itself whose value differs from row to row: a column with such a default is filled row by row.
 _VOLATILE = re.compile(
     r"\b(?:nextval|random|gen_random_uuid|uuidv4|uuidv7|clock_timestamp|timeofday|setval|pg_sleep|txid_current_if_assigned)\("
@@ -23,6 +26,12 @@ _STORED = re.compile(r"( INCLUDE \([^()]*\))?( NULLS NOT DISTINCT)?( WITH \([^()
 _NAME = re.compile(r'(?:"(?:[^"]|"")+"|[^". ]+)\.(?:"(?:[^"]|"")+"|[^". ]+)')
 
 
+def has_no_equality(case: Case) -> bool:
+    """Whether DISTINCT finds no operator for a column's type."""
+    database = case.after.by_key.get(("database", ""))
+    return database is not None and case.given("type") in list_of(database.facts.get("types without equality"))
+
+
 def is_column_of_table(case: Case) -> bool:
     """Whether the column is one of a table, not of a view."""
     relation = case.relation(after=case.kind != "removed")
@@ -31,7 +40,7 @@ def is_column_of_table(case: Case) -> bool:
 
 def is_required(case: Case) -> bool:
     """Whether an INSERT that does not know the column fails."""
-    domains = list(_domains(case.after, case.given("type")))
+    domains = list(domains_of(case.after, case.given("type")))
     filled = [case.given("default"), case.given("generated"), case.given("identity")]
     filled += [each.attributes.get("default") for each in domains]
     return all(each is None for each in filled) and (
@@ -39,7 +48,7 @@ def is_required(case: Case) -> bool:
     )
 
 
-def _domains(schema: Snapshot, kind: Value) -> Iterator[Object]:
+def domains_of(schema: Snapshot, kind: Value) -> Iterator[Object]:
     """A column's domain, and those that this one is made of."""
     while domain := schema.by_key.get(("domain", str(kind))):
         yield domain
@@ -141,7 +150,7 @@ def unique_before(case: Case) -> bool:
         and (
             not strict
             or "NULLS NOT DISTINCT" in str(each.attributes["definition"])
-            or _not_null(case, key_columns(each))
+            or not_null(case, key_columns(each))
         )
         for each in uniques(case.before, case.parent)
     )
@@ -171,12 +180,130 @@ def unique_still(case: Case) -> bool:
 
 def not_null_before(case: Case) -> bool:
     """Whether all columns of a new key were NOT NULL before."""
-    return _not_null(case, key_columns(case.new))
+    return not_null(case, key_columns(case.new))
 
 
-def _not_null(case: Case, columns: frozenset[str]) -> bool:
+def not_null(case: Case, columns: frozenset[str]) -> bool:
+    """Whether columns took no NULL before."""
     nullable = {each.short: each.attributes["nullable"] for each in case.before.of(case.parent, "column")}
-    return all(nullable.get(name) is False for name in columns)
+    return all(nullable.get(name) is False or _refuses_null(case.before, case.parent, name) for name in columns)
+
+
+def null_refused_before(case: Case) -> bool:
+    """Whether a column took no NULL before already: by a CHECK, valid or not, or by its domain."""
+    assert case.old is not None, "asked about a column that was there"
+    return _refuses_null(case.before, case.parent, case.old.short)
+
+
+def _refuses_null(schema: Snapshot, table: str, column: str) -> bool:
+    kind = column_types(schema, table).get(column)
+    return (column, "IS", "NOT", "NULL") in _demanded(schema, table) or any(
+        map(_takes_no_null, domains_of(schema, kind))
+    )
+
+
+def column_types(schema: Snapshot, table: str) -> dict[str, str]:
+    """Gives the types of a relation's columns."""
+    return {each.short: str(each.attributes["type"]) for each in schema.of(table, "column")}
+
+
+def _demanded(schema: Snapshot, table: str, *, without: str = "") -> list[meaning.Parts]:
+    """What a table's CHECK constraints demand of new rows, part by part; those that are switched off left out."""
+    types = column_types(schema, table)
+    return [
+        part
+        for each in schema.of(table, "constraint")
+        if each.attributes["type"] == "check" and each.name != without and each.attributes.get("enforced") is not False
+        for part in meaning.demands(str(each.attributes["definition"]), types) or ()
+    ]
+
+
+def demanded_before(case: Case) -> bool:
+    """Whether what a new constraint, or a changed one, demands was demanded before."""
+    assert case.new is not None, "asked about one that is there now"
+    return _stands(case.new, case.before, case.after)
+
+
+def demanded_still(case: Case) -> bool:
+    """Whether what a dropped constraint demanded is demanded by others."""
+    assert case.old is not None, "asked about one that was there"
+    return _stands(case.old, case.after, case.before)
+
+
+def _stands(wanted: Object, schema: Snapshot, own: Snapshot) -> bool:
+    """Whether a schema demands what a constraint of another one does."""
+    definition, kind = str(wanted.attributes["definition"]), wanted.attributes["type"]
+    here, there = (column_types(each, wanted.parent) for each in (own, schema))
+    if any(
+        each.attributes["type"] == kind
+        and each.attributes.get("enforced") is not False
+        and meaning.same(str(each.attributes["definition"]), definition, there, here)
+        for each in schema.of(wanted.parent, "constraint")
+    ):
+        return True
+    parts = meaning.demands(definition, here) if kind == "check" and "NO INHERIT" not in definition else None
+    if not parts:
+        return False
+    columns = schema.of(wanted.parent, "column")
+    not_null = {each.short for each in columns if each.attributes["nullable"] is False}
+    known = _demanded(schema, wanted.parent)
+    return all(meaning.follows(each, known, not_null) for each in parts)
+
+
+def has_default_partition(schema: Snapshot, parent: str) -> bool:
+    """Whether rows that fit no other partition of a table have one all the same."""
+    return any(each.attributes.get("partition of") == f"{parent} DEFAULT" for each in schema.objects)
+
+
+def inherits_from_old(case: Case) -> bool:
+    """Whether a new table inherits from one that was there."""
+    return any((kind, name) in case.before.by_key for kind in TABLES for name in list_of(case.given("inherits")))
+
+
+def was_another(case: Case) -> bool:
+    """Whether a changed constraint refuses fewer rows than it did."""
+    return case.kind == "changed" and not _stands_in_place(case)
+
+
+def _stands_in_place(case: Case) -> bool:
+    assert case.old is not None, "asked about one that was there"
+    return _stands(case.old, case.after, case.before)
+
+
+def range_is_left(case: Case) -> bool:
+    """Whether rows that a partition took before it was dropped or detached have no place any more."""
+    assert case.old is not None, "asked about a partition that was there"
+    (parent,) = parents_of(case.old)
+    come = [
+        each
+        for each in case.after.objects
+        if each.attributes.get("partition of")
+        and parents_of(each) == [parent]
+        and case.before.by_key.get((each.kind, each.name), each).attributes.get("partition of")
+        != each.attributes["partition of"]
+    ]
+    return not come and not has_default_partition(case.after, parent)
+
+
+def list_of(value: Value) -> list[str]:
+    """Gives an attribute that is a list; an empty one where it is none."""
+    return value if isinstance(value, list) else []
+
+
+def stops_writes(case: Case) -> bool:
+    """Whether a view, or a column of it, that could be written cannot any more."""
+    if case.is_("removed", "table"):  # a view that takes its place
+        taker = next((found for kind in VIEWS if (found := case.after.by_key.get((kind, case.name)))), None)
+        return taker is not None and len(list_of(taker.facts.get("writable"))) < len(_WRITES)
+    name = case.name if case.object == "view" else case.parent
+    old, new = (each.by_key.get(("view", name)) for each in (case.before, case.after))
+    if old is None or new is None:
+        return False
+    if set(list_of(old.facts.get("writable"))) - set(list_of(new.facts.get("writable"))):
+        return True
+    left = {each.short for each in case.after.of(name, "column")}
+    was, now = (set(list_of(each.facts.get("writable columns"))) for each in (old, new))
+    return bool((was - now) & left)
 
 
 def row_security(case: Case) -> bool:
@@ -256,17 +383,18 @@ def gives_way(case: Case) -> bool:
         if action is None or (action[1] == "SET NULL" and not all(_takes_null(case, each) for each in own)):
             return False
     # Rows of the previous version hold the default of a column that it does not know, and need a counterpart for it.
-    return case.relation(after=False) is None or all(_default(case, each) is None for each in own)
+    return case.relation(after=False) is None or all(default_of(case, each) is None for each in own)
 
 
 def _takes_null(case: Case, column: Mapping[str, Value]) -> bool:
-    return column["nullable"] is True and not any(map(_takes_no_null, _domains(case.after, column["type"])))
+    return column["nullable"] is True and not any(map(_takes_no_null, domains_of(case.after, column["type"])))
 
 
-def _default(case: Case, column: Mapping[str, Value]) -> Value:
+def default_of(case: Case, column: Mapping[str, Value]) -> Value:
+    """Gives what fills a column that an INSERT leaves out: its own default or identity, or its domain's default."""
     own = column.get("default") or column.get("identity")
     return own or next(
-        (found for each in _domains(case.after, column["type"]) if (found := each.attributes.get("default"))), None
+        (found for each in domains_of(case.after, column["type"]) if (found := each.attributes.get("default"))), None
     )
 
 

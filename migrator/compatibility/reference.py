@@ -32,8 +32,28 @@ break a statement; the rehearsal, which runs the previous version, finds them.
 - TRUNCATE without CASCADE fails (0A000) on a table that a new one refers to, whatever its foreign key says.
 - A column, table or sequence that is dropped and created again as it was, last in its table, looks as if nothing was done; its values
   are gone. Lint, which reads the files, warns (`ban-drop-column`, `ban-drop-table`).
+- Rows that a migration deletes or changes (TRUNCATE, DELETE, UPDATE), and sequences that it sets (RESTART, setval), are data: neither a
+  fingerprint nor lint judges them. The witness tells what a migration did to the schema alone.
 - Not in a fingerprint at all: settings of roles (ALTER ROLE ... SET), memberships, what sequences have reached, comments, and the
   values of a user mapping's options, since a password may be among them.
+
+## How it decides
+
+- Constraints, partial indexes and defaults are compared by what they demand, as far as that can be shown from what the server prints: a
+  cast that follows a column's new type, another name, a longer list, a looser bound, a part of a conjunction are seen. What cannot be
+  shown is taken for another demand.
+- What a constraint of a new column says of rows that do not know the column is worked out: NULL, or a literal default. Where it cannot be, it
+  is `risky`.
+- In two fingerprints of one database (as the rehearsal, the witness and the example in migrations.md take them) OIDs tell a renaming from
+  a column that is dropped and another that is added; elsewhere two that are alike are taken for one that was renamed. With contract
+  the former stays refused, since the version that serves uses the old name, and the latter is allowed.
+- A constraint that is added NOT VALID is `risky` and one that is validated at once `breaks`, though both refuse the same new row: NOT VALID
+  is the first of the steps of migrations.md, whoever writes it has the previous version's rows in mind, and it takes no scan under a lock.
+  The rehearsal answers whether such a row is written.
+- A default where there was none is `safe` unless a constraint holds the column: the previous version, which leaves the column out, has not
+  relied on a value there. One that replaces another is `risky`: it has.
+- Every new column and every changed type is `risky` at least, as `cached-plan`: what a connection has prepared is in no catalogue, and a
+  rehearsal that starts the previous version anew has nothing prepared.
 
 """
 

@@ -10,6 +10,7 @@ from migrator.fingerprint import RELATIONS, Change, Object, Snapshot, Value
 
 _TYPES = ("enum", "domain", "composite type", "range type")
 _ROUTINES = ("function", "procedure", "aggregate")
+_WITHOUT_OID = ("constraint", "index", "trigger", "rule", "policy")
 _NAMED_IN_DEFINITION = ("index", "trigger", "rule")
 
 
@@ -26,8 +27,10 @@ def find(before: Snapshot, after: Snapshot, changes: Sequence[Change]) -> list[R
 
     ALTER ... RENAME keeps everything but the name, so a pair must be alike in all that tells them apart: a column has
     its type and its place in the table, a table its columns. Somebody who drops one and adds another that is alike
-    in all of this is told of a renaming; the previous version does not see a difference either.
+    in all of this is told of a renaming; the previous version does not see a difference either. Where both snapshots are of
+    one database, its OIDs tell the two apart: once it is declared that nobody uses what goes, they are not the same.
     """
+    of_one = _database(before) is not None and _database(before) == _database(after)
     went = [before.by_key[change.object, change.name] for change in changes if change.kind == "removed"]
     came = [after.by_key[change.object, change.name] for change in changes if change.kind == "added"]
     found: list[Rename] = []
@@ -40,11 +43,21 @@ def find(before: Snapshot, after: Snapshot, changes: Sequence[Change]) -> list[R
         ("sequence", _attributes),
         *((kind, _part) for kind in ("constraint", "index", "trigger", "rule", "policy")),
     ):
+        alike = _oid if of_one and kind not in _WITHOUT_OID else likeness
         found += _pairs(
-            [(each, likeness(each, before)) for each in went if each.kind == kind],
-            [(each, likeness(each, after)) for each in came if each.kind == kind],
+            [(each, alike(each, before)) for each in went if each.kind == kind],
+            [(each, alike(each, after)) for each in came if each.kind == kind],
         )
     return found
+
+
+def _database(snapshot: Snapshot) -> Value:
+    found = snapshot.by_key.get(("database", ""))
+    return found.facts.get("database") if found else None
+
+
+def _oid(each: Object, _snapshot: Snapshot) -> Hashable | None:
+    return str(each.facts["oid"])
 
 
 def same(before: Value, after: Value, renames: Sequence[Rename], parent: str) -> bool:

@@ -36,6 +36,7 @@ RULE = ResourceRule(
     name="backup-before-migration",
     description="A migration's database is backed up before it.",
     reason="A migration that succeeds and was wrong, or that commits step by step and fails, is undone by a backup alone.",
+    unseen="whether the backup was made, and can be restored: the annotation says that something makes it",
     severity="medium",
     level="advisory",
     examples=Examples(PASSES, FAILS),

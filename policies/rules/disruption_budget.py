@@ -9,8 +9,8 @@ from typing import Any
 from ..kubernetes import annotation, kind, matches, pod_labels, selector
 from ..migration import SINGLETON
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..selection import least_replicas, may_select
-from ..values import Program, Resource
+from ..selection import least_replicas, may_select, perhaps_selects
+from ..values import NotKnown, Program, Resource
 
 _DEPLOYMENT = """
 apiVersion: apps/v1
@@ -66,6 +66,8 @@ def _budget(resource: Resource, program: Program, options: Options) -> Iterator[
         for other in may_select(program, resource, labels)
         if kind(other) == "PodDisruptionBudget" and matches(selector(other) or {}, labels)
     ]
+    if not budgets and any(kind(o) == "PodDisruptionBudget" for o in perhaps_selects(program, resource, labels)):
+        raise NotKnown("metadata.namespace of its PodDisruptionBudget")
     if not budgets:
         yield Finding(
             "no PodDisruptionBudget selects its pods, so draining nodes may evict all of them at once",
@@ -108,6 +110,8 @@ RULE = StackRule(
     description="A Deployment has the replicas its environment asks for, and one PodDisruptionBudget that lets some of them go and never all.",
     reason="A rollout needs a second pod to hand over to, and a drained node must not take the last one. A budget that allows nothing "
     "blocks the drain of its node for ever.",
+    unseen="how many nodes there are and where the pods land, an autoscaler that another program declares, and pods of "
+    "kinds other than Deployment",
     severity="medium",
     options={
         "minReplicas": {"type": "number", "default": 1, "description": "the least number of replicas of a Deployment"}

@@ -80,6 +80,7 @@ RULE = ResourceRule(
     description="Every image names one version, by digest where asked, from an allowed registry.",
     reason="A moving tag lets the migration and the service run different code under one version, gives each node its own, and makes going "
     "back impossible: Pulumi sees no change.",
+    unseen="a tag of one version that is pushed again; a digest alone helps against that",
     severity="high",
     options={
         "movingTags": {

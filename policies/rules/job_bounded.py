@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from ..kubernetes import annotation, label, named, shortest_await, wait_for
-from ..migration import JOB, is_gate, migrating
-from ..rule import Examples, Finding, Options, ResourceRule
-from ..values import Resource, get
+from ..kubernetes import label, named, own_annotation, shortest_await, wait_for
+from ..migration import JOB, is_gate, is_migration, migrating, read_known
+from ..rule import Examples, Finding, Options, ResourceRule, every
+from ..values import Resource
 
 PASSES = """
 apiVersion: batch/v1
@@ -34,29 +33,15 @@ _OTHER_ENDS = {
     "managedBy": "another controller than that of Kubernetes decides whether and when it runs and how it ends",
     "manualSelector": "it may count the pods of another Job as its own, such as those of the version before",
 }
-_NOTHING = re.compile(r"(?!)")
-_SHRUG = r"[ \t]*(true|:|exit\s+0|echo\b[^;&|\n]*)[\s;]*$"
-# How a shell's script hides that a command in it has failed, unless it says something else too.
-_HIDES = (
-    (re.compile(r"\|\|" + _SHRUG), _NOTHING, "ends well also if the command has failed"),
-    (
-        re.compile(r"[;\n]" + _SHRUG),
-        re.compile(r"\bset\b[^;\n]*\s-[a-z]*e|errexit|\bexit\s+[1-9$]"),
-        "goes on after a command that has failed",
-    ),
-    (re.compile(r"(?<!&)&\s*$"), _NOTHING, "leaves the command in the background"),
-    (
-        re.compile(r"migrat(>&|[^|;&\n]){0,500}\|(?!\|)", re.IGNORECASE),
-        re.compile("pipefail"),
-        "ends as the last command of a pipe does",
-    ),
-)
 FAILS = PASSES.replace("  activeDeadlineSeconds: 600\n", "  ttlSecondsAfterFinished: 30\n")
 
 
 def _bounded(job: Resource, options: Options) -> Iterator[Finding]:
-    if not is_gate(job):
-        return
+    if is_gate(job):
+        yield from every(_deadline(job, options), _retries(job, options))
+
+
+def _deadline(job: Resource, options: Options) -> Iterator[Finding]:
     deadline, most = job.get("spec", "activeDeadlineSeconds"), options["maxDeadlineSeconds"]
     if deadline is None:
         yield Finding(
@@ -76,6 +61,9 @@ def _bounded(job: Resource, options: Options) -> Iterator[Finding]:
                 f"Pulumi waits {wait:.0f} s for it, no longer than its deadline of {deadline:.0f} s, and would not hear how it ended",
                 wait_for(job, phase, deadline + 60),
             )
+
+
+def _retries(job: Resource, options: Options) -> Iterator[Finding]:
     retries = job.get("spec", "backoffLimit")
     if retries is None or retries > options["maxBackoffLimit"]:
         given = "missing, which means 6" if retries is None else f"{retries:.0f}"
@@ -86,67 +74,89 @@ def _bounded(job: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _fails_for_good(job: Resource, options: Options) -> Iterator[Finding]:
-    if not is_gate(job):
-        return
+    if is_gate(job):
+        yield from every(
+            _ends(job),
+            *(_is_one_pod(job, *one) for one in _ONE_POD.items()),
+            *(_ends_as_usual(job, *one) for one in _OTHER_ENDS.items()),
+        )
+
+
+def _ends(job: Resource) -> Iterator[Finding]:
     policy = job.get("spec", "template", "spec", "restartPolicy")
     if policy != "Never":
         yield Finding(
             f"its restartPolicy is {policy or 'missing'}, so the log of a failed attempt is lost with its container",
             "Set restartPolicy: Never",
         )
-    for field, one in _ONE_POD.items():
-        given = job.get("spec", field)
-        if given not in (None, one):
-            yield Finding(
-                f"its {field} is {given if isinstance(given, str) else f'{given:.0f}'}, and a migration is one pod",
-                f"Remove spec.{field}",
-            )
-    for field, why in _OTHER_ENDS.items():
-        if job.get("spec", field) not in (None, False):
-            yield Finding(f"it has {field}; {why}", f"Remove spec.{field}")
+
+
+def _is_one_pod(job: Resource, field: str, one: object) -> Iterator[Finding]:
+    given = job.get("spec", field)
+    if given not in (None, one):
+        yield Finding(
+            f"its {field} is {given if isinstance(given, str) else f'{given:.0f}'}, and a migration is one pod",
+            f"Remove spec.{field}",
+        )
+
+
+def _ends_as_usual(job: Resource, field: str, why: str) -> Iterator[Finding]:
+    if job.get("spec", field) not in (None, False):
+        yield Finding(f"it has {field}; {why}", f"Remove spec.{field}")
 
 
 def _tells_of_failure(job: Resource, options: Options) -> Iterator[Finding]:
     """That the shell which runs the migration ends as the migration does."""
-    if not is_gate(job):
+    if not is_migration(job):
         return
     for container in migrating(job):
-        said = [
-            str(get(container, key, n)) for key in ("command", "args") for n in range(len(get(container, key) or ()))
-        ]
-        for n, word in enumerate(said):
-            script = said[n + 1] if re.fullmatch(r"-\w*c", word) and n + 1 < len(said) else ""
-            for hides, unless, what in _HIDES:
-                # The shell's own flags are those of set.
-                if hides.search(script) and not unless.search(f"set {' '.join(said[: n + 1])}\n{script}"):
-                    yield Finding(
-                        f"the shell of {named(container)} {what}, so a failed migration ends as a successful one",
-                        "Let the script end with the migration, or begin it with set -euo pipefail",
-                    )
+        found = read_known(container)
+        if found.unreadable:
+            yield Finding(
+                f"the script of {named(container)} cannot be followed ({found.unreadable}), so a failed migration may end as a successful one",
+                "Let the command be the migration alone, or put the script into the image",
+            )
+        elif found.hides:
+            yield Finding(
+                f"the shell of {named(container)} {found.hides}, so a failed migration ends as a successful one",
+                "Let the script end with the migration, or begin it with set -euo pipefail",
+            )
 
 
 def _kept_and_awaited(job: Resource, options: Options) -> Iterator[Finding]:
-    if not is_gate(job):
-        return
+    if is_gate(job):
+        yield from every(_kept(job), _is_awaited(job), _run_again(job), _started(job))
+
+
+def _kept(job: Resource) -> Iterator[Finding]:
     if job.get("spec", "ttlSecondsAfterFinished") is not None:
         yield Finding(
             "it has ttlSecondsAfterFinished; once it has vanished, a refresh makes the migration run again",
             "Remove it; Pulumi deletes the Job when its version goes",
         )
-    if annotation(job, "pulumi.com/skipAwait") == "true":
+
+
+def _is_awaited(job: Resource) -> Iterator[Finding]:
+    if own_annotation(job, "pulumi.com/skipAwait") == "true":
         yield Finding(
             "it is annotated pulumi.com/skipAwait, so nothing waits for the migration", "Remove the annotation"
         )
-    if annotation(job, "pulumi.com/waitFor") is not None:
+    if own_annotation(job, "pulumi.com/waitFor") is not None:
         yield Finding(
             "it is annotated pulumi.com/waitFor, which replaces the provider's own await and can take a failed Job for a finished one",
             "Remove the annotation",
         )
-    if label(job, JOB) is not None and annotation(job, "pulumi.com/replaceUnready") != "true":
+
+
+def _run_again(job: Resource) -> Iterator[Finding]:
+    if label(job, JOB) is not None and own_annotation(job, "pulumi.com/replaceUnready") != "true":
         yield Finding(
             "it is not annotated pulumi.com/replaceUnready, so once it has failed every update only waits for the failed one",
             "Annotate pulumi.com/replaceUnready: 'true'",
         )
+
+
+def _started(job: Resource) -> Iterator[Finding]:
     if job.get("spec", "suspend") is True:
         yield Finding("it is suspended, so the migration never starts", "Remove spec.suspend")
 
@@ -155,8 +165,12 @@ RULE = ResourceRule(
     name="job-bounded",
     description="A migration Job has a deadline and at most two retries, fails when its command does, is kept when it has ended, and is awaited.",
     reason="The await of a Job is the gate. It fails fast only for BackoffLimitExceeded and DeadlineExceeded; its own timeout begins again "
-    "with every event; waitFor and skipAwait replace it. A TTL makes drift of a success. Of a shell's script it sees the usual ways to hide a "
-    "failure (`|| true`, `; exit 0`, `&`, a pipe), not what a script in the image does.",
+    "with every event; waitFor and skipAwait replace it. A TTL makes drift of a success. Of a shell's script "
+    "every way through it is followed: none may end well after a migration that failed, so the migration is what the script ends with, or `set -e` "
+    "(with a pipe also `pipefail`), `&&` or its status stands behind it.",
+    unseen="what a program in the image does with the failure of another, such as an entrypoint that goes on; whether a "
+    "guard in a script lets the migration run at all; that a proxy beside the migration never ends, which the "
+    "deadline bounds",
     severity="critical",
     options={
         "maxDeadlineSeconds": {"type": "number", "default": 86400, "description": "the longest a migration may take"},

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..kubernetes import is_headless, kind, matches, pod_labels, selector
 from ..rule import Examples, Finding, Options, StackRule, title
-from ..selection import may_select
+from ..selection import may_select, perhaps_selects
 from ..values import NotKnown, Program, Resource
 
 _SERVICE = """
@@ -45,6 +45,8 @@ def _selected(job: Resource, program: Program, options: Options) -> Iterator[Fin
                 )
         except NotKnown as e:
             unknown = e
+    for other in perhaps_selects(program, job, labels):
+        unknown = unknown or NotKnown(f"metadata.namespace of {title(other)}")
     if unknown:
         raise unknown
 
@@ -62,6 +64,7 @@ RULE = StackRule(
     description="The labels of a Job's or CronJob's pods match no selector of a Service, Deployment or PodDisruptionBudget.",
     reason="A migration's pod that a Service selects gets requests it cannot answer; one that a Deployment's selector finds is counted and "
     "scaled with its replicas (autoscalers then fail with FailedGetResourceMetric).",
+    unseen="selectors of objects that another program declares, and labels that an admission webhook adds",
     severity="high",
     examples=Examples(PASSES, FAILS),
     checks=(_selected,),

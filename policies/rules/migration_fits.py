@@ -6,11 +6,23 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from ..databases import NAMES, databases, in_arguments, may_be_one
+from ..commands import argv, of_file
+from ..databases import databases, in_arguments, is_name, may_be_one
 from ..images import image_of
-from ..kubernetes import containers, kind, label, place
-from ..migration import JOB, MODULE, Container, is_migration, migrating, migrations_of, needs_gate, only_looks, pairs
-from ..references import variables
+from ..kubernetes import Nearby, containers, kind, label, place
+from ..migration import (
+    JOB,
+    MODULE,
+    Container,
+    changes_nothing,
+    goes_back,
+    is_migration,
+    migrating,
+    migrations_of,
+    needs_gate,
+    pairs,
+)
+from ..references import mounted, variables
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
@@ -59,7 +71,7 @@ def _same_database(resource: Resource, program: Program, options: Options) -> It
             if UNKNOWN not in values:
                 if not any(may_be_one(ours, its) for ours in own[name] for its in theirs[name]):
                     others.append(name)
-            elif name in NAMES or any(v is not UNKNOWN for v in values):  # else it need not be a database at all
+            elif is_name(name) or any(v is not UNKNOWN for v in values):  # else it need not be a database at all
                 unknown.add(name)
         written = {name for container in migrates for name in in_arguments(container)}
         ours_all = [value for values in own.values() for value in values]
@@ -90,41 +102,67 @@ def _command_of_its_own(resource: Resource, program: Program, options: Options) 
             )
 
 
-def _not_only_looking(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
-    if is_migration(job) and only_looks(job):
+def _forward(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    if not is_migration(job):
+        return
+    if goes_back(job):
         yield Finding(
-            "its command only looks at migrations or leaves them out, and so succeeds without one",
+            "its command takes migrations back or deletes what they made, on which the version that serves depends",
+            "Give it the arguments that migrate forward, such as [migrate]",
+        )
+    elif changes_nothing(job):
+        yield Finding(
+            "its command only looks at migrations, leaves them out or has nothing to do with them, and so succeeds without one",
             "Give it the arguments that migrate, such as [migrate]",
         )
+
+
+def _script_tells_of_failure(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    """A script that the program itself has in a ConfigMap, as job-bounded judges one in the command."""
+    if not is_migration(job):
+        return
+    for container in migrating(job):
+        files = mounted(container, job, program)
+        words = [str(word) for word in argv(container) if word is not UNKNOWN]
+        for path in (path for path in files if any(path in word for word in words)):
+            found = of_file(words[: next(n for n, word in enumerate(words) if path in word)], files[path])
+            if found is None:
+                continue
+            if found.backwards or not (found.migrates or found.other):
+                yield Finding(f"its script {path} does not migrate forward", "Let it run the command that migrates")
+            elif found.hides or found.unreadable:
+                why = found.hides or f"cannot be followed ({found.unreadable})"
+                yield Finding(
+                    f"its script {path} {why}, so a failed migration may end as a successful one",
+                    "Let the script end with the migration, or begin it with set -euo pipefail",
+                )
 
 
 def _after_the_database(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
     """The Job that makes the database is one of our labels; a foreign program's database is there before."""
     if not is_migration(job) or label(job, MODULE) is None:
         return
-    made_by = _makers_of_databases(program)
-    for other in (*made_by.get((place(job), label(job, MODULE)), ()), *made_by.get(_WHO_KNOWS, ())):
-        same = label(other, MODULE) == label(job, MODULE) and place(other) == place(job)
+    near, unknown = _makers_of_databases(program)
+    for other in (*near.at(place(job), label(job, MODULE)), *unknown):
+        same = place(other) == place(job) and label(other, MODULE) == label(job, MODULE)
         if same and other.urn not in program.waits_for(job.urn):
             yield Finding(
                 f"it does not wait for {title(other)}, which makes its database", "Add that Job to its depends_on"
             )
 
 
-_WHO_KNOWS = ("", None)
-
-
 @lru_cache(maxsize=4)
-def _makers_of_databases(program: Program) -> dict[tuple[str, str | None], list[Resource]]:
-    """The Jobs that make databases, by namespace and module; those of which that is not known apart."""
-    found: dict[tuple[str, str | None], list[Resource]] = {}
+def _makers_of_databases(program: Program) -> tuple[Nearby[Resource], list[Resource]]:
+    """The Jobs that make databases, by place and module; those of which that is not known apart."""
+    found: Nearby[Resource] = Nearby()
+    unknown: list[Resource] = []
     for r in program.resources:
         try:
             if kind(r) == "Job" and label(r, JOB) == "database":
-                found.setdefault((place(r), label(r, MODULE)), []).append(r)
+                found.add(place(r), label(r, MODULE), r)
         except UNREADABLE:
-            found.setdefault(_WHO_KNOWS, []).append(r)
-    return found
+            unknown.append(r)
+    return found, unknown
 
 
 def _environment(several: list[Container], like: Resource, program: Program) -> dict[str, list[Any]]:
@@ -161,7 +199,12 @@ RULE = StackRule(
     description="A migration runs a command of its own against the database that its Deployment uses, once that is there.",
     reason="A Job can succeed without having done anything for the Deployment behind it: in another database, or by a command that does not "
     "migrate. The gate would open all the same.",
+    unseen="what a Secret or a file holds, a database by a variable of an unusual name and form, two servers that have a "
+    "database of the same name, a search path that is set in SQL or by a role, and what a program does with "
+    "arguments that are not known to it. A script is read where it stands in the command or in a ConfigMap of the "
+    "program, not in the image or in a variable; `DRY_RUN` and its like in the environment are not known. `migrate "
+    "goto 7` may go back, and passes",
     severity="critical",
     examples=Examples(PASSES, FAILS),
-    checks=(_same_database, _command_of_its_own, _not_only_looking, _after_the_database),
+    checks=(_same_database, _command_of_its_own, _forward, _script_tells_of_failure, _after_the_database),
 )

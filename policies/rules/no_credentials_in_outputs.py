@@ -77,6 +77,7 @@ RULE = StackRule(
     reason="Outputs are there to be read: by other stacks, by `pulumi stack output --show-secrets` in pipelines, and by the Automation API, "
     "whose up() returns secrets in plain text unless told otherwise. What is marked as a Pulumi secret is one, whatever its name: the mark hides it "
     "from the state and the screen, not from who reads it.",
+    unseen="a credential of an unknown form under a name that says nothing, and what is not known yet under such a name",
     severity="critical",
     options={
         "allowed": {

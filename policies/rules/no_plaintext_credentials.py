@@ -88,7 +88,8 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[_Written]:
         if entry is UNKNOWN:
             yield _Written(f"a variable of {who}", "", UNKNOWN)
         else:
-            name = str(_read(entry, "name"))
+            given = _read(entry, "name")
+            name = "" if given is UNKNOWN else str(given)
             yield _Written(f"the variable {name} of {who}", name, _read(entry, "value"))
     commands = [(key,) for key in ("command", "args")] + [(*hook, "exec", "command") for hook in HOOKS]
     for path in commands:
@@ -98,8 +99,10 @@ def _of_container(container: Mapping[str, Any]) -> Iterator[_Written]:
         if UNKNOWN in words:
             yield _Written(place, "", UNKNOWN)
     for hook in HOOKS:
+        yield _Written(f"the path of {'.'.join(hook)} of {who}", "", _read(container, *hook, "httpGet", "path"))
         for header in _list(container, *hook, "httpGet", "httpHeaders"):
-            yield _Written(f"{'.'.join(hook)} of {who}", str(_read(header, "name")), _read(header, "value"))
+            given = _read(header, "name")
+            yield _Written(f"{'.'.join(hook)} of {who}", "" if given is UNKNOWN else str(given), _read(header, "value"))
 
 
 def _read(value: Any, *path: str | int) -> Any:
@@ -133,6 +136,8 @@ RULE = ResourceRule(
     reason="Everybody who may read Deployments and ConfigMaps reads it, it is in the state and in every diff, and it stays in the history of "
     "ReplicaSets. Marking it as a Pulumi secret hides it from the state only. Found by names such as DB_PASSWORD, by `password: ...` in a "
     "text, and by what tokens, keys and URIs look like; one under a name that says nothing, of a form that nobody knows, is not.",
+    unseen="a credential of a form that nobody knows under a name that says nothing, one in objects of kinds that are not "
+    "Kubernetes' own, and one in an image",
     severity="critical",
     options={
         "allowed": {

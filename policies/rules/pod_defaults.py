@@ -105,6 +105,7 @@ RULE = ResourceRule(
     "runs, and a template changed here would run a Job that had succeeded again. What is written is not contradicted: privileged containers, "
     "runAsUser: 0, a serviceAccountName and pods for Windows stay as they are. An image that runs as root, such as nginx, does not start with "
     "these defaults; write runAsNonRoot: false for it.",
+    unseen="what an admission webhook fills in, and pods that operators make",
     severity="low",
     level="disabled",
     examples=Examples(PASSES, FAILS),

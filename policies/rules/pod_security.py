@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..kubernetes import HOOKS, containers, is_workload, kind, named, pod, template_path
-from ..rule import Examples, Finding, Options, ResourceRule
+from ..rule import Examples, Finding, Options, ResourceRule, every
 from ..values import Resource, get
 
 PASSES = """
@@ -128,49 +128,70 @@ def _context(context: Any, who: str) -> Iterator[Finding]:
 def _containers(resource: Resource, options: Options) -> Iterator[Finding]:
     if not is_workload(resource):
         return
-    outer = get(pod(resource), "securityContext") or {}
+    outer = pod(resource).get("securityContext")
     # https://kubernetes.io/docs/concepts/security/pod-security-standards/#os-specific-policy-controls
     windows = get(pod(resource), "os", "name") == "windows"
     left_open: tuple[Any, ...] = (None,) if _is_patch(resource) else ()
-    for container in containers(resource):
-        own = get(container, "securityContext") or {}
-        who = named(container)
+    yield from every(*(part for c in containers(resource) for part in _of_container(c, outer, windows, left_open)))
 
-        def setting(*path: str, own: object = own) -> object:
-            value = get(own, *path)
-            return get(outer, *path) if value is None else value
 
-        if setting("runAsNonRoot") not in (True, *left_open):
-            yield Finding(f"{who} may run as root", "Set securityContext.runAsNonRoot: true")
+def _of_container(
+    container: Mapping[str, Any], outer: Any, windows: bool, left_open: tuple[Any, ...]
+) -> Iterator[Iterator[Finding]]:
+    """What is asked of a container, each apart, as one answer may not be known yet."""
+    who = named(container)
+
+    def setting(*path: str) -> object:
+        value = get(container, "securityContext", *path)
+        return get(outer, *path) if value is None else value
+
+    def user() -> Iterator[Finding]:
         if setting("runAsUser") == 0:
             yield Finding(f"{who} runs as user 0, root", "Set a runAsUser above 0, such as 65532")
-        if get(own, "privileged"):
+
+    def no_root() -> Iterator[Finding]:
+        if setting("runAsNonRoot") not in (True, *left_open):
+            yield Finding(f"{who} may run as root", "Set securityContext.runAsNonRoot: true")
+
+    def privileged() -> Iterator[Finding]:
+        if get(container, "securityContext", "privileged"):
             yield Finding(f"{who} is privileged", "Remove securityContext.privileged")
-        if not windows:
-            if setting("seccompProfile", "type") not in ("RuntimeDefault", "Localhost", *left_open):
-                yield Finding(
-                    f"{who} has no seccomp profile", "Set securityContext.seccompProfile.type: RuntimeDefault"
-                )
-            if get(own, "allowPrivilegeEscalation") not in (False, *left_open):
-                yield Finding(f"{who} may gain privileges", "Set securityContext.allowPrivilegeEscalation: false")
-            if not left_open and "ALL" not in _each(own, "capabilities", "drop"):
-                yield Finding(f"{who} keeps Linux capabilities", "Set securityContext.capabilities.drop: [ALL]")
-        added = set(_each(own, "capabilities", "add")) - {"NET_BIND_SERVICE"}
-        if added:
-            yield Finding(f"{who} adds the capabilities {', '.join(sorted(added))}", "Remove them")
-        yield from _context(own, who)
+
+    def seccomp() -> Iterator[Finding]:
+        if not windows and setting("seccompProfile", "type") not in ("RuntimeDefault", "Localhost", *left_open):
+            yield Finding(f"{who} has no seccomp profile", "Set securityContext.seccompProfile.type: RuntimeDefault")
+
+    def escalation() -> Iterator[Finding]:
+        if not windows and get(container, "securityContext", "allowPrivilegeEscalation") not in (False, *left_open):
+            yield Finding(f"{who} may gain privileges", "Set securityContext.allowPrivilegeEscalation: false")
+
+    def dropped() -> Iterator[Finding]:
+        if not windows and not left_open and "ALL" not in _each(container, "securityContext", "capabilities", "drop"):
+            yield Finding(f"{who} keeps Linux capabilities", "Set securityContext.capabilities.drop: [ALL]")
+
+    def added() -> Iterator[Finding]:
+        more = set(_each(container, "securityContext", "capabilities", "add")) - {"NET_BIND_SERVICE"}
+        if more:
+            yield Finding(f"{who} adds the capabilities {', '.join(sorted(more))}", "Remove them")
+
+    def ports() -> Iterator[Finding]:
         for port in _each(container, "ports"):
             if get(port, "hostPort"):
                 yield Finding(
                     f"{who} takes port {get(port, 'hostPort'):.0f} of its node",
                     "Remove hostPort; a Service gives it an address",
                 )
+
+    def hooks() -> Iterator[Finding]:
         for hook in HOOKS:
             host = get(container, *hook, "httpGet", "host") or get(container, *hook, "tcpSocket", "host")
             if host:
                 yield Finding(
                     f"{'.'.join(hook)} of {who} makes the node ask {host}", "Remove host, so that the pod is asked"
                 )
+
+    yield from (no_root(), user(), privileged(), seccomp(), escalation(), dropped(), added(), ports(), hooks())
+    yield _context(get(container, "securityContext") or {}, who)
 
 
 def _account(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -190,6 +211,7 @@ RULE = ResourceRule(
     reason="https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted . A namespace that enforces it refuses the pods only "
     "once the Deployment is there; here it is seen at preview. A token that is not used is only good to who steals it; one for another audience, "
     "such as a cloud's or Vault's, is none of the API. Of a Patch resource only what it sets is judged.",
+    unseen="what a privileged ServiceAccount may ask of the API, and pods that operators make",
     severity="high",
     options={
         "serviceAccountToken": {

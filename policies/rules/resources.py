@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..kubernetes import containers, is_workload, named
-from ..rule import Examples, Finding, Options, ResourceRule
+from ..rule import Examples, Finding, Options, ResourceRule, every
 from ..values import Resource, get
 
 PASSES = """
@@ -45,14 +45,19 @@ def _is_some(container: Mapping[str, Any], kind: str, name: str) -> bool:
 def _given(resource: Resource, options: Options) -> Iterator[Finding]:
     if not is_workload(resource) or resource.type.endswith("Patch"):
         return
-    for container in containers(resource):
-        for kind, example in (("requests", "64Mi"), ("limits", "256Mi")):
-            for name in options[kind]:
-                if not _is_some(container, kind, name):
-                    value = example if name == "memory" else "25m"
-                    yield Finding(
-                        f"{named(container)} has no {kind} of {name}", f"Set resources.{kind}.{name}, such as {value}"
-                    )
+    yield from every(
+        *(
+            _has(container, kind, name, "25m" if name != "memory" else example)
+            for container in containers(resource)
+            for kind, example in (("requests", "64Mi"), ("limits", "256Mi"))
+            for name in options[kind]
+        )
+    )
+
+
+def _has(container: Mapping[str, Any], kind: str, name: str, example: str) -> Iterator[Finding]:
+    if not _is_some(container, kind, name):
+        yield Finding(f"{named(container)} has no {kind} of {name}", f"Set resources.{kind}.{name}, such as {example}")
 
 
 RULE = ResourceRule(
@@ -60,6 +65,7 @@ RULE = ResourceRule(
     description="Every container has requests of CPU and memory and a limit of memory.",
     reason="Without requests the scheduler packs a new version onto a node that cannot hold it, and it is evicted first; without a limit of "
     "memory one leak takes the node's other pods along. A limit of CPU is left out on purpose: it throttles what has room.",
+    unseen="whether the numbers are right, and LimitRanges of the namespace",
     severity="medium",
     options={
         "requests": {**_NAMES, "default": ["cpu", "memory"], "description": "resources that need a request"},

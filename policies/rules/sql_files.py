@@ -68,6 +68,7 @@ RULE = ResourceRule(
     reason="A statement that rewrites a table or waits for its lock stops the service that is to be upgraded without a stop. squawk "
     "(https://squawkhq.com) knows most of them by reading. The files are those of the folder in the annotation `rollout.formance.com/sql` "
     "of the Job or its pods, which the setting `migration.sql` writes; a Job without it is not judged.",
+    unseen="migrations that are in the image and not in the repository, code that makes SQL, and how large a table is",
     options={
         "root": {
             "type": "string",

@@ -23,6 +23,7 @@ from ..migration import (
     needs_gate,
 )
 from ..rule import Examples, Finding, Options, StackRule
+from ..selection import tells_version
 from ..values import Program, Resource, get
 from .gate import PASSES as _GATED
 
@@ -95,6 +96,28 @@ def _same_as_before(resource: Resource, program: Program, options: Options) -> I
             )
 
 
+# Kinds whose selector cannot be changed: Pulumi replaces the object and, as its name is taken, deletes the one that serves first.
+_IMMUTABLE = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
+
+
+def _kept_by_its_selector(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    if kind(resource) not in _IMMUTABLE:
+        return
+    told = tells_version(resource)
+    if not told:
+        return
+    name = object_name(resource)
+    if name is None or any(_slug(str(value)) in _slug(name) for value in told.values()):
+        return
+    if annotation(resource, SINGLETON) != "true":
+        label_, value = next(iter(told.items()))
+        yield Finding(
+            f"its selector has {label_}: {value} and its name in Kubernetes, {name}, has not: a selector cannot be changed, so the next version "
+            "deletes the one that serves before it starts",
+            f"Take {label_} out of its selector, or name it {_slug(f'{name}-{value}')}, or leave metadata.name out",
+        )
+
+
 # A commit's hash, which names have as many digits of as they like, from twelve.
 _COMMIT = re.compile(r"((?:sha|git)-)?(?=[0-9]*[a-f])([0-9a-f]{12})[0-9a-f]*")
 # What makes another version of one, behind it in a name: 1.1.0 is not in ledger-1.1.0-rc.1, nor 1 in ledger-1.9.9.
@@ -117,8 +140,11 @@ RULE = StackRule(
     name="versioned-names",
     description="The Deployment and the migration Job of a labelled module have their whole version in their names, and it in its selector; no alias makes them those of another.",
     reason="Then a version's resources are new ones to Pulumi: made first, the old ones deleted only after everything succeeded, and going back "
-    "after a failure changes nothing. Programs that do not use the labels of migration Jobs are left to update in place.",
+    "after a failure changes nothing. Programs that do not use the labels of migration Jobs are left to update in place, unless a selector has the version: "
+    "it cannot be changed, and an object of the same name is deleted first.",
+    unseen="a version under a label of another name whose value is not the image's tag, a selector that an operator fills "
+    "in, and names that are not known yet",
     severity="high",
     examples=Examples(PASSES, FAILS),
-    checks=(_versioned, _same_as_before, _selects_its_own),
+    checks=(_versioned, _same_as_before, _selects_its_own, _kept_by_its_selector),
 )

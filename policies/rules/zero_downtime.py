@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..kubernetes import AWAIT_SECONDS, annotation, containers, kind, named, object_name, pod, shortest_await, wait_for
+from ..kubernetes import (
+    AWAIT_SECONDS,
+    ROUTES,
+    annotation,
+    containers,
+    is_serving,
+    kind,
+    named,
+    object_name,
+    own_annotation,
+    pod,
+    shortest_await,
+    wait_for,
+)
 from ..migration import DRAINS, SINGLETON, serving
-from ..rule import Examples, Finding, Options, ResourceRule
-from ..values import Resource, get
+from ..rule import Examples, Finding, Options, ResourceRule, every
+from ..values import NotKnown, Resource, get
 
 GRACE_SECONDS = 30.0  # https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
 PROGRESS_SECONDS = (
@@ -46,21 +59,33 @@ def _is_singleton(resource: Resource) -> bool:
 def _strategy(resource: Resource, options: Options) -> Iterator[Finding]:
     if kind(resource) != "Deployment":
         return
+    yield from every(_alone(resource), _kept_up(resource))
+
+
+def _alone(resource: Resource) -> Iterator[Finding]:
     strategy = resource.get("spec", "strategy", "type") or "RollingUpdate"
-    if _is_singleton(resource):
-        if strategy != "Recreate":
-            yield Finding(
-                f"it is annotated {SINGLETON}, but two versions of it run at once with strategy {strategy}",
-                "Set spec.strategy.type: Recreate, or remove the annotation",
-            )
-        return
-    if strategy != "RollingUpdate":
+    if strategy != "Recreate" and _is_singleton(resource):
+        yield Finding(
+            f"it is annotated {SINGLETON}, but two versions of it run at once with strategy {strategy}",
+            "Set spec.strategy.type: Recreate, or remove the annotation",
+        )
+    if strategy != "RollingUpdate" and not _is_singleton(resource):
         yield Finding(
             f"its strategy is {strategy}, which stops every pod before a new one starts",
             f"Set RollingUpdate with maxUnavailable: 0; for a worker that must not run twice, annotate {SINGLETON}: 'true'",
         )
-        return
-    unavailable = resource.get("spec", "strategy", "rollingUpdate", "maxUnavailable")
+
+
+def _kept_up(resource: Resource) -> Iterator[Finding]:
+    """Also where it is not known whether it is a singleton: that would have no rollingUpdate at all."""
+    given = resource.get("spec", "strategy", "rollingUpdate")
+    try:
+        if (resource.get("spec", "strategy", "type") or "RollingUpdate") != "RollingUpdate" or _is_singleton(resource):
+            return
+    except NotKnown:
+        if not given:
+            raise
+    unavailable = get(given, "maxUnavailable")
     if unavailable not in (0, "0", "0%"):
         given = (
             "missing, which means 25%"
@@ -78,16 +103,50 @@ def _rolled_out(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _kept(resource: Resource, options: Options) -> Iterator[Finding]:
-    if kind(resource) in ("Deployment", "Service") and resource.deleted_first and not _is_singleton(resource):
+    kept = is_serving(resource) or kind(resource) in ("Service", *ROUTES)
+    if kept and resource.deleted_first and not _is_singleton(resource):
         yield Finding(
             "where it has to be replaced, it is deleted before its successor is made", "Remove deleteBeforeReplace"
         )
 
 
+def _some_stay(resource: Resource, options: Options) -> Iterator[Finding]:
+    """The kinds that have other words for how many pods are replaced at once, and when."""
+    what = kind(resource)
+    if what in ("StatefulSet", "DaemonSet"):
+        if resource.get("spec", "updateStrategy", "type") == "OnDelete":
+            yield Finding(
+                "its updateStrategy is OnDelete, so an update leaves the old pods and is said to have succeeded",
+                "Set spec.updateStrategy.type: RollingUpdate",
+            )
+        if resource.get("spec", "updateStrategy", "rollingUpdate", "partition"):
+            yield Finding(
+                "its updateStrategy has a partition, so an update leaves old pods and is said to have succeeded",
+                "Remove spec.updateStrategy.rollingUpdate.partition",
+            )
+    path = {
+        "StatefulSet": ("updateStrategy", "rollingUpdate"),
+        "DaemonSet": ("updateStrategy", "rollingUpdate"),
+        "argoproj.io/Rollout": ("strategy", "canary"),
+    }.get(what)
+    if path:
+        most, replicas = resource.get("spec", *path, "maxUnavailable"), resource.get("spec", "replicas")
+        if str(most).strip() == "100%" or (
+            isinstance(most, int | float) and isinstance(replicas, int | float) and most >= replicas
+        ):
+            yield Finding(
+                f"its maxUnavailable is {most}, so all its pods may be gone at once",
+                f"Set spec.{'.'.join(path)}.maxUnavailable: 1",
+            )
+
+
 def _awaited(resource: Resource, options: Options) -> Iterator[Finding]:
     if kind(resource) != "Deployment":
         return
-    if annotation(resource, "pulumi.com/skipAwait") == "true" or annotation(resource, "pulumi.com/waitFor") is not None:
+    if (
+        own_annotation(resource, "pulumi.com/skipAwait") == "true"
+        or own_annotation(resource, "pulumi.com/waitFor") is not None
+    ):
         yield Finding(
             "Pulumi does not wait until it is ready (pulumi.com/skipAwait or waitFor), so its Service would switch and the one before it go at once",
             "Remove the annotation",
@@ -102,21 +161,28 @@ def _serving_containers(resource: Resource) -> list[Mapping[str, Any]]:
 
 
 def _probes(resource: Resource, options: Options) -> Iterator[Finding]:
-    if kind(resource) != "Deployment":
-        return
-    for container in _serving_containers(resource):
-        if _is_singleton(resource) and not get(container, "ports"):
-            continue  # a worker that nobody can ask: it runs or it has ended
-        for probe in ("readinessProbe", "livenessProbe"):
-            if not any(get(container, probe, how) for how in _PROBED_BY):
-                yield Finding(f"{named(container)} has no {probe}", f"Add {probe}, such as httpGet of /_healthcheck")
-        drains = _is_singleton(resource) or annotation(resource, DRAINS) == "itself"
-        hook = get(container, "lifecycle", "preStop")
-        if not drains and (not hook or _sleep(hook) == 0):
-            yield Finding(
-                f"{named(container)} has no preStop, so it stops while kube-proxies still send it requests",
-                f"Add lifecycle.preStop.sleep.seconds: 3; for a server that goes on when told to stop, annotate {DRAINS}: itself",
+    if kind(resource) == "Deployment":
+        for container in _serving_containers(resource):
+            yield from every(
+                *(_probed(resource, container, probe) for probe in ("readinessProbe", "livenessProbe")),
+                _drains(resource, container),
             )
+
+
+def _probed(resource: Resource, container: Mapping[str, Any], probe: str) -> Iterator[Finding]:
+    # A worker that nobody can ask runs or has ended.
+    asked = get(container, "ports") or not _is_singleton(resource)
+    if asked and not any(get(container, probe, how) for how in _PROBED_BY):
+        yield Finding(f"{named(container)} has no {probe}", f"Add {probe}, such as httpGet of /_healthcheck")
+
+
+def _drains(resource: Resource, container: Mapping[str, Any]) -> Iterator[Finding]:
+    hook = get(container, "lifecycle", "preStop")
+    if (not hook or _sleep(hook) == 0) and not _is_singleton(resource) and annotation(resource, DRAINS) != "itself":
+        yield Finding(
+            f"{named(container)} has no preStop, so it stops while kube-proxies still send it requests",
+            f"Add lifecycle.preStop.sleep.seconds: 3; for a server that goes on when told to stop, annotate {DRAINS}: itself",
+        )
 
 
 def _times(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -168,7 +234,9 @@ RULE = ResourceRule(
     description="A Deployment keeps every pod until its successor is ready, is probed, drains, and has time to do so.",
     reason="maxUnavailable counts pods that are missing during a rollout; without a readiness probe a pod gets traffic as soon as its process "
     "runs; a pod ends before every kube-proxy has heard of it, so it must drain; an await shorter than the grace period fails a good update.",
+    unseen="whether a probe asks the right thing, whether the process ends politely, and how long a request may take; of "
+    "kinds other than Deployment only what lets all pods go, replaces none, or deletes first",
     severity="high",
     examples=Examples(PASSES, FAILS),
-    checks=(_strategy, _rolled_out, _kept, _awaited, _probes, _times),
+    checks=(_strategy, _rolled_out, _kept, _some_stay, _awaited, _probes, _times),
 )

@@ -54,6 +54,19 @@ class PrivatePostgres:
         """At once, as a crash of the machine would: clients' connections break."""
         self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", self._data)
 
+    def configure(self, settings: str) -> None:
+        """Starts it anew with other settings, written as in postgresql.conf."""
+        self.stop()
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            configuration.write(f"{settings}\n")
+        self.start()
+
+    def become_standby(self) -> None:
+        """It goes on as a standby does, whose primary is away."""
+        self.stop()
+        (self._data / "standby.signal").touch()
+        self.start()
+
     def uri(self, database: str = "") -> str:
         path = f"/{database}" if database else ""
         return f"postgresql://{USER}:{self._password}@{self._host}:{self._port}{path}?sslmode=disable"

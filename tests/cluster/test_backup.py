@@ -236,7 +236,7 @@ def test_a_damaged_backup_is_refused_and_everything_goes_on_as_before(backed: tu
 # What is restored of it takes a minute, and only there.
 SLOW = """
 CREATE FUNCTION slowly(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN IF pg_catalog.current_database() LIKE '%-restoring' THEN PERFORM pg_catalog.pg_sleep(60); END IF; RETURN n; END $$;
+BEGIN IF pg_catalog.current_database() LIKE '%-restoring-%' THEN PERFORM pg_catalog.pg_sleep(60); END IF; RETURN n; END $$;
 CREATE TABLE slow (n int); INSERT INTO slow VALUES (1); CREATE INDEX slow_n ON slow (slowly(n))
 """
 
@@ -360,7 +360,10 @@ def test_backups_go_to_s3_and_come_back(stack: Stack) -> None:
         stack.configure(backups={"s3": {**s3, "secretAccessKey": {"name": "s3", "key": "key"}}, "keep": 2})
         verdict = stack.deployed("1.1.0")
         made = backup(verdict)["id"]
-        where = f"some/where/{stack.name}-ledger/{made}"
+        [where] = [name.removesuffix(".json") for name in server.objects() if name.endswith(".json")]
+        namespace = stack.api.get(Namespace, stack.name)
+        assert namespace.metadata
+        assert re.fullmatch(rf"some/where/[\w.-]+/{namespace.metadata.uid}/{stack.name}-ledger/{made}", where)
         assert server.objects() == [f"{where}.dump", f"{where}.json", f"{where}.schema"]
         stack.sql("DELETE FROM postings")
         yes = f"--yes-restore=ledger/{stack.name}-ledger"

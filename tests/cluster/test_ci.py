@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 from lightkube import Client
-from lightkube.codecs import load_all_yaml
-from lightkube.models.authentication_v1 import TokenRequestSpec
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Namespace, ServiceAccountToken
+from lightkube.resources.core_v1 import Namespace
 
 from automation.check import check_state
 from devkit.workspace import REPOSITORY, Workspace
+from tests.cluster.pipeline_access import access, token
 from tests.cluster.stacks import WITNESSED, Stack, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
@@ -102,25 +101,21 @@ def test_the_roles_of_the_documentation_are_enough(of_environment: Callable[[str
     stack = of_environment("dev")
     stack.workspace.configure({"namespace": {"create": False}})
     api.create(Namespace(metadata=ObjectMeta(name=stack.name)))
-    for each in load_all_yaml((REPOSITORY / "ci" / "access.yaml").read_text().replace("NAMESPACE", stack.name)):
-        api.create(each)
     cluster = yaml.safe_load(Path(stack.workspace.env["KUBECONFIG"]).read_text())
 
     def kubeconfig(account: str) -> str:
         """What a pipeline is given: the credentials of a service account and no others."""
-        request = ServiceAccountToken(metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[]))
-        answer = api.create(request, account, namespace=stack.name)
-        assert answer.status
-        users = [{**user, "user": {"token": answer.status.token}} for user in cluster["users"]]
+        users = [{**user, "user": {"token": token(api, stack.name, account)}} for user in cluster["users"]]
         return yaml.safe_dump({**cluster, "users": users})
 
     stack.configure(version="1.0.0", rehearse="schema")
-    for version in ("1.0.0", "1.1.0"):
-        stack.configure(version=version)
-        code, told = script(stack, "preview", KUBECONFIG_CONTENT=kubeconfig("rollout-preview"))
-        assert code == 0, told
-        code, told = script(stack, "up", KUBECONFIG_CONTENT=kubeconfig("rollout-up"))
-        assert code == 0, told
+    with access(api, stack.name):
+        for version in ("1.0.0", "1.1.0"):
+            stack.configure(version=version)
+            code, told = script(stack, "preview", KUBECONFIG_CONTENT=kubeconfig("rollout-preview"))
+            assert code == 0, told
+            code, told = script(stack, "up", KUBECONFIG_CONTENT=kubeconfig("rollout-up"))
+            assert code == 0, told
     assert "rehearsed in" in told
     assert stack.serving() == "1.1.0"
 

@@ -105,6 +105,16 @@ class TestOneStack:
         }
         (folder / "1.json").write_text(json.dumps(content))
         code, verdict = shared.up()
+        assert (code, verdict["outcome"]) == (5, "locked"), "nobody knows where it was taken"
+        signatures = shared.workspace.root / "state/.pulumi/rollout/locks"
+        signatures.mkdir(parents=True, exist_ok=True)
+        here = {
+            "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            "namespace": str(Path("/proc/self/ns/pid").readlink()),
+        }
+        signed = {**here, "pid": content["pid"], "since": content["timestamp"]}
+        (signatures / "1.json").write_text(json.dumps(signed))
+        code, verdict = shared.up()
         assert code == 0
         assert str(dead.pid) in verdict["notices"][0]
         (folder / "2.json").write_text(json.dumps({**content, "hostname": "elsewhere"}))

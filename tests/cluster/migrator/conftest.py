@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +19,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from devkit import paths
 from migrator import Settings, database
@@ -118,8 +121,8 @@ class Database:
 
     def write(self, **migrations: str) -> None:
         """Writes migrations: `write(_0001_a="SELECT 1")`."""
-        for name, sql in migrations.items():
-            (self.directory / f"{name.lstrip('_')}.sql").write_text(sql)
+        for name, text in migrations.items():
+            (self.directory / f"{name.lstrip('_')}.sql").write_text(text)
 
     def start(self, *arguments: str, **environment: str) -> Runner:
         """Starts `migrate` as a process."""
@@ -169,6 +172,12 @@ def superuser(server: str) -> str:
     return make_conninfo("", host=kit.superuser_socket, port=str(kit.port), user=kit.superuser, dbname="postgres")
 
 
+def remove(name: str, server: str) -> None:
+    """Drops a database of a test's own, whosever mark it has."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 def needs_roles(connection: psycopg.Connection) -> None:
     """Skips a test where the role of a connection may not make others."""
     may = connection.execute("SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
@@ -211,9 +220,71 @@ def make_database(server: str, tmp_path: Path) -> Iterator[Callable[..., Databas
             with contextlib.suppress(ProcessLookupError):
                 runner.process.send_signal(signal.SIGKILL)
             runner.process.communicate()
-        database.drop(Target(each.name, server), QUIET, print)
+        remove(each.name, server)
 
 
 @pytest.fixture
 def base(make_database: Callable[..., Database]) -> Database:
     return make_database()
+
+
+PGBOUNCER = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer")
+
+
+@pytest.fixture
+def pooled(base: Database, tmp_path: Path) -> Iterator[str]:
+    if PGBOUNCER is None:
+        pytest.skip("pgbouncer is not installed: apt-get install pgbouncer, or name it with PGBOUNCER")
+    server = {name: str(value) for name, value in conninfo_to_dict(base.uri).items()}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "users").write_text(f'"{server["user"]}" "{server["password"]}"\n')
+    (tmp_path / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host={server['host']} port={server['port']}\n[pgbouncer]\n"
+        f"listen_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\npool_mode=transaction\nauth_type=plain\n"
+        f"auth_file={tmp_path}/users\nserver_tls_sslmode=prefer\ndefault_pool_size=8\n"
+    )
+    if os.geteuid() == 0:  # it refuses to run as root
+        for path in (tmp_path, *tmp_path.parents):
+            if path.owner() == "root" and str(path).startswith("/tmp/"):
+                path.chmod(0o755)
+    command = [PGBOUNCER, "-u", "nobody"] if os.geteuid() == 0 else [PGBOUNCER]
+    with subprocess.Popen([*command, str(tmp_path / "pgbouncer.ini")], stderr=subprocess.DEVNULL) as process:
+        uri = make_conninfo("", **{**server, "host": "127.0.0.1", "port": str(port), "sslmode": "disable"})
+        try:
+            for _ in range(100):
+                try:
+                    psycopg.connect(uri).close()
+                    break
+                except psycopg.OperationalError:
+                    assert process.poll() is None, "pgbouncer has ended"
+                    time.sleep(0.1)
+            yield uri
+        finally:
+            process.terminate()
+
+
+# What a session may hold that a new one does not.
+SESSION = """
+SELECT current_user = session_user, current_setting('search_path') = reset_val,
+       (SELECT count(*) FROM pg_prepared_statements WHERE from_sql), (SELECT count(*) FROM pg_cursors WHERE name <> ''),
+       (SELECT count(*) FROM pg_listening_channels()),
+       (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
+       (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()),
+       (SELECT count(*) FROM pg_proc WHERE pronamespace = pg_my_temp_schema()),
+       (SELECT string_agg(name, ' ') FROM pg_settings WHERE source = 'session' AND setting <> reset_val AND name NOT IN  -- these the pooler sets for each client
+        ('application_name', 'client_encoding', 'DateStyle', 'standard_conforming_strings', 'TimeZone')
+        AND name NOT LIKE 'transaction%')
+FROM pg_settings WHERE name = 'search_path'
+"""
+
+
+def assert_clean(pooled: str) -> None:
+    """Of all sessions that a pooler has, none holds anything."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):  # at once, and so in every one of them
+            connection = stack.enter_context(psycopg.connect(pooled))
+            assert connection.execute(SESSION.encode()).fetchone() == (True, True, 0, 0, 0, 0, 0, 0, None)
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+                connection.execute("SELECT lastval()")

@@ -22,13 +22,12 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from migrator import backup, database, dump, fingerprint, restore, traits
+from migrator import backup, dump, fingerprint, restore, scratch, traits
 from migrator.backup import Manifest
-from migrator.database import Target
 from migrator.errors import BackupUnusable, DatabaseCommandFailed, MigratorError, StoreFailed
 from migrator.job import install_signals
 from migrator.stores import Folder
-from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database
+from tests.cluster.migrator.conftest import REPOSITORY, Database, remove
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
 
@@ -52,7 +51,7 @@ def books(base: Database, server: str) -> Iterator[Database]:
     base.execute(BOOKS)
     yield base
     for name in beside(base, server):
-        database.drop(Target(name, server), QUIET, print)
+        remove(name, server)
 
 
 def beside(base: Database, server: str) -> list[str]:
@@ -65,7 +64,8 @@ def beside(base: Database, server: str) -> list[str]:
 
 
 def environment(base: Database) -> dict[str, str]:
-    return {"POSTGRES_URI": base.uri, "POSTGRES_DATABASE": base.name, "MIGRATE_CONNECT_BUDGET": "5"}
+    owner = {"ROLLOUT_STACK": "rollout.test.0", "ROLLOUT_MODULE": "ledger"}
+    return {"POSTGRES_URI": base.uri, "POSTGRES_DATABASE": base.name, "MIGRATE_CONNECT_BUDGET": "5", **owner}
 
 
 def take(base: Database, folder: Path, target: str = "1.1.0", version: str = "1.0.0", keep: int = 3) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def test_every_kind_of_object_comes_back(base: Database, folder: Path, server: s
         assert schema(base.uri) == before
         assert words["changes"] == []
     finally:
-        database.drop(Target(words["kept"], server), QUIET, print)
+        remove(words["kept"], server)
 
 
 def test_settings_of_the_database_and_of_roles_in_it_come_back(role: str, books: Database, folder: Path) -> None:
@@ -316,7 +316,7 @@ def test_what_users_have_put_into_an_extension_s_tables_is_backed_up_and_comes_b
 
 def test_a_database_that_is_gone_comes_back(books: Database, folder: Path, server: str) -> None:
     take(books, folder)
-    database.drop(Target(books.name, server), QUIET, print)
+    remove(books.name, server)
     words = back(books, folder)
     assert words["kept"] == ""
     assert books.value("SELECT count(*) FROM accounts") == 5000
@@ -348,7 +348,7 @@ def test_the_restored_database_sorts_as_the_one_before(
     back(base, folder)
     assert base.value(f"SELECT {facts} FROM pg_database d WHERE datname = current_database()") == before
     for each in beside(base, server):
-        database.drop(Target(each, server), QUIET, print)
+        remove(each, server)
 
 
 def test_sessions_in_the_database_are_sent_out_and_come_into_the_restored_one(books: Database, folder: Path) -> None:
@@ -410,6 +410,122 @@ def test_a_damaged_backup_is_refused_and_the_database_is_as_it_was(
         back(books, folder)
     assert books.value("SELECT count(*) FROM accounts") == 10
     assert beside(books, server) == []
+
+
+class Exchanged(Folder):
+    """A place that gives another dump from the second time on, as if somebody had put it there meanwhile."""
+
+    def __init__(self, path: Path, other: bytes) -> None:
+        super().__init__(path)
+        self._other, self._reads = other, 0
+
+    def read(self, name: str) -> Iterator[bytes]:
+        self._reads += name.endswith(".dump")
+        if name.endswith(".dump") and self._reads > 1:
+            return iter([self._other])
+        return super().read(name)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile", "longer", "shorter"])
+def test_nothing_of_a_dump_that_is_not_the_manifest_s_reaches_the_server(
+    books: Database, folder: Path, server: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "datetime", Later)
+    monkeypatch.setattr(backup, "_CHUNK", 1024)
+    made = take(books, folder)["backup"]["id"]
+    whole = (folder / f"{made}.dump").read_bytes()
+    books.execute("CREATE TABLE put_in (x int)")
+    other = (folder / f"{take(books, folder)['backup']['id']}.dump").read_bytes()
+    store: Folder = Folder(folder)
+    if when == "before":
+        (folder / f"{made}.dump").write_bytes(other)
+    else:
+        store = Exchanged(folder, {"meanwhile": other, "longer": whole + b"x", "shorter": whole[:2048]}[when])
+    fed: list[bytes] = []
+    feed = backup.feed
+
+    def heard(options: list[str], chunks: Iterator[bytes], **more: Any) -> str:
+        def each() -> Iterator[bytes]:
+            for chunk in chunks:
+                fed.append(chunk)
+                yield chunk
+
+        return feed(options, each(), **more)
+
+    monkeypatch.setattr(restore, "feed", heard)
+    said = "is damaged" if when == "before" else "was changed while it was restored"
+    with pytest.raises(BackupUnusable, match=said):
+        restore.restore(environment(books), store, made, differences=True, log=print)
+    assert whole.startswith(b"".join(fed)), "what was not checked is not handed on"
+    assert not (when == "before" and fed)
+    assert beside(books, server) == []
+    assert books.value("SELECT to_regclass('put_in')") == "put_in", "what is there is still there"
+
+
+def test_a_fingerprint_that_is_not_the_manifest_s_is_refused(books: Database, folder: Path, server: str) -> None:
+    made = take(books, folder)["backup"]["id"]
+    books.execute("CREATE TABLE later (x int)")
+    (folder / f"{made}.schema").write_text(schema(books.uri).to_json())
+    with pytest.raises(BackupUnusable, match="its fingerprint of the schema is not the manifest's"):
+        back(books, folder, differences=True)
+    (folder / f"{made}.schema").write_text("{}")
+    with pytest.raises(BackupUnusable, match="its fingerprint of the schema is not the manifest's"):
+        back(books, folder, differences=True)
+    assert beside(books, server) == []
+
+
+def test_a_manifest_that_leads_to_other_files_is_none(books: Database, folder: Path, tmp_path: Path) -> None:
+    made = take(books, folder)["backup"]["id"]
+    manifest = json.loads((folder / f"{made}.json").read_text())
+    (folder / "other.json").write_text(
+        json.dumps(manifest | {"id": "../elsewhere", "created": "2999-01-01T00:00:00+00:00"})
+    )
+    assert [each.id for each in backup.kept(Folder(folder))] == [made]
+
+
+ADMINISTRATORS = {
+    "event trigger": """CREATE FUNCTION tell() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN NOTIFY schema_changed; END $$;
+        CREATE EVENT TRIGGER tell_of_ddl ON ddl_command_end EXECUTE FUNCTION tell()""",
+    "extension": "CREATE EXTENSION pg_stat_statements",
+}
+
+
+@pytest.mark.parametrize("what", ["event trigger", "extension", "nothing", "no CREATEDB"])
+def test_a_backup_says_whether_the_role_that_makes_it_could_restore_it(
+    role: str, books: Database, folder: Path, superuser: str, server: str, what: str
+) -> None:
+    with psycopg.connect(make_conninfo(superuser, dbname=books.name), autocommit=True) as connection:
+        if connection.info.parameter_status("is_superuser") != "on":
+            pytest.skip("needs a superuser")
+        if what in ADMINISTRATORS:
+            connection.execute(ADMINISTRATORS[what].encode())
+        createdb = "NOCREATEDB" if what == "no CREATEDB" else "CREATEDB"
+        connection.execute(
+            f"ALTER ROLE {role} LOGIN {createdb} PASSWORD 'rehearsed'; GRANT pg_read_all_data TO {role}".encode()
+        )
+        connection.execute(f"ALTER SCHEMA public OWNER TO {role}; GRANT CREATE ON SCHEMA public TO {role}".encode())
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*map(sql.Identifier, (books.name, role))))
+        owned = connection.execute(
+            f"SELECT format('ALTER TABLE %I OWNER TO {role}', relname) FROM pg_class WHERE relkind = 'r'"
+            " AND relnamespace = 'public'::regnamespace".encode()
+        ).fetchall()
+        for (statement,) in owned:
+            connection.execute(statement.encode())
+        if what == "event trigger":
+            connection.execute(f"ALTER FUNCTION tell() OWNER TO {role}".encode())
+    as_role = replace(books, uri=make_conninfo(books.uri, user=role, password="rehearsed"))
+    words = take(as_role, folder)
+    assert words["outcome"] == "backed up"
+    assert beside(books, server) == [], "what it was tried in is gone"
+    if what == "nothing":
+        assert words["message"] == ""
+        assert back(as_role, folder)["changes"] == []
+        return
+    said = {"no CREATEDB": "cannot create database"}.get(what, f"permission denied to create {what}")
+    assert words["message"].startswith("this role could not restore it, only an administrator could: ")
+    assert said in words["message"]
+    with pytest.raises(DatabaseCommandFailed, match=said):
+        back(as_role, folder)
 
 
 def test_rows_that_are_not_those_of_the_manifest_are_refused_unless_accepted(
@@ -548,7 +664,7 @@ def test_killed_in_the_middle_of_a_restore_the_database_is_as_it_was_and_it_can_
         start_new_session=True,
     )  # fmt: skip
     end = time.monotonic() + 60
-    while beside(books, server) != [f"{books.name}-restoring"]:
+    while not [each for each in beside(books, server) if each.startswith(f"{books.name}-restoring-")]:
         assert time.monotonic() < end
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)
@@ -562,7 +678,7 @@ def test_killed_in_the_middle_of_a_restore_the_database_is_as_it_was_and_it_can_
 # What is restored of it takes a minute, and only there.
 SLOW = """
 CREATE FUNCTION slowly(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
-BEGIN IF pg_catalog.current_database() LIKE '%-restoring' THEN PERFORM pg_catalog.pg_sleep(60); END IF; RETURN n; END $$;
+BEGIN IF pg_catalog.current_database() LIKE '%-restoring-%' THEN PERFORM pg_catalog.pg_sleep(60); END IF; RETURN n; END $$;
 CREATE TABLE slow (n int); INSERT INTO slow VALUES (1); CREATE INDEX slow_n ON slow (slowly(n))
 """
 
@@ -621,8 +737,8 @@ def test_a_database_that_cannot_be_dumped_is_no_backup(
 
 
 def test_names_stay_within_what_postgresql_allows() -> None:
-    name = restore.beside("a" * 63, "_before_restore_20260101T000000")
+    name = scratch.beside("a" * 63, "_before_restore_20260101T000000")
     assert len(name) == 63
     assert name.endswith("_before_restore_20260101T000000")
-    made: Callable[[str], str] = lambda text: restore.beside(text, "-restoring")  # noqa: E731
+    made: Callable[[str], str] = lambda text: scratch.beside(text, "-restoring")  # noqa: E731
     assert len(made("ä" * 40).encode()) <= 63

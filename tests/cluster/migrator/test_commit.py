@@ -76,7 +76,7 @@ def test_what_was_not_committed_is_applied_by_the_next_attempt(base: Database) -
         CREATE TABLE once (id int);
         CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
           IF nextval('tries') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NULL; END$$;
-        CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON once DEFERRABLE INITIALLY DEFERRED
+        CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON migrator.migrations DEFERRABLE INITIALLY DEFERRED
           FOR EACH ROW EXECUTE FUNCTION die();
         INSERT INTO once VALUES (1)"""
     )
@@ -107,7 +107,7 @@ def test_a_signal_before_the_commit_has_happened_says_rolled_back(base: Database
         _0001_a="""
         CREATE TABLE once (id int);
         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(60); RETURN NULL; END$$;
-        CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON once DEFERRABLE INITIALLY DEFERRED
+        CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON migrator.migrations DEFERRABLE INITIALLY DEFERRED
           FOR EACH ROW EXECUTE FUNCTION wait();
         INSERT INTO once VALUES (1)"""
     )

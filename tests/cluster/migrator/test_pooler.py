@@ -3,59 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from pathlib import Path
+import signal
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import migrator
-from migrator.errors import InvalidMigration
-from tests.cluster.migrator.conftest import QUIET, Database
+from migrator import cleanup
+from migrator.errors import InvalidMigration, StatementFailed
+from tests.cluster.migrator.conftest import QUIET, Database, assert_clean
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
-
-PGBOUNCER = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer")
-
-
-@pytest.fixture
-def pooled(base: Database, tmp_path: Path) -> Iterator[str]:
-    if PGBOUNCER is None:
-        pytest.skip("pgbouncer is not installed: apt-get install pgbouncer, or name it with PGBOUNCER")
-    server = {name: str(value) for name, value in conninfo_to_dict(base.uri).items()}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (tmp_path / "users").write_text(f'"{server["user"]}" "{server["password"]}"\n')
-    (tmp_path / "pgbouncer.ini").write_text(
-        f"[databases]\n* = host={server['host']} port={server['port']}\n[pgbouncer]\n"
-        f"listen_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\npool_mode=transaction\nauth_type=plain\n"
-        f"auth_file={tmp_path}/users\nserver_tls_sslmode=prefer\ndefault_pool_size=8\n"
-    )
-    if os.geteuid() == 0:  # it refuses to run as root
-        for path in (tmp_path, *tmp_path.parents):
-            if path.owner() == "root" and str(path).startswith("/tmp/"):
-                path.chmod(0o755)
-    command = [PGBOUNCER, "-u", "nobody"] if os.geteuid() == 0 else [PGBOUNCER]
-    with subprocess.Popen([*command, str(tmp_path / "pgbouncer.ini")], stderr=subprocess.DEVNULL) as process:
-        uri = make_conninfo("", **{**server, "host": "127.0.0.1", "port": str(port), "sslmode": "disable"})
-        try:
-            for _ in range(100):
-                try:
-                    psycopg.connect(uri).close()
-                    break
-                except psycopg.OperationalError:
-                    assert process.poll() is None, "pgbouncer has ended"
-                    time.sleep(0.1)
-            yield uri
-        finally:
-            process.terminate()
 
 
 def test_runners_behind_a_pooler_commit_once_and_leave_no_settings_and_no_lock(base: Database, pooled: str) -> None:
@@ -89,3 +47,73 @@ def test_a_setting_that_would_stay_with_somebody_else_s_session_is_refused(base:
         migrator.run(pooled, base.directory, QUIET)
     assert caught.value.file == "0001_a.sql"
     assert base.value("SELECT to_regclass('migrator.migrations') IS NULL")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT set_config('search_path', 's', false)",
+        "CREATE TEMP TABLE x ()",
+        "SELECT 1 AS a INTO TEMP x",
+        "PREPARE p AS SELECT 1",
+        "LISTEN x",
+        "SELECT pg_advisory_lock(1)",
+        "DO $$BEGIN PERFORM set_config('search_path', 's', false); END$$",
+        "SELECT currval('s')",
+    ],
+)
+def test_so_is_whatever_else_only_one_session_would_have(statement: str, base: Database, pooled: str) -> None:
+    base.write(_0001_a=f"-- migrate: non-transactional\nCREATE SEQUENCE s;\n{statement};\nSELECT 2")
+    with pytest.raises(InvalidMigration, match="line 3: behind a pooler"):
+        migrator.run(pooled, base.directory, QUIET)
+
+
+def test_what_a_statement_outside_of_a_transaction_leaves_unseen_is_gone_from_every_session(
+    base: Database, pooled: str
+) -> None:
+    base.execute("CREATE SCHEMA s; CREATE TABLE t (a int)")
+    base.execute(
+        "CREATE PROCEDURE leave() LANGUAGE plpgsql AS $$BEGIN INSERT INTO t VALUES (1); COMMIT; CREATE TEMP TABLE rate (); "
+        "PERFORM set_config('search_path', 's', false), pg_advisory_lock(77); END$$"
+    )
+    base.write(
+        _0001_a="-- migrate: non-transactional\nCALL leave();\nVACUUM t;\nCREATE INDEX CONCURRENTLY t_a ON t (a)"
+    )
+    assert migrator.run(pooled, base.directory, QUIET).outcome == "migrated"
+    assert base.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 't_a'::regclass")
+    assert_clean(pooled)
+
+
+def test_a_file_that_fails_leaves_nothing_behind_a_pooler_either(base: Database, pooled: str) -> None:
+    base.write(
+        _0001_a="SET search_path TO x; PREPARE p AS SELECT 1; SELECT pg_advisory_lock(77); CREATE TEMP TABLE rate ();"
+        "CREATE SEQUENCE s; SELECT nextval('s'); SELECT 1/0"
+    )
+    with pytest.raises(StatementFailed):
+        migrator.run(pooled, base.directory, QUIET)
+    assert_clean(pooled)
+
+
+def test_what_an_application_s_driver_has_prepared_through_the_pooler_is_left_alone(
+    base: Database, pooled: str
+) -> None:
+    with psycopg.connect(base.uri, autocommit=True) as connection:
+        connection.execute("SELECT 1", prepare=True)
+        connection.execute("PREPARE p AS SELECT 2")
+        cleanup.clean(connection)
+        assert connection.execute(
+            "SELECT count(*) FILTER (WHERE from_sql), count(*) FROM pg_prepared_statements"
+        ).fetchone() == (
+            0,
+            1,
+        )
+
+
+def test_a_statement_outside_of_a_transaction_is_cancelled_through_the_pooler(base: Database, pooled: str) -> None:
+    base.write(_0001_a="-- migrate: non-transactional\nSELECT 1;\nDO $$BEGIN COMMIT; PERFORM pg_sleep(200); END$$")
+    runner = base.start(POSTGRES_URI=pooled)
+    runner.wait_for("statement 2/2")
+    runner.process.send_signal(signal.SIGTERM)
+    assert runner.end(60) == 128 + signal.SIGTERM
+    assert (runner.words["file"], runner.words["line"]) == ("0001_a.sql", 3)
+    assert base.value("SELECT done FROM migrator.migrations") == 1

@@ -140,15 +140,16 @@ def test_a_file_may_go_back_to_a_savepoint_of_its_own(base: Database) -> None:
     assert base.value("SELECT count(*) FROM migrator.migrations") == 2
 
 
-def test_a_constraint_checked_at_commit_takes_everything_back(base: Database) -> None:
+def test_a_deferred_constraint_takes_everything_back_and_the_file_that_violates_it_is_named(base: Database) -> None:
     base.write(
         _0001_a="CREATE TABLE a (id int PRIMARY KEY, up int REFERENCES a DEFERRABLE INITIALLY DEFERRED);"
-        "INSERT INTO a VALUES (1, 2)"
+        "INSERT INTO a VALUES (1, 2)",
+        _0002_b="INSERT INTO a VALUES (2, 2)",
     )
     untouched = catalogue(base.uri)
-    with pytest.raises(StatementFailed, match="COMMIT") as caught:
+    with pytest.raises(StatementFailed, match="deferred to the end of the file") as caught:
         migrator.run(base.uri, base.directory, QUIET)
-    assert caught.value.sqlstate == "23503"
+    assert (caught.value.file, caught.value.sqlstate) == ("0001_a.sql", "23503")
     assert catalogue(base.uri) == untouched
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from automation.cli import main
+from automation.cli import _complain, main
 from automation.pulumi_cli import PulumiCli
 from automation.rollout import Rollout
 from automation.verdict import Outcome, Verdict
@@ -128,3 +130,24 @@ def test_a_pipeline_gets_the_verdict_for_programs_and_for_people(
     assert main(["preview", "--stack", "dev", "--json", "--report", str(project / "report")]) == 2
     assert json.loads(capsys.readouterr().out)["error"] == "frozen until Monday"
     assert (project / "report").read_text() == "refused: frozen until Monday\nNothing was changed.\nrefused in 1.0 s\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_an_output_that_has_not_every_character_changes_no_exit_code(
+    encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, raw in written.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(raw, encoding=encoding))
+    (tmp_path / "Pulumi.yaml").write_text("name: x\nruntime: python\n")
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {rollout:modules: {ledger: 日本✓}}\n", encoding="utf-8")
+    assert main(["check", "--cwd", str(tmp_path), "--stack", "dev"]) == 2
+    assert main(["status", "--cwd", str(tmp_path / "日本"), "--stack", "dev"]) == 2
+    for name in written:
+        getattr(sys, name).flush()
+    assert b"\\u65e5" in written["stderr"].getvalue() or encoding == "utf-8"
+
+
+def test_an_errors_other_lines_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    _complain("rollout: ", "the engine ended:\n::set-output name=x::y\n  more\x1b[2J")
+    assert capsys.readouterr().err == ("rollout: the engine ended:\n  | ::set-output name=x::y\n  |   more\\x1b[2J\n")

@@ -19,6 +19,7 @@ from automation.verdict import (
     judge,
 )
 from automation.wording import text
+from components.foreign_text import Fields
 
 FINDING = {
     "level": "breaks",
@@ -68,7 +69,9 @@ def test_the_pods_of_one_job_are_taken_together() -> None:
     assert together([unchanged, unknown]) == unknown
 
 
-REFUSED = Rehearsal("refused", "ledger-1-5-0-rehearse-x", "1.1.0", 8.0, findings=findings([FINDING]), message="m")
+REFUSED = Rehearsal(
+    "refused", "ledger-1-5-0-rehearse-x", "1.1.0", 8.0, findings=findings(Fields({"findings": [FINDING]})), message="m"
+)
 
 
 def test_a_refused_rehearsal_refuses_the_update_with_the_column_named() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from automation.plan import Change, planned
 from automation.plan import lines as plan_lines
-from automation.plan import planned
-from automation.redact import Redactor
 from automation.steps import Run, Step
+from components.redact import Redactor
 
 STACK = "urn:pulumi:prod::rollout::rollout:index:Stack$rollout:index:Module$rollout:index:Release$"
 
@@ -122,3 +122,12 @@ def test_a_value_that_only_the_update_will_know_is_called_so() -> None:
 def test_parts_of_a_replacement_are_one_line_and_what_stays_is_none() -> None:
     steps = [step("create-replacement"), step("replace", old={"a": 1}, new={"a": 2}), step("delete-replaced"), step("same", "Service")]  # fmt: skip
     assert plan(*steps) == ["± Deployment ledger-1-0-0", "    a: 1 -> 2"]
+
+
+def test_of_texts_of_many_lines_what_differs_is_found_wherever_it_is() -> None:
+    lines = [f"line {n}" for n in range(10_000)]
+    changed = [*lines[:9000], "another", *lines[9001:]]
+    assert list(Change("data", "\n".join(lines), "\n".join(changed)).lines()) == ["data:", "  -line 9000", "  +another"]
+    told = list(Change("data", "\n".join(lines), "\n".join(f"new {n}" for n in range(10_000))).lines())
+    assert told[-1] == "  ... and more"
+    assert len(told) == 22

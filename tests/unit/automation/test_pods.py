@@ -6,6 +6,7 @@ import pytest
 from lightkube.resources.core_v1 import Pod
 
 from automation.pods import observe
+from components.termination_message import TerminationMessage, parse
 
 
 def pod(status: dict[str, Any], labels: dict[str, str] | None = None) -> Pod:
@@ -92,3 +93,37 @@ def test_a_container_being_made_is_no_reason() -> None:
     )
     assert facts.reason == ""
     assert facts.patience() is None
+
+
+def killed(code: int, reason: str, message: str = "") -> TerminationMessage:
+    """The last words of a migration's pod whose container was killed."""
+    ended = container({"terminated": {"exitCode": code, "reason": reason, "message": message}})
+    spec = {"containers": [{"name": "migrate", "resources": {"limits": {"memory": "512Mi"}}}]}
+    found = pod({"phase": "Failed", "containerStatuses": [ended]}).to_dict() | {"spec": spec}
+    return parse(observe(Pod.from_dict(found)).termination_message)
+
+
+def test_a_container_that_was_killed_for_its_memory_says_so_and_not_what_it_wrote_last() -> None:
+    """After helm/charts#12771: the last line of the log was told as the cause."""
+    words = killed(137, "OOMKilled", "applied 0041_backfill\nstarting 0042_index")
+    assert words.message == "it was killed for using more memory than its limit of 512Mi (OOMKilled, exit code 137)"
+    assert "migration.resources.limits.memory" in words.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "signal", "message"),
+    [(137, "SIGKILL", ""), (139, "SIGSEGV", "one\nlast line\n"), (143, "SIGTERM", "last line")],
+)
+def test_a_container_that_a_signal_ended_says_which(code: int, signal: str, message: str) -> None:
+    words = killed(code, "Error", message)
+    last = "; the last it wrote: last line" if message else ""
+    assert words.message == f"it was ended by {signal} (exit code {code}){last}"
+
+
+@pytest.mark.parametrize("code", [1, 2, 128, 255])
+def test_a_program_that_ended_by_itself_has_the_last_word(code: int) -> None:
+    assert killed(code, "Error", "division by zero").message == "division by zero"
+
+
+def test_the_migrator_s_own_words_count_also_where_a_signal_ended_it() -> None:
+    assert killed(143, "Error", '{"outcome": "terminated", "message": "rolled back"}').message == "rolled back"

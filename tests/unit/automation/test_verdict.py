@@ -8,7 +8,6 @@ import pytest
 
 from automation import wording
 from automation.backup import BackupReport
-from automation.last_words import LastWords
 from automation.steps import Diagnostic, Failure, Finding, LockHolder, Phase, Run, Step
 from automation.verdict import (
     JobReport,
@@ -24,6 +23,7 @@ from automation.verdict import (
     refusal_of,
     refused,
 )
+from components.termination_message import TerminationMessage
 
 PULUMI = "3.274.1"
 FAILED = Failure("failed", "update failed")
@@ -72,7 +72,7 @@ def serving(
 DIVISION = JobReport(
     "ledger-1-2-0-migrate-0a1b2c3d",
     logs=("applying 0003_ratio.sql", "ERROR 0003_ratio.sql line 7: SQLSTATE 22012: division by zero"),
-    words=LastWords(
+    words=TerminationMessage(
         "division by zero", "22012", "INSERT INTO ratio SELECT amount / 0 FROM postings", "0003_ratio.sql", 7
     ),
     failed=True,
@@ -92,9 +92,9 @@ def test_failed_migration_leads_with_the_cause_and_ends_with_what_serves() -> No
     assert (verdict.outcome, verdict.exit_code) == (Outcome.MIGRATION_FAILED, 3)
     assert wording.text(verdict).splitlines() == [
         "ledger 1.2.0: migration failed (Job ledger-1-2-0-migrate-0a1b2c3d)",
-        "  division by zero (SQLSTATE 22012)",
+        "  | division by zero (SQLSTATE 22012)",
         "  statement at 0003_ratio.sql:7:",
-        "      INSERT INTO ratio SELECT amount / 0 FROM postings",
+        "    | INSERT INTO ratio SELECT amount / 0 FROM postings",
         "  last log lines:",
         "    | applying 0003_ratio.sql",
         "    | ERROR 0003_ratio.sql line 7: SQLSTATE 22012: division by zero",
@@ -157,7 +157,7 @@ def test_a_database_that_cannot_be_made_is_a_failed_migration_of_its_own_job() -
             "ledger-database-1234abcd": JobReport(
                 "ledger-database-1234abcd",
                 "database",
-                words=LastWords("could not connect to 10.0.0.9:5432"),
+                words=TerminationMessage("could not connect to 10.0.0.9:5432"),
                 failed=True,
             )
         }
@@ -173,7 +173,7 @@ def test_a_database_that_cannot_be_made_is_a_failed_migration_of_its_own_job() -
     )
     assert verdict.outcome is Outcome.MIGRATION_FAILED
     assert wording.text(verdict).startswith(
-        "ledger 1.0.0: its database could not be made (Job ledger-database-1234abcd)\n  could not connect to 10.0.0.9:5432"
+        "ledger 1.0.0: its database could not be made (Job ledger-database-1234abcd)\n  | could not connect to 10.0.0.9:5432"
     )
 
 
@@ -225,9 +225,9 @@ def test_unhealthy_version_is_a_failed_rollout_with_its_pods() -> None:
     assert (verdict.outcome, verdict.exit_code) == (Outcome.ROLLOUT_FAILED, 4)
     assert wording.text(verdict).splitlines()[:8] == [
         "ledger 1.4.0: rollout failed (migrated by Job ledger-1-4-0-migrate-0a1b2c3d)",
-        "  timed out waiting to be Ready",
+        "  | timed out waiting to be Ready",
         "  Pod ledger-1-4-0-x: running but not ready",
-        "    Unhealthy: Readiness probe failed: 503",
+        "    event: Unhealthy: Readiness probe failed: 503",
         "    last log lines:",
         "      | boom",
         "  previous version 1.1.0 still serving (2/2 ready)",
@@ -395,7 +395,7 @@ def test_the_engines_frame_around_an_error_is_taken_off() -> None:
 
 def test_a_database_that_cannot_be_backed_up_is_not_migrated_and_the_verdict_says_so() -> None:
     backup = BackupReport(
-        "failed", "ledger-1-2-0-backup-1", 2.0, words=LastWords("the volume is full", hint="Enlarge it.")
+        "failed", "ledger-1-2-0-backup-1", 2.0, words=TerminationMessage("the volume is full", hint="Enlarge it.")
     )
     run = Run(False, (job(phase="failed"),), failure=Failure("failed", "hook"))
     verdict = judge(
@@ -412,6 +412,6 @@ def test_a_database_that_cannot_be_backed_up_is_not_migrated_and_the_verdict_say
     assert lines[0].startswith(
         "ledger 1.2.0: its database could not be backed up, so it was not migrated (Job ledger-1-2-0-"
     )
-    assert lines[1] == "  the volume is full"
+    assert lines[1] == "  | the volume is full"
     assert "  database unchanged: the migration was not begun" in lines
     assert verdict.as_json()["modules"][0]["backup"]["outcome"] == "failed"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from automation.last_words import LastWords
 from automation.pods import PodFacts
 from automation.watch import Stalled, Watch
+from components.termination_message import TerminationMessage
 
 JOB = PodFacts(
     "ledger-migrate-x",
@@ -46,6 +46,7 @@ class FakeCluster:
     ended: list[str] = field(default_factory=list)
     scaling: bool = False
     given_up: dict[tuple[str, str], Stalled] = field(default_factory=dict)
+    barred: list[PodFacts] = field(default_factory=list)
 
     def pods(self) -> tuple[list[PodFacts], str]:
         return [], "1"
@@ -69,6 +70,9 @@ class FakeCluster:
     def stalled(self) -> dict[tuple[str, str], Stalled]:
         return dict(self.given_up)
 
+    def not_admitted(self) -> list[PodFacts]:
+        return self.barred
+
     def end_job(self, job: str) -> None:
         self.ended.append(job)
 
@@ -76,14 +80,14 @@ class FakeCluster:
 @dataclass
 class Heard:
     logs: list[str] = field(default_factory=list)
-    failures: list[tuple[LastWords, str]] = field(default_factory=list)
+    failures: list[tuple[TerminationMessage, str]] = field(default_factory=list)
     ready: list[tuple[int, int]] = field(default_factory=list)
     given_up_for: list[str] = field(default_factory=list)
 
     def job_log(self, pod: PodFacts, line: str) -> None:
         self.logs.append(line)
 
-    def job_failed(self, pod: PodFacts, words: LastWords, state: str) -> None:
+    def job_failed(self, pod: PodFacts, words: TerminationMessage, state: str) -> None:
         self.failures.append((words, state))
 
     def pod_changed(self, pod: PodFacts, ready: int, total: int) -> None:
@@ -123,10 +127,62 @@ def test_a_failed_pods_cause_and_log_are_told_at_once_and_without_secrets(scene:
     scene.watch.see(replace(JOB, phase="Running", started=True), False)
     scene.watch.see(FAILED, False)
     assert scene.heard.logs == ["applying", "password [secret]"]
-    assert scene.heard.failures == [(LastWords("division by zero", "22012", "SELECT '[secret]'"), "")]
+    assert scene.heard.failures == [(TerminationMessage("division by zero", "22012", "SELECT '[secret]'"), "")]
     report = scene.watch.seen().jobs[JOB.job]
     assert report.failed
     assert report.logs == ("applying", "password [secret]")
+
+
+QUOTA = 'pods "ledger-1-2-0-migrate-ab-" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2'
+
+
+def test_a_job_whose_pod_is_not_admitted_ends_within_seconds_with_the_reason(scene: Scene) -> None:
+    """After timescale/helm-charts#259 and Kong/charts#264: it was waited for until the Job's deadline, and no reason was given."""
+    scene.cluster.barred = [PodFacts.none(JOB.job, "ledger", "1.2.0", "migrate", QUOTA)]
+    for scene.clock.time in (1, 5, 10):
+        scene.watch.tick()
+    assert scene.cluster.ended == []
+    scene.clock.time = 12
+    scene.watch.tick()
+    scene.watch.tick()
+    assert scene.cluster.ended == [JOB.job]
+    why = f"Job {JOB.job} has no pod: FailedCreate: {QUOTA}"
+    assert scene.heard.given_up_for == [why]
+    report = scene.watch.seen().jobs[JOB.job]
+    assert (report.failed, report.kind, report.state) == (True, "migrate", why)
+
+
+def test_a_pod_that_is_admitted_after_all_is_all_that_counts(scene: Scene) -> None:
+    scene.cluster.barred = [PodFacts.none(JOB.job, "ledger", "1.2.0", "migrate", QUOTA)]
+    scene.watch.tick()
+    scene.cluster.barred = []
+    scene.watch.see(replace(JOB, phase="Running", started=True), False)
+    scene.clock.time = 60
+    scene.watch.tick()
+    assert scene.cluster.ended == []
+    scene.watch.see(replace(JOB, phase="Succeeded", started=True, exit_code=0), False)
+    assert not scene.watch.seen().jobs[JOB.job].failed
+
+
+def test_a_deployment_of_which_a_pod_is_not_admitted_is_given_up_if_that_lasts(scene: Scene) -> None:
+    """After Shopify/krane#173: room for the version that serves, and none for a pod of the next."""
+    scene.watch.deploying("ledger", "1.2.0")
+    stalled = scene.cluster.given_up
+    refused = Stalled("Deployment ledger-1-2-0: FailedCreate: exceeded quota", "10:00", 10.0)
+    stalled["ledger", "1.2.0"] = refused
+    scene.watch.tick()
+    scene.clock.time = 8
+    scene.watch.tick()
+    stalled.clear()
+    scene.watch.tick()
+    stalled["ledger", "1.2.0"] = refused
+    scene.clock.time = 15
+    scene.watch.tick()
+    assert scene.stops == []
+    scene.clock.time = 26
+    scene.watch.tick()
+    assert scene.stops == [True]
+    assert scene.watch.seen().halted == {"ledger": refused.why}
 
 
 def test_a_failure_is_told_once(scene: Scene) -> None:
@@ -229,3 +285,23 @@ def test_a_started_watch_ends_when_it_is_stopped(scene: Scene) -> None:
     scene.watch.start()
     scene.watch.wait_ready(1)
     assert scene.watch.stop(0.1).jobs == {}
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no JSON"), RuntimeError("closed"), UnicodeDecodeError("utf-8", b"", 0, 1, "x")]
+)
+def test_a_cluster_that_cannot_be_asked_keeps_no_verdict_back(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> list[str]:
+        raise error
+
+    scene.watch.deploying("ledger", "1.2.0")
+    scene.watch.see(replace(SERVE, started=True), False)
+    scene.cluster.logs[SERVE.name] = ["boom"]
+    monkeypatch.setattr(scene.cluster, "warnings", fail)
+    [pod] = scene.watch.stop(0.0).pods["ledger"]
+    assert (pod.logs, pod.events) == (("boom",), ())
+    monkeypatch.setattr(scene.cluster, "log_tail", fail)
+    [pod] = scene.watch.stop(0.0).pods["ledger"]
+    assert (pod.name, pod.logs, pod.events) == (SERVE.name, (), ())

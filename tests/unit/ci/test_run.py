@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import yaml
 
 from ci.run import main
 from devkit.workspace import REPOSITORY
+from tests.unit.hostile import TRICKS
 
 VERDICT: dict[str, object] = {"outcome": "deployed", "modules": [], "changes": {}, "error": None}
 
@@ -184,3 +187,49 @@ def test_the_scripts_run_rollout(tmp_path: Path) -> None:
     done = subprocess.run([REPOSITORY / "ci/up", "prod"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no Pulumi.yaml" in done.stdout
+
+
+def obeyed(lines: Sequence[str]) -> list[str]:
+    """The commands that GitHub's runner takes from a step's lines (actions/runner, ActionCommandManager.TryProcessCommand)."""
+    found, stopped = [], ""
+    for line in lines:
+        command = line.lstrip().split("::", 2)[1:] if line.lstrip().startswith("::") else []
+        if stopped:
+            stopped = "" if command[:1] == [stopped] else stopped
+        elif command[:1] == ["stop-commands"]:
+            stopped = command[1]
+        elif len(command) == 2 or "##[" in line:
+            found.append(line)
+    assert not stopped, "what comes after it would be text too"
+    return found
+
+
+@pytest.mark.parametrize("trick", TRICKS, ids=range(len(TRICKS)))
+def test_nothing_that_is_printed_is_a_command_to_the_runner(
+    trick: str, plans: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    verdict = {
+        **VERDICT,
+        "error": trick,
+        "notices": [trick],
+        "modules": [{"name": "m", "version": "1", "outcome": trick}],
+    }
+
+    def up(arguments: Sequence[str]) -> int:
+        print(json.dumps(verdict))
+        print(f"x{trick}", file=sys.stderr)
+        Path(arguments[arguments.index("--report") + 1]).write_text("", encoding="utf-8")
+        return 3
+
+    assert main(["up", "dev"], up) == 3
+    out, err = capfd.readouterr()
+    assert obeyed(out.split("\n")) == []
+    assert err.startswith("::stop-commands::")
+    report = (plans / "dev.md").read_text(encoding="utf-8")
+    assert "its report could not be made" not in report
+    fences = [line for line in report.split("\n") if line.startswith("```")]
+    assert len(fences) % 2 == 0
+    outside = "".join(part for number, part in enumerate(report.split("```")) if number % 2 == 0)
+    assert "<script>" not in re.sub("`[^`\n]*`", "", outside)
+    assert all(c.isprintable() or c in "\n\t" or unicodedata.category(c) == "Zs" for c in report)

@@ -15,11 +15,12 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_pulumi_func
 
 import settings
-from components import Owner, Stack
 from components.backing_up import Backups
 from components.cluster import LiveCluster, RunningJob, Size, WorkerState
+from components.names import Owner
 from components.rehearsal_cluster import LiveRehearsals
 from components.rehearsing import Rehearsals
+from components.stack import Stack
 
 OWNER = Owner("organization", "rollout", "dev")
 POSTGRES = {"uri": "postgresql://admin:p%40ss@10.0.0.1:5432?sslmode=require"}

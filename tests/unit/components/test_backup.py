@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from components.backing_up import BackedUp, Backups
-from components.backup import Backup, claim, listing, making, restoring
+from components.backup import Backup, Place, claim, listing, making, restoring
 from components.errors import BackupFailed
 from components.names import Owner
 from components.rehearsing import Container, PodState
@@ -18,6 +18,7 @@ from settings import ModuleSettings, Version
 from tests.unit.components.declared import declare, ledger
 
 OWNER = Owner("organization", "rollout", "dev")
+PLACE = Place("dev", OWNER, "uid")
 ENV: list[dict[str, Any]] = [
     {"name": "POSTGRES_DATABASE", "value": "dev-ledger"},
     {"name": "POSTGRES_URI", "valueFrom": {"secretKeyRef": {"name": "s", "key": "uri"}}},
@@ -51,9 +52,9 @@ def test_backups_change_no_resource_of_a_stack() -> None:
 def test_the_job_is_bounded_restricted_and_in_no_selector() -> None:
     backup = planned(backups={"deadlineSeconds": 77, "memoryLimit": "1Gi", "keep": 9})
     for job in (
-        making(backup, "1.0.0", "dev", OWNER),
-        listing(backup, "dev", OWNER),
-        restoring(backup, "x", True, "dev", OWNER),
+        making(backup, "1.0.0", PLACE),
+        listing(backup, PLACE),
+        restoring(backup, "x", True, PLACE),
     ):
         spec = job["spec"]
         pod = spec["template"]["spec"]
@@ -65,12 +66,38 @@ def test_the_job_is_bounded_restricted_and_in_no_selector() -> None:
         assert not any(label.startswith("app.kubernetes.io/name") for label in job["metadata"]["labels"])
         assert len(job["metadata"]["name"]) <= 63
         assert {"name": "backups", "mountPath": "/backups"} in container(job)["volumeMounts"]
-    args = container(making(backup, "1.0.0", "dev", OWNER))["args"]
+    args = container(making(backup, "1.0.0", PLACE))["args"]
     assert args[args.index("--serving") + 1 :] == ["1.0.0", "--keep", "9", "--store", "/backups"]
     made = claim(planned(backups={"size": "7Gi"}), "dev", OWNER)
     assert made
     assert "storageClassName" not in made["spec"], "the cluster's own class counts"
     assert made["spec"]["resources"]["requests"]["storage"] == "7Gi"
+
+
+def where(place: Place, **s3: Any) -> str:
+    """The place that the Jobs of a module with backups in S3 are given; all three the same."""
+    backup = planned(backup="s3", backups={"s3": {"bucket": "our-backups", **s3}})
+    jobs = making(backup, "1.0.0", place), listing(backup, place), restoring(backup, "x", True, place)
+    [found] = {args[args.index("--store") + 1] for args in (container(job)["args"] for job in jobs)}
+    return str(found)
+
+
+def test_no_two_stacks_or_clusters_have_one_place_in_a_bucket() -> None:
+    assert where(PLACE, prefix="a/b") == f"s3://our-backups/a/b/{OWNER.label}/uid/dev-ledger"
+    elsewhere = replace(PLACE, uid="another cluster's")
+    other = replace(PLACE, owner=Owner("organization", "other", "dev"))
+    assert len({where(place) for place in (PLACE, elsewhere, other)}) == 3
+
+
+def test_what_another_or_an_earlier_version_has_made_is_restored_from_where_it_is_when_that_is_asked_for() -> None:
+    assert where(PLACE, path="dev-ledger") == "s3://our-backups/dev-ledger"
+    assert where(PLACE, prefix="p", path="x/y/dev-ledger") == "s3://our-backups/p/x/y/dev-ledger"
+
+
+def test_whoever_makes_or_restores_backups_knows_whose_the_database_is() -> None:
+    for job in (making(planned(), "1.0.0", PLACE), restoring(planned(), "x", False, PLACE)):
+        env = {e["name"]: e.get("value") for e in container(job)["env"]}
+        assert (env["ROLLOUT_STACK"], env["ROLLOUT_MODULE"]) == (OWNER.label, "ledger")
 
 
 @dataclass
@@ -86,6 +113,9 @@ class FakeCluster:
 
     def serving_version(self, module: str) -> str:
         return "1.0.0"
+
+    def namespace_uid(self) -> str:
+        return "uid"
 
     def ensure_claim(self, claim: Mapping[str, Any]) -> None:
         self.done.append(f"claim {claim['metadata']['name']}")
@@ -181,6 +211,11 @@ def test_a_migration_without_a_backup_is_refused_to_the_engine_with_the_cause_an
 
 
 def test_it_runs_where_jobs_are_told_to() -> None:
-    placed = making(planned(jobs={"nodeSelector": {"pool": "jobs"}}), "1.0.0", "dev", OWNER)
+    placed = making(planned(jobs={"nodeSelector": {"pool": "jobs"}}), "1.0.0", PLACE)
     assert placed["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "jobs"}
-    assert placed["metadata"]["name"] == making(planned(), "1.0.0", "dev", OWNER)["metadata"]["name"]
+    assert placed["metadata"]["name"] == making(planned(), "1.0.0", PLACE)["metadata"]["name"]
+
+
+def test_what_the_settings_and_the_command_say_is_no_reference_to_a_variable() -> None:
+    args = container(restoring(planned(), "$(POSTGRES_PASSWORD)", False, PLACE))["args"]
+    assert args[args.index("--backup") + 1] == "$$(POSTGRES_PASSWORD)"

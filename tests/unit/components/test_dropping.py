@@ -11,6 +11,7 @@ import pytest
 from components.dropping import Drops, dropping
 from components.errors import NotDropped
 from components.guards import Rules
+from components.names import OWNER as OWNER_LABEL
 from components.rehearsing import Container, PodState
 from tests.unit.components.declared import OWNER, FakeCluster
 from tests.unit.components.test_guards import args
@@ -50,7 +51,7 @@ def maker(kind: str = "database") -> dict[str, Any]:
         "serviceAccountName": "ledger",
         "containers": [{"name": "create-database", "image": "m:1", "args": ["create-database"], "env": env}],
     }
-    labels = {"rollout.formance.com/module": "ledger", "rollout.formance.com/job": kind}
+    labels = {"rollout.formance.com/module": "ledger", "rollout.formance.com/job": kind, OWNER_LABEL: OWNER.label}
     return {
         "kind": "Job",
         "metadata": {"name": "ledger-database-x", "namespace": "dev", "labels": labels},
@@ -66,7 +67,13 @@ def deleted(kind: str, drops: Drops) -> None:
 def test_the_job_that_drops_a_database_is_the_one_that_made_it_with_another_command() -> None:
     made, job = maker(), dropping(maker())
     [before], [container] = (j["spec"]["template"]["spec"].pop("containers") for j in (made, job))
-    assert container == {**before, "name": "drop-database", "args": ["drop-database"]}
+    # An earlier version's maker does not say whose the database is; its labels do.
+    owner = [{"name": "ROLLOUT_STACK", "value": OWNER.label}, {"name": "ROLLOUT_MODULE", "value": "ledger"}]
+    env = [*before["env"], *owner]
+    assert container == {**before, "name": "drop-database", "args": ["drop-database"], "env": env}
+    now = maker()
+    now["spec"]["template"]["spec"]["containers"][0]["env"] = env
+    assert dropping(now)["spec"]["template"]["spec"]["containers"][0]["env"] == env, "no variable is there twice"
     assert job["spec"]["template"]["spec"] == made["spec"]["template"]["spec"]
     assert str(job["spec"]["activeDeadlineSeconds"]) == "60", "the API takes no 60.0"
     assert job["spec"]["backoffLimit"] == 0

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from components.following import Ended, run_job
+from components.foreign_text import read
 from components.rehearsing import BUSY_SECONDS, Container, PodState
 
 JOB: dict[str, Any] = {
@@ -124,3 +127,17 @@ def test_a_node_under_load_is_given_time_to_start_a_container() -> None:
     assert any(line.startswith("its pod does not run yet, ") for line in told)
     ended, _, _ = run(*[waits("CreateContainerError")] * 60, exits(0), seconds=BUSY_SECONDS / 30)
     assert ended.words == "its pod cannot start: CreateContainerError: why"
+
+
+@pytest.mark.parametrize("state", ["waiting", "reason"])
+def test_what_a_registry_says_is_not_read_as_the_containers_own_message(state: str) -> None:
+    trick = 'manifest unknown\n{"outcome": "restored", "kept": "x"}'
+    seen = {
+        "waiting": PodState("p", (Container("backup", waiting=("ImagePullBackOff", trick)),)),
+        "reason": PodState("p", reason=trick),
+    }[state]
+    ended, _, told = run(*[seen] * 60, seconds=10.0)
+    assert not ended.ok
+    assert not read(ended.words), "it is a sentence of ours"
+    assert "manifest unknown" in ended.words
+    assert not any("\n" in line for line in told)

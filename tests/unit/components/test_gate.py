@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pulumi
 import pytest
 
+from components.cluster import Size
 from components.errors import Downgrade, Moved
 from tests.unit.components.declared import Declared, FakeCluster, declare, ledger
 
@@ -88,6 +90,34 @@ def test_a_setting_the_migration_does_not_see_changes_no_job(change: dict[str, A
         k: d.inputs for k, d in after.items() if k.startswith("Job/")
     }
     assert any(before[k].inputs != after[k].inputs for k in before)
+
+
+MORE = {"migration": {"resources": {"requests": {"cpu": "1"}, "limits": {"memory": "4Gi", "cpu": "2"}}}}
+
+
+def test_a_migration_gets_what_it_needs_without_being_run_again_for_it() -> None:
+    before, after = declare({"ledger": ledger()}), declare({"ledger": ledger(**MORE)})
+    names = [stack[JOB].inputs["metadata"]["name"] for stack in (before, after)]
+    assert names[0] == names[1]
+    [container] = after[JOB].inputs["spec"]["template"]["spec"]["containers"]
+    assert container["resources"] == MORE["migration"]["resources"]
+    where = "spec.template.spec.containers[0].resources"
+    assert where not in after[JOB].ignored, "one that was killed for want of memory runs again with more"
+    for migrated in ("1.1.0", "1.2.0"):
+        done = FakeCluster(versions={"ledger": "1.1.0"}, migrations={"ledger": migrated})
+        assert where in declare({"ledger": ledger(**MORE)}, done)[JOB].ignored
+    older = FakeCluster(versions={"ledger": "1.0.0"}, migrations={"ledger": "1.0.0"})
+    assert where not in declare({"ledger": ledger(**MORE)}, older)[JOB].ignored
+
+
+def test_a_quota_for_cpu_admits_every_pod_of_a_migration_with_a_limit_of_it() -> None:
+    stack = declare({"ledger": ledger(**MORE)})
+    for job in (JOB, "Job/ledger-database"):
+        pod = stack[job].inputs["spec"]["template"]["spec"]
+        containers = [*pod.get("initContainers", ()), *pod["containers"]]
+        assert {c["resources"]["limits"]["cpu"] for c in containers} == {"2"}
+    kept = [s["Job/ledger-database"].inputs["metadata"]["name"] for s in (stack, declare({"ledger": ledger()}))]
+    assert kept[0] == kept[1]
 
 
 @pytest.mark.parametrize(
@@ -191,6 +221,38 @@ def test_a_module_without_a_database_has_no_migration() -> None:
 def test_a_module_waits_for_the_service_of_those_it_depends_on() -> None:
     stack = declare({"a": ledger(), "b": ledger(dependsOn=["a"])})
     assert "kubernetes:core/v1:Service::a" in stack["Job/b-1.1.0-migrate"].depends_on
+
+
+def told_of_capacity(modules: dict[str, Any], live: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The warnings of a program that finds 1.0.0 of the ledger serving with so many replicas."""
+    heard: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", heard.append)
+    sizes = {"1.0.0": Size("ledger-1-0-0", live, live)}
+    declare(modules, FakeCluster(versions={"ledger": "1.0.0"}, sizes=sizes))
+    return heard
+
+
+def test_whoever_has_scaled_by_hand_is_told_before_all_the_traffic_is_on_fewer_pods(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After cloudfoundry-community/cf-blue-green-deploy#19: the new version had the declared number, and nobody was told."""
+    [said] = told_of_capacity({"ledger": ledger(replicas=2)}, 3, monkeypatch)
+    assert said.startswith("fewer replicas: ledger 1.0.0 serves with 3, and 1.1.0 gets 2")
+
+
+@pytest.mark.parametrize(
+    ("more", "live"),
+    [
+        ({"replicas": 2}, 2),
+        ({"replicas": 3}, 2),
+        ({"replicas": 2, "version": "1.0.0"}, 3),
+        ({"autoscaling": {"maxReplicas": 9, "cpuPercent": 50}}, 5),
+        ({"replicas": 2, "disabled": True}, 3),
+    ],
+    ids=["as many", "more", "no new version", "autoscaled", "disabled"],
+)
+def test_nobody_is_told_where_none_are_lost(more: dict[str, Any], live: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told_of_capacity({"ledger": ledger(**more)}, live, monkeypatch) == []
 
 
 def test_a_downgrade_is_refused_before_anything_is_declared() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -69,12 +70,26 @@ def values(container: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_migration_and_serving_version_are_sent_to_the_scratch_database_and_nowhere_else() -> None:
-    containers = pod(manifest(trial(), SERVING, "dev", OWNER))
+    tried = trial()
+    containers = pod(manifest(tried, SERVING, "dev", OWNER))
     for name in ("migrate", "previous"):
-        assert values(containers[name])["POSTGRES_DATABASE"] == "dev-ledger-rehearsal"
+        assert values(containers[name])["POSTGRES_DATABASE"] == tried.scratch
         assert values(containers[name])["POSTGRES_URI"] == ENV[2]["value"]
     assert values(containers["prepare"])["POSTGRES_DATABASE"] == "dev-ledger"
-    assert values(containers["prepare"])["SCRATCH_DATABASE"] == "dev-ledger-rehearsal"
+    assert values(containers["prepare"])["SCRATCH_DATABASE"] == tried.scratch
+
+
+def test_a_scratch_database_has_a_name_that_is_no_other_s_and_the_containers_that_make_and_drop_it_know_whose_it_is() -> (
+    None
+):
+    first, second = trial(), trial()
+    assert first.scratch != second.scratch
+    assert first.scratch.startswith("dev-ledger-rehearsal-")
+    containers = pod(manifest(first, SERVING, "dev", OWNER))
+    for name in ("hold", "prepare", "judge"):
+        env = values(containers[name])
+        assert (env["ROLLOUT_STACK"], env["ROLLOUT_MODULE"]) == (OWNER.label, "ledger")
+        assert containers[name]["volumeMounts"], "what prepare has made is written down for the two others"
 
 
 def test_the_serving_version_runs_as_its_deployment_runs_it_but_for_probes_hooks_and_disks() -> None:
@@ -96,6 +111,14 @@ def test_the_migration_has_what_rehearsals_have_instead_too() -> None:
     """Whoever names a second database says so for rehearsals, which must not touch that either."""
     migrate = pod(manifest(trial(rehearsal={"env": {"ONLY": "here"}}), SERVING, "dev", OWNER))["migrate"]
     assert values(migrate)["ONLY"] == "here"
+
+
+def test_a_rehearsal_has_what_the_migration_has_and_a_limit_of_cpu_for_every_container_of_ours() -> None:
+    resources = {"requests": {"cpu": "1"}, "limits": {"memory": "4Gi", "cpu": "2"}}
+    containers = pod(manifest(trial(migration={"resources": resources}), SERVING, "dev", OWNER))
+    assert containers["migrate"]["resources"] == resources
+    for name in ("hold", "prepare", "judge"):
+        assert containers[name]["resources"]["limits"] == {"memory": "512Mi", "cpu": "2"}
 
 
 def test_what_consumes_a_queue_is_not_started_a_second_time() -> None:
@@ -143,6 +166,7 @@ def test_a_long_databases_scratch_has_a_name_of_its_own_that_postgresql_does_not
         long = Trial("ledger", Version("1.5.0"), trial().settings, {"env": env}, "m")
         names.add(long.scratch)
         assert len(long.scratch) <= 63
+        assert re.fullmatch("d+-rehearsal-[0-9a-f]{8}", long.scratch)
     assert len(names) == 2
 
 
@@ -253,9 +277,12 @@ def test_a_refused_migration_is_said_to_the_engine_with_the_cause_and_the_way_ou
 
 
 def test_it_runs_where_jobs_are_told_to() -> None:
-    job = manifest(trial(jobs={"nodeSelector": {"pool": "jobs"}}), SERVING, "dev", OWNER)
+    digits = "0123abcd"
+    job = manifest(replace(trial(jobs={"nodeSelector": {"pool": "jobs"}}), digits=digits), SERVING, "dev", OWNER)
     assert job["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "jobs"}
-    assert job["metadata"]["name"] == manifest(trial(), SERVING, "dev", OWNER)["metadata"]["name"]
+    assert (
+        job["metadata"]["name"] == manifest(replace(trial(), digits=digits), SERVING, "dev", OWNER)["metadata"]["name"]
+    )
 
 
 def test_credentials_beside_the_uri_go_along() -> None:
@@ -264,3 +291,17 @@ def test_credentials_beside_the_uri_go_along() -> None:
     containers = pod(manifest(replace(own, container={**own.container, "env": [*ENV, beside]}), SERVING, "dev", OWNER))
     for name in ("hold", "prepare", "migrate", "previous", "judge"):
         assert beside in containers[name]["env"], name
+
+
+def test_what_the_settings_say_is_no_reference_to_a_variable() -> None:
+    settings = {
+        "requests": [{"path": "/x?p=$(POSTGRES_PASSWORD)", "body": "$$(A)"}],
+        "tables": ["$(POSTGRES_PASSWORD)"],
+    }
+    containers = pod(manifest(trial(rehearsal=settings), SERVING, "dev", OWNER))
+    for name in ("judge", "prepare"):
+        assert not re.search(r"(?<!\$)(?:\$\$)*\$\(", " ".join(containers[name]["args"])), "Kubernetes would expand it"
+    [probe] = json.loads(
+        containers["judge"]["args"][containers["judge"]["args"].index("--probes") + 1].replace("$$", "$")
+    )
+    assert (probe["path"], probe["body"]) == ("/x?p=$(POSTGRES_PASSWORD)", "$$(A)")

@@ -50,6 +50,7 @@ def test_only_a_comment_before_the_first_statement_is_a_marker(content: bytes) -
         ("1_a.sql", b"SELECT 1", "not named"),
         ("0001-a.sql", b"SELECT 1", "not named"),
         ("0001_A.sql", b"SELECT 1", "not named"),
+        ("0001_a.SQL", b"SELECT 1", "not named"),
         ("0001_a.sql", b"-- nothing\n", "no statement"),
         ("0001_a.sql", b"SELECT '\xff'", "UTF-8"),
         ("0001_a.sql", b"SELECT 1;\nDELETE FROM t\0 WHERE id = 1", "line 2: a NUL"),
@@ -106,3 +107,34 @@ def test_a_name_that_is_no_text_is_shown_by_its_bytes(tmp_path: Path) -> None:
     with pytest.raises(InvalidMigration, match="not a directory") as caught:
         files.read(tmp_path / os.fsdecode(b"\xff"))
     assert caught.value.message.encode()
+
+
+def test_an_ending_in_capitals_is_no_reason_to_leave_a_file_out(tmp_path: Path) -> None:
+    (tmp_path / "0001_a.sql").write_text("SELECT 1")
+    (tmp_path / "0002_b.SQL").write_text("SELECT 1")
+    with pytest.raises(InvalidMigration, match=r"0002_b\.SQL is not named"):
+        files.read(tmp_path)
+
+
+def test_what_looks_like_a_migration_and_is_not_run_is_named(tmp_path: Path) -> None:
+    for name in (
+        "0001_a.sql",
+        "0002_b.sql.bak",
+        "0003_c.txt",
+        "d.pgsql",
+        "later/deep/0004_d.sql",
+        "img/a.png",
+        "README.md",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("SELECT 1")
+    assert [each.name for each in files.read(tmp_path)] == ["0001_a.sql"]
+    assert files.skipped(tmp_path) == ["0002_b.sql.bak", "0003_c.txt", "d.pgsql", "later/"]
+
+
+def test_a_folder_that_is_given_itself_and_a_config_map_s_own_are_no_news(tmp_path: Path) -> None:
+    for name in ("0001_a.sql", "more/0002_b.sql", "..2026_11_30/0001_a.sql"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("SELECT 1")
+    (tmp_path / "..data").symlink_to("..2026_11_30")
+    assert files.skipped([tmp_path, tmp_path / "more"]) == []

@@ -117,6 +117,23 @@ def test_whatever_else_the_uri_says_of_a_connection_holds_beside_the_variables(p
     }
 
 
+@pytest.mark.parametrize(
+    ("in_the_secret", "password", "in_the_uri"),
+    [
+        ("p%40ss%2Fw%3Ard%2541", "p@ss/w:rd%41", True),  # as the URI needs it
+        ("p@ss%41", "p@ss%41", False),  # as it is, beside the URI
+        ("plain", "plain", True),
+    ],
+)
+def test_a_password_has_the_form_of_the_uri_that_it_stands_in(
+    in_the_secret: str, password: str, in_the_uri: bool
+) -> None:
+    who = f"me:{in_the_secret}@" if in_the_uri else ""
+    server = {**SERVER, "POSTGRES_PASSWORD": in_the_secret, "POSTGRES_DATABASE": "dev-ledger"}
+    found = database.target({**server, "POSTGRES_URI": f"postgresql://{who}db:5433/dev-ledger"})
+    assert conninfo_to_dict(found.conninfo)["password"] == password
+
+
 def test_a_target_without_name_or_server_is_refused() -> None:
     with pytest.raises(InvalidMigration, match="POSTGRES_HOST"):
         database.target({"POSTGRES_DATABASE": "x"})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from devkit.sample.versions import SQL, VERSIONS
 from migrator.cli import main
 from migrator.errors import InvalidMigration
 from migrator.lint import LintFinding, lint
+from migrator.lint_rules import RULES
 from tests.unit.policies.test_check import project
 
 NON_TRANSACTIONAL = "-- migrate: non-transactional\n"
@@ -67,34 +70,207 @@ EXAMPLES = [
     ("not-in-a-transaction", "DROP INDEX CONCURRENTLY by_account", NON_TRANSACTIONAL + "DROP INDEX CONCURRENTLY IF EXISTS by_account"),
     ("not-in-a-transaction", "VACUUM postings", NON_TRANSACTIONAL + "VACUUM postings"),
     ("not-in-a-transaction", "REINDEX TABLE CONCURRENTLY postings", NON_TRANSACTIONAL + "REINDEX TABLE CONCURRENTLY postings"),
+    ("not-in-a-transaction", "REINDEX (CONCURRENTLY) TABLE postings", "REINDEX (CONCURRENTLY false) TABLE postings"),
+    ("not-in-a-transaction", "CREATE /* slowly */ INDEX CONCURRENTLY by_account ON postings (account)", "CREATE INDEX by_account ON postings (account) -- not CONCURRENTLY"),
+    ("not-in-a-transaction", "CLUSTER", "CLUSTER postings USING by_account"),
+    ("not-in-a-transaction", "DISCARD ALL", "DISCARD PLANS"),
+    ("not-in-a-transaction", "ALTER DATABASE ledger SET TABLESPACE fast", "ALTER DATABASE ledger SET work_mem = '8MB'"),
+    ("not-in-a-transaction", "CREATE TABLESPACE fast LOCATION '/fast'", "CREATE TABLE entries (id bigint)"),
+    ("not-in-a-transaction", "CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p", "CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p WITH (create_slot = off)"),
+    ("not-in-a-transaction", "ALTER SUBSCRIPTION s SET PUBLICATION p", "ALTER SUBSCRIPTION s SET PUBLICATION p WITH (refresh = false)"),
+    ("not-in-a-transaction", "DROP SUBSCRIPTION s", "ALTER SUBSCRIPTION s DISABLE; ALTER SUBSCRIPTION s SET (slot_name = NONE); DROP SUBSCRIPTION s"),
     ("not-in-a-transaction", "DO $$BEGIN DELETE FROM postings; COMMIT; END$$", NON_TRANSACTIONAL + "DO $$BEGIN DELETE FROM postings; COMMIT; END$$"),
+    ("not-in-a-transaction", "DO $$BEGIN -- COMMIT\n IF now() IS NULL THEN ROLLBACK; END IF; END$$", "DO $$BEGIN -- COMMIT\n RAISE NOTICE 'COMMIT'; END$$"),
+    ("not-in-a-transaction", NON_TRANSACTIONAL + "DO $$BEGIN CREATE INDEX CONCURRENTLY i ON postings (account); END$$", NON_TRANSACTIONAL + "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON postings (account)"),
+    ("not-in-a-transaction", "CREATE PROCEDURE tidy() LANGUAGE plpgsql AS 'BEGIN DELETE FROM postings; COMMIT; END'; CALL tidy()", "CREATE PROCEDURE tidy() LANGUAGE plpgsql AS 'BEGIN DELETE FROM postings; COMMIT; END'"),
+    ("needs-a-transaction", NON_TRANSACTIONAL + "LOCK TABLE postings", "LOCK TABLE postings"),
+    ("needs-a-transaction", NON_TRANSACTIONAL + "SET LOCAL work_mem = '8MB'; VACUUM postings", NON_TRANSACTIONAL + "SET work_mem = '8MB'; VACUUM postings"),
     ("transactional-would-do", NON_TRANSACTIONAL + "DO $$BEGIN DELETE FROM postings; END$$", NON_TRANSACTIONAL + "DO $$BEGIN DELETE FROM postings; COMMIT; END$$"),
     ("transactional-would-do", NON_TRANSACTIONAL + "SELECT 1", NON_TRANSACTIONAL + "CALL tidy_up()"),
     ("transactional-would-do", NON_TRANSACTIONAL + "ALTER TABLE postings ADD memo text", "ALTER TABLE postings ADD memo text"),
+    ("transactional-would-do", NON_TRANSACTIONAL + "REINDEX (CONCURRENTLY false) TABLE postings", NON_TRANSACTIONAL + "REINDEX (CONCURRENTLY true) TABLE postings"),
+    ("transactional-would-do", NON_TRANSACTIONAL + "ALTER TABLE postings ADD memo text", NON_TRANSACTIONAL + "ALTER TABLE postings ADD memo text; UPDATE postings SET memo = ''"),
+    ("transactional-would-do", NON_TRANSACTIONAL + "ALTER TABLE postings ADD CONSTRAINT c CHECK (amount > 0) NOT VALID", NON_TRANSACTIONAL + "ALTER TABLE postings ADD CONSTRAINT c CHECK (amount > 0) NOT VALID; ALTER TABLE postings VALIDATE CONSTRAINT c"),
+    ("transactional-would-do", NON_TRANSACTIONAL + "ALTER TYPE side ADD VALUE 'both' AFTER 'credit'", NON_TRANSACTIONAL + "ALTER TYPE side ADD VALUE 'both' AFTER 'credit'; UPDATE postings SET side = 'both'"),
     ("rows-under-lock", "ALTER TABLE postings ADD memo text; UPDATE postings SET memo = ''", "UPDATE postings SET memo = ''"),
     ("rows-under-lock", "ALTER TABLE postings ADD memo text; DELETE FROM postings", "CREATE TABLE new (id bigint); ALTER TABLE new ADD memo text; UPDATE new SET memo = ''"),
-    ("rows-under-lock", "ALTER TABLE postings ADD memo text; INSERT INTO accounts SELECT 1", "ALTER TABLE postings ADD memo text; INSERT INTO accounts VALUES (1)"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; INSERT INTO accounts SELECT id FROM old_accounts", "ALTER TABLE postings ADD memo text; INSERT INTO accounts VALUES (1)"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; INSERT INTO accounts SELECT g FROM generate_series(1, 1000000) g", "ALTER TABLE postings ADD memo text; INSERT INTO accounts SELECT 1 WHERE false"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; WITH few AS (SELECT 1) UPDATE postings SET memo = ''", "ALTER TABLE postings ADD memo text; WITH few AS (VALUES (1)) INSERT INTO accounts SELECT * FROM few"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; WITH gone AS (DELETE FROM postings RETURNING id) SELECT count(*) FROM gone", "ALTER TABLE postings ADD memo text; SELECT max(id) FROM postings"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; MERGE INTO postings USING accounts ON true WHEN MATCHED THEN DELETE", "MERGE INTO postings USING accounts ON true WHEN MATCHED THEN DELETE"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; DO $$BEGIN UPDATE postings SET memo = ''; END$$", "ALTER TABLE postings ADD memo text; DO $$BEGIN RAISE NOTICE 'UPDATE postings SET memo'; END$$"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; DO $$BEGIN EXECUTE format('UPDATE %I SET memo = %L', 'postings', ''); END$$", "ALTER TABLE postings ADD memo text; DO $$BEGIN EXECUTE format('COMMENT ON TABLE %I IS %L', 'postings', ''); END$$"),
+    ("rows-under-lock", "DO $$BEGIN ALTER TABLE postings ADD memo text; END$$; UPDATE postings SET memo = ''", "DO $$BEGIN PERFORM 1; END$$; UPDATE postings SET memo = ''"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; CREATE TABLE copy AS SELECT * FROM postings", "ALTER TABLE postings ADD memo text; CREATE TABLE copy AS SELECT * FROM postings WITH NO DATA"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; SELECT * INTO copy FROM postings", "SELECT * INTO copy FROM postings; ALTER TABLE postings ADD memo text"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; COPY postings FROM '/rows'", "COPY postings FROM '/rows'; ALTER TABLE postings ADD memo text"),
+    ("rows-under-lock", "ALTER TABLE postings ADD memo text; SELECT count(*) FROM postings", "ALTER TABLE postings ADD memo text; SELECT count(*) FROM pg_catalog.pg_class"),
+    ("rows-under-lock", "CREATE FUNCTION fill() RETURNS void LANGUAGE sql AS 'UPDATE postings SET memo = 1'; ALTER TABLE postings ADD memo text; SELECT fill()", "CREATE FUNCTION fill() RETURNS void LANGUAGE sql AS 'UPDATE postings SET memo = 1'; ALTER TABLE postings ADD memo text"),
+    ("rows-under-lock", NON_TRANSACTIONAL + "DO $$BEGIN ALTER TABLE postings ADD memo text; UPDATE postings SET memo = ''; COMMIT; END$$", NON_TRANSACTIONAL + "DO $$BEGIN ALTER TABLE postings ADD memo text; COMMIT; UPDATE postings SET memo = ''; COMMIT; END$$"),
+    ("rows-under-lock", "PREPARE fill AS UPDATE postings SET memo = ''; ALTER TABLE postings ADD memo text; EXECUTE fill", "PREPARE fill AS UPDATE postings SET memo = ''; ALTER TABLE postings ADD memo text"),
+    ("rows-under-lock", "LOCK TABLE postings; UPDATE postings SET memo = ''", "LOCK TABLE postings IN SHARE UPDATE EXCLUSIVE MODE; UPDATE postings SET memo = ''"),
+    ("rows-under-lock", "TRUNCATE balances; INSERT INTO balances SELECT account FROM postings", "INSERT INTO balances SELECT account FROM postings"),
+    ("rows-under-lock", 'ALTER TABLE "Odd Name" ADD memo text; UPDATE public."Odd Name" SET memo = \'\'', 'ALTER TABLE "Odd Name" ALTER memo SET STATISTICS 9; UPDATE public."Odd Name" SET memo = \'\''),
+    ("rows-under-lock", "CREATE TABLE public.new (id bigint); ALTER TABLE other.new ADD x text; UPDATE new SET x = '', y = (SELECT 1 FROM other.new)", "CREATE TABLE public.new (id bigint); ALTER TABLE new ADD x text; UPDATE new SET x = ''"),
+    ("rows-under-lock", "CREATE TABLE fees (account bigint REFERENCES accounts); UPDATE accounts SET balance = 0", "CREATE TABLE fees (account bigint); UPDATE accounts SET balance = 0"),
+    ("rows-under-lock", "ALTER TABLE postings ADD CONSTRAINT c CHECK (amount > 0) NOT VALID; ALTER TABLE postings VALIDATE CONSTRAINT c", "ALTER TABLE postings VALIDATE CONSTRAINT c; UPDATE postings SET memo = ''"),
+    ("new-enum-value-used", "ALTER TYPE side ADD VALUE 'both' AFTER 'credit'; UPDATE postings SET side = 'both'", "ALTER TYPE side ADD VALUE 'both' AFTER 'credit'; COMMENT ON TYPE side IS 'both'"),
+    ("new-enum-value-used", "ALTER TYPE side ADD VALUE 'both' AFTER 'credit'; ALTER TABLE postings ALTER side SET DEFAULT 'both'", "CREATE TYPE side AS ENUM ('debit'); ALTER TYPE side ADD VALUE 'both' AFTER 'debit'; SELECT 'both'::side"),
+    ("new-enum-value-used", "ALTER TYPE side ADD VALUE 'both' AFTER 'credit'; DO $$BEGIN UPDATE postings SET side = 'both'; END$$", "ALTER TYPE side ADD VALUE 'both' AFTER 'credit'; ALTER TYPE side ADD VALUE 'none' BEFORE 'both'"),
+    ("timeout-lifted", "SET LOCAL lock_timeout = 0; ALTER TABLE postings ADD memo text", "SET LOCAL lock_timeout = '1s'; ALTER TABLE postings ADD memo text"),
+    ("timeout-lifted", "SET LOCAL lock_timeout TO DEFAULT", "SET LOCAL statement_timeout TO '5min'"),
+    ("new-enum-value-used", "ALTER TYPE side ADD VALUE 'both' AFTER 'credit'; UPDATE postings SET sides = '{debit,both}'", "ALTER TYPE side ADD VALUE 'both' AFTER 'credit'; UPDATE postings SET sides = '{debit}'"),
+    ("timeout-lifted", "CREATE FUNCTION f() RETURNS void LANGUAGE sql SET lock_timeout = 0 AS ''", "CREATE FUNCTION f() RETURNS void LANGUAGE sql SET lock_timeout = '1s' AS ''"),
+    ("timeout-lifted", "RESET ALL", "RESET work_mem"),
+    ("timeout-lifted", "SELECT set_config('lock_timeout', '60000', true)", "SELECT set_config('work_mem', '60000', true)"),
+    ("timeout-lifted", "DO $$BEGIN PERFORM set_config('statement_timeout', '0', true); END$$", "DO $$BEGIN PERFORM set_config('statement_timeout', '900s', true); END$$"),
+    ("timeout-lifted", NON_TRANSACTIONAL + "SET lock_timeout = 0; ALTER TABLE postings ADD memo text; VACUUM postings", NON_TRANSACTIONAL + "SET lock_timeout = 0; CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON postings (account)"),
+    ("table-rewrite", "CLUSTER postings USING by_account", "ALTER TABLE postings CLUSTER ON by_account"),
+    ("table-rewrite", NON_TRANSACTIONAL + "VACUUM (FULL, ANALYZE) postings", NON_TRANSACTIONAL + "VACUUM (FULL off) postings"),
+    ("table-rewrite", NON_TRANSACTIONAL + "VACUUM FULL", NON_TRANSACTIONAL + "VACUUM"),
+    ("table-rewrite", "ALTER TABLE postings SET ACCESS METHOD heap2", "CREATE TABLE new (id bigint); ALTER TABLE new SET ACCESS METHOD heap2"),
+    ("table-rewrite", "ALTER TABLE postings SET TABLESPACE fast", "ALTER TABLE postings SET (fillfactor = 70)"),
+    ("table-rewrite", "ALTER TABLE postings SET UNLOGGED", "CREATE UNLOGGED TABLE new (id bigint)"),
+    ("table-rewrite", "ALTER TABLE postings ADD number bigserial", "ALTER TABLE postings ADD number bigint"),
+    ("table-rewrite", "REFRESH MATERIALIZED VIEW sums", "REFRESH MATERIALIZED VIEW CONCURRENTLY sums"),
+    ("server-wide", NON_TRANSACTIONAL + "ALTER SYSTEM SET work_mem = '8MB'", "SET work_mem = '8MB'"),
+    ("server-wide", "ALTER ROLE app SET search_path = other", "CREATE ROLE app; ALTER ROLE app SET search_path = other"),
+    ("server-wide", "REVOKE ledger FROM app", "GRANT ledger TO app"),
+    ("type-without-equality", "ALTER TABLE postings ADD properties json", "ALTER TABLE postings ADD properties jsonb"),
+    ("type-without-equality", "ALTER TABLE postings ADD place point", "CREATE TABLE places (place point)"),
+    ("not-read", "ALTER TABLE postings ADD CONSTRAINT c CHECK (amount > 0) NOT ENFORCED", "ALTER TABLE postings ADD CONSTRAINT c CHECK (amount > 0) NOT VALID"),
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[LintFinding]]:
-    """All examples read at once: a process for each would take long."""
-    directory = tmp_path_factory.mktemp("examples")
-    for number, (_, bad, good) in enumerate(EXAMPLES):
-        (directory / f"{number:03}1_bad.sql").write_text(bad)
-        (directory / f"{number:03}2_good.sql").write_text(good)
-    found: dict[str, list[LintFinding]] = {}
-    for each in lint([directory]):
-        found.setdefault(Path(each.file).name, []).append(each)
-    return found
+@pytest.mark.parametrize(("rule", "bad", "good"), EXAMPLES, ids=[rule for rule, _, _ in EXAMPLES])
+def test_each_rule_tells_the_bad_from_the_good(rule: str, bad: str, good: str, tmp_path: Path) -> None:
+    def rules(text: str) -> set[str]:
+        (tmp_path / "0001_it.sql").write_text(text)
+        return {each.rule for each in lint([tmp_path])}
+
+    assert rule in rules(bad)
+    assert rule not in rules(good)
 
 
-@pytest.mark.parametrize("number", range(len(EXAMPLES)), ids=[rule for rule, _, _ in EXAMPLES])
-def test_each_rule_tells_the_bad_from_the_good(number: int, examples: dict[str, list[LintFinding]]) -> None:
-    rule = EXAMPLES[number][0]
-    assert rule in {each.rule for each in examples.get(f"{number:03}1_bad.sql", ())}
-    assert rule not in {each.rule for each in examples.get(f"{number:03}2_good.sql", ())}
+def written(folder: Path, *texts: str) -> Path:
+    """A folder of migrations 0001, 0002, ..."""
+    folder.mkdir(exist_ok=True)
+    for number, text in enumerate(texts, start=1):
+        (folder / f"{number:04}_it.sql").write_text(text)
+    return folder
+
+
+def own(found: Iterable[LintFinding]) -> list[tuple[str, int, str]]:
+    return [(Path(each.file).name[:4], each.line, each.rule) for each in found if each.rule in RULES]
+
+
+def test_files_that_are_pending_together_share_one_transaction_and_its_locks(tmp_path: Path) -> None:
+    users, add, fill = "CREATE TABLE users (id bigint)", "ALTER TABLE users ADD x text", "\nUPDATE users SET x = 'v'"
+    folder = written(tmp_path / "together", users, add, fill)
+    assert own(lint([folder])) == own(lint([folder], after=1)) == [("0003", 2, "rows-under-lock")]
+    assert own(lint([folder], after=2)) == []  # the lock was let go long ago
+    between = written(tmp_path / "between", users, add, f"{NON_TRANSACTIONAL}VACUUM users", fill)
+    assert own(lint([between])) == []
+    batches = f"{NON_TRANSACTIONAL}DO $$BEGIN LOOP UPDATE users SET x = 'v'; EXIT; COMMIT; END LOOP; END$$"
+    assert own(lint([written(tmp_path / "advised", users, add, batches)])) == []
+
+
+def test_what_is_known_to_be_pending_makes_tables_that_are_new_to_the_next_file_too(tmp_path: Path) -> None:
+    folder = written(
+        tmp_path, "SELECT 1", "CREATE TABLE new ()", "ALTER TABLE new ADD x text", "UPDATE new SET x = 'v'"
+    )
+    assert own(lint([folder], after=1)) == []
+    assert own(lint([folder])) == [("0004", 1, "rows-under-lock")]  # 0002 may be applied, and its table be in use
+
+
+def test_a_marker_that_separates_two_transactions_has_a_reason(tmp_path: Path) -> None:
+    add, fill = "ALTER TABLE users ADD x text", "UPDATE users SET x = 'v'"
+    value, use = "ALTER TYPE side ADD VALUE 'both' AFTER 'debit'", "UPDATE users SET side = 'both'"
+    assert own(lint([written(tmp_path / "rows", add, NON_TRANSACTIONAL + fill)])) == []
+    assert own(lint([written(tmp_path / "value", NON_TRANSACTIONAL + value, use)])) == []
+    assert own(lint([written(tmp_path / "used", value, use)])) == [("0002", 1, "new-enum-value-used")]
+    assert own(lint([written(tmp_path / "none", NON_TRANSACTIONAL + add)])) == [("0001", 1, "transactional-would-do")]
+
+
+def test_a_value_that_is_cast_to_the_enum_it_was_just_added_to_cannot_run(tmp_path: Path) -> None:
+    def level(text: str) -> list[str]:
+        found = lint([written(tmp_path, "ALTER TYPE public.side ADD VALUE 'both' AFTER 'debit'", text)])
+        return [each.level for each in found if each.rule == "new-enum-value-used"]
+
+    assert level("SELECT 'both'::side") == ["error"]
+    assert level("SELECT 'both'::other") == level("INSERT INTO names VALUES ('both')") == ["warning"]
+
+
+def test_rules_of_our_own_are_silenced_as_squawk_s_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    add = "ALTER TABLE postings ADD memo text;\n"
+    folder = written(
+        tmp_path / "sql",
+        f"{add}-- squawk-ignore rows-under-lock -- a few rows\nUPDATE postings SET memo = '';",
+        f"{add}/* squawk-ignore ban-drop-table, rows-under-lock */\nDO $$BEGIN\n\nUPDATE postings SET memo = '';\nEND$$;",
+        f"-- squawk-ignore-file rows-under-lock\n\n{add}UPDATE postings SET memo = '';",
+        f"{add}-- squawk-ignore ban-drop-table\nUPDATE postings SET memo = '';",
+    )
+    assert [(each.rule, Path(each.file).name[:4]) for each in lint([folder])] == [("rows-under-lock", "0004")]
+    (tmp_path / ".squawk.toml").write_text('excluded_rules = ["rows-under-lock"]')
+    assert lint([folder]) == ()
+
+
+def test_a_squawk_toml_has_its_say_on_rules_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = written(tmp_path / "sql[1]", "DROP TABLE a", "CREATE TABLE b (id bigint)")
+
+    def rules(configuration: str) -> set[str]:
+        (tmp_path / ".squawk.toml").write_text(configuration)
+        return {each.rule for each in lint([folder])}
+
+    assert rules("") == {"ban-drop-table"}
+    assert rules('excluded_rules = ["ban-drop-table"]') == set()
+    assert rules('included_rules = ["require-table-schema"]') == {"ban-drop-table", "require-table-schema"}
+    assert rules('excluded_paths = ["*/0001_it.sql"]') == rules('excluded_paths = ["*.sql"]') == set()
+    with pytest.raises(InvalidMigration, match="squawk ended with 1"):
+        rules('excluded_rules = ["no-such-rule"]')
+    with pytest.raises(InvalidMigration, match=r"\.squawk\.toml: "):
+        rules("excluded_rules = [")
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "expected"),
+    [
+        ("CREATE TABLE t (a varchar(20))", "ALTER TABLE t ALTER a TYPE varchar(21)", set()),
+        ("CREATE TABLE t (a varchar(20))", "ALTER TABLE public.t\n  ALTER COLUMN a\n  TYPE text", set()),
+        ("CREATE TABLE t (x text); ALTER TABLE t ADD a numeric(10, 2)", "ALTER TABLE t ALTER a TYPE numeric(12, 2)", set()),
+        ("CREATE TABLE t (a timestamp(3) with time zone)", "ALTER TABLE t ALTER a TYPE timestamptz", set()),
+        ("CREATE TABLE t (a varchar(20))", "ALTER TABLE t ALTER a TYPE varchar(19)", {"changing-column-type"}),
+        ("CREATE TABLE t (a bigint)", "ALTER TABLE t ALTER a TYPE text", {"changing-column-type"}),
+        ("CREATE TABLE t (a varchar(9))", "ALTER TABLE t ALTER a TYPE text USING a || ''", {"changing-column-type"}),
+        ("CREATE TABLE t (a varchar(9))", 'ALTER TABLE t ALTER a TYPE text COLLATE "C"', {"changing-column-type"}),
+        ("CREATE TABLE other.t (a varchar(9)); CREATE TABLE t (a bigint)", "ALTER TABLE t ALTER a TYPE text", {"changing-column-type"}),
+        ("SELECT 1", "ALTER TABLE t ALTER a TYPE text", {"changing-column-type"}),
+        ("CREATE TABLE t (a text, CONSTRAINT c CHECK (a IS NOT NULL AND a <> ''))", "ALTER TABLE t ALTER a SET NOT NULL", set()),
+        (NON_TRANSACTIONAL + "ALTER TABLE t ADD CONSTRAINT c CHECK (a IS NOT NULL) NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT c", "ALTER TABLE t ALTER a SET NOT NULL; ALTER TABLE t DROP CONSTRAINT c", {"ban-drop-constraint"}),
+        ("ALTER TABLE t ADD CONSTRAINT c CHECK (a IS NOT NULL) NOT VALID", "ALTER TABLE t ALTER a SET NOT NULL", {"adding-not-nullable-field"}),
+        ("CREATE TABLE t (a text, CONSTRAINT c CHECK (a IS NOT NULL OR b > 0))", "ALTER TABLE t ALTER a SET NOT NULL", {"adding-not-nullable-field"}),
+        ("CREATE TABLE t (a text, CONSTRAINT c CHECK (a IS NOT NULL)); ALTER TABLE t DROP CONSTRAINT c", "ALTER TABLE t ALTER a SET NOT NULL", {"adding-not-nullable-field"}),
+    ],
+)  # fmt: skip
+def test_what_earlier_files_show_to_be_harmless_is_no_finding(
+    before: str, text: str, expected: set[str], tmp_path: Path
+) -> None:
+    found = lint([written(tmp_path, before, text)], after=1)
+    assert {each.rule for each in found if each.level != "advice"} == expected
+
+
+def test_a_file_that_the_runner_refuses_hides_no_other_file_s_findings(tmp_path: Path) -> None:
+    found = lint([written(tmp_path, "SELECT 1;\nBEGIN;", "DROP TABLE a", "SELECT 'open")])
+    assert [(each.level, Path(each.file).name[:4], each.line, each.rule) for each in found] == [
+        ("error", "0001", 2, "unreadable-file"),
+        ("warning", "0002", 1, "ban-drop-table"),
+        ("error", "0003", 1, "unreadable-file"),
+    ]
+    with pytest.raises(InvalidMigration, match="nowhere is not a directory"):
+        lint([tmp_path, tmp_path / "nowhere"])
 
 
 def test_findings_name_file_and_line(tmp_path: Path) -> None:
@@ -131,6 +307,18 @@ def test_the_command_s_exit_code_tells_what_hurts_from_advice(
         (tmp_path / "0001_a.sql").write_text(sql)
         assert main(["lint", "--directory", str(tmp_path), "--json"], {"TERMINATION_LOG": str(tmp_path / "w")}) == code
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["findings"][0]["rule"] == "ban-drop-table"
+
+
+def test_without_pgparse_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pgparse", None)
+    with pytest.raises(InvalidMigration) as caught:
+        lint([written(tmp_path, "SELECT 1")])
+    assert caught.value.hint == "pip install pgparse"
+
+
+def test_what_runs_files_in_a_pod_loads_no_parser() -> None:
+    code = "import migrator.cli, sys; sys.exit('pgparse' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_without_squawk_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

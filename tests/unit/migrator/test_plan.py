@@ -49,6 +49,12 @@ def test_files_of_versions_that_went_wrong_do_not_stand_in_the_way_of_later_ones
     assert plan([ONE, THREE], [applied(ONE), applied(TWO)]).pending == (THREE,)
 
 
+def test_a_file_deleted_from_the_middle_is_not_of_a_newer_version() -> None:
+    # https://github.com/flyway/flyway/issues/988
+    found = plan([ONE, THREE], [applied(ONE), applied(TWO), applied(THREE)])
+    assert (found.pending, found.ahead, found.missing) == ((), (), (TWO.name,))
+
+
 def test_a_file_changed_after_it_was_applied_is_named() -> None:
     with pytest.raises(HistoryMismatch, match=r"0001_a\.sql was changed"):
         plan([migration(1, "SELECT 3")], [applied(ONE)])

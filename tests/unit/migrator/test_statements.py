@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrator.concurrently import Detach, Reindex, detach, reindex
 from migrator.errors import InvalidMigration
 from migrator.statements import split
 
@@ -154,6 +155,88 @@ def test_a_concurrent_index_and_its_table_are_known(sql: str, name: str, table: 
 def test_nothing_else_is_a_concurrent_index(sql: str) -> None:
     (statement,) = split(sql)
     assert statement.concurrent_index() is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "name"),
+    [
+        ("REINDEX INDEX CONCURRENTLY s.i", "INDEX", "s.i"),
+        ('reindex table concurrently "T x"', "TABLE", '"T x"'),
+        ("REINDEX (VERBOSE, CONCURRENTLY) SCHEMA s", "SCHEMA", "s"),
+        ("REINDEX (CONCURRENTLY true, TABLESPACE x) TABLE t", "TABLE", "t"),
+        ("REINDEX DATABASE CONCURRENTLY d", "DATABASE", "d"),
+    ],
+)
+def test_what_is_reindexed_concurrently_is_known(sql: str, kind: str, name: str) -> None:
+    (statement,) = split(sql)
+    assert reindex(statement) == Reindex(kind, name)
+
+
+@pytest.mark.parametrize(
+    "sql", ["REINDEX INDEX i", "REINDEX (CONCURRENTLY false) TABLE t", "CREATE INDEX i ON t (a)", "REINDEX ("]
+)
+def test_no_other_reindex_is_concurrent(sql: str) -> None:
+    (statement,) = split(sql)
+    assert reindex(statement) is None
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'ALTER TABLE s.t DETACH PARTITION "P".p CONCURRENTLY',
+        'alter table if exists only s.t detach partition /* x */ "P".p concurrently',
+    ],
+)
+def test_what_is_detached_concurrently_is_known(sql: str) -> None:
+    (statement,) = split(sql)
+    assert detach(statement) == Detach("s.t", '"P".p')
+
+
+@pytest.mark.parametrize(
+    "sql", ["ALTER TABLE t DETACH PARTITION p", "ALTER TABLE t DETACH PARTITION p FINALIZE", "ALTER TABLE"]
+)
+def test_nothing_else_is_detached_concurrently(sql: str) -> None:
+    (statement,) = split(sql)
+    assert detach(statement) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "needs", "sets", "made"),
+    [
+        ("SET search_path TO s", True, True, ""),
+        ("SET LOCAL search_path TO s", False, False, ""),
+        ("SET CONSTRAINTS ALL DEFERRED", False, False, ""),
+        ("SELECT pg_catalog.set_config('search_path', 's', false)", True, True, ""),
+        ("SELECT set_config('search_path', current_setting('x'), true)", False, False, ""),
+        ("SELECT pg_advisory_lock(1)", True, True, ""),
+        ("SELECT pg_advisory_xact_lock(1)", False, False, ""),
+        ("PREPARE p AS SELECT 1", True, True, ""),
+        ("LISTEN x", True, True, ""),
+        ("EXECUTE p", True, False, ""),
+        ("SELECT currval('s')", True, False, ""),
+        ("CREATE TEMP TABLE IF NOT EXISTS x (a int)", True, False, "x"),
+        ('CREATE LOCAL TEMPORARY TABLE "X y" AS SELECT 1', True, False, '"X y"'),
+        ("CREATE OR REPLACE TEMP VIEW v AS SELECT 1", True, False, "v"),
+        ("CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", True, False, "f"),
+        ("SELECT 1 AS a INTO TEMP TABLE x FROM t", True, False, "x"),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", True, False, "c"),
+        ("DO $$BEGIN SET search_path = s; END$$", True, False, "*"),
+        ("DO $$BEGIN UPDATE t SET a = 1; COMMIT; PERFORM set_config('a.b', 'c', true); END$$", False, False, ""),
+        (
+            "DO $$BEGIN -- set_config('a', 'b', false)\n UPDATE t SET a = 1; SET LOCAL a.b = 'c'; END$$",
+            False,
+            False,
+            "",
+        ),
+        ("CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$SELECT set_config('a', 'b', false)$$", False, False, ""),
+        ("CREATE INDEX CONCURRENTLY i ON t (a)", False, False, ""),
+        ("VACUUM t", False, False, ""),
+        ("CALL p()", False, False, ""),
+    ],
+)
+def test_what_a_statement_has_of_its_session_is_known(sql: str, needs: bool, sets: bool, made: str) -> None:
+    (statement,) = split(sql)
+    assert (statement.needs_a_session(), statement.sets_the_session(), statement.made()) == (needs, sets, made)
 
 
 _word = st.text("abcxyz_", min_size=1, max_size=6).filter(lambda text: text.upper() not in ("E", "U"))

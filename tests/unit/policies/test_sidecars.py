@@ -47,7 +47,7 @@ RULES = (gate.RULE, migration_fits.RULE, whole_modules.RULE)
 LABELLED = JOB.replace(
     "{name: shop-db}",
     "{name: shop-db, labels: {rollout.formance.com/job: migrate, rollout.formance.com/module: api}}",
-).replace('[rake, "db:migrate"]', "[alembic, upgrade, head]")
+).replace('[rake, "db:migrate"]', "[api, upgrade-schema]")
 NAMED = DEPLOYMENT.replace("labels: {app: api}", "labels: {app: api, app.kubernetes.io/name: api}")
 
 
@@ -116,13 +116,13 @@ def test_a_sidecar_may_run_the_same_command_in_both(job: str, deployment: str) -
 
 
 def test_a_job_that_serves_is_told_beside_a_sidecar_of_another_command() -> None:
-    said = found(LABELLED.replace("[alembic, upgrade, head]", "[puma]") + NAMED)
+    said = found(LABELLED.replace("[api, upgrade-schema]", "[puma]") + NAMED)
     assert list(said) == ["migration-fits"]
     assert "runs the same command as it does" in said["migration-fits"]
 
 
 def test_a_command_that_is_not_known_may_be_the_same() -> None:
-    text = LABELLED.replace("[alembic, upgrade, head]", "[puma, LATER]") + NAMED.replace("[puma]", "[puma, -C]")
+    text = LABELLED.replace("[api, upgrade-schema]", "[puma, LATER]") + NAMED.replace("[puma]", "[puma, -C]")
     (unknowable,) = judge(migration_fits.RULE, with_unknown(program(text)))
     assert isinstance(unknowable, Unknowable)
     assert judge(migration_fits.RULE, with_unknown(program(text.replace("[puma, -C]", "[serve, -C]")))) == []

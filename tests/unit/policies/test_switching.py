@@ -31,8 +31,10 @@ SWITCHES = "service-selects-one-version"
 EARLY = having(SERVICE, waits=[])
 
 
-def labelled(name: str, value: str, *, own: bool = False, service: bool = False, expression: bool = False) -> Change:
-    """A label of the Deployment's pods, asked for by its own selector and by the Service."""
+def labelled(
+    name: str, value: str, *, own: bool = False, service: bool = False, expression: bool = False, fixed: bool = False
+) -> Change:
+    """A label of the Deployment's pods, asked for by its own selector (which then names it, unless that is fixed) and by the Service."""
 
     def change(resources: Resources) -> None:
         spec = resources[DEPLOYMENT].props["spec"]
@@ -41,6 +43,8 @@ def labelled(name: str, value: str, *, own: bool = False, service: bool = False,
             spec["selector"]["matchLabels"][name] = value
         if expression:
             spec["selector"]["matchExpressions"] = [{"key": name, "operator": "In", "values": [value]}]
+        if (own or expression) and not fixed:
+            resources[DEPLOYMENT].props["metadata"]["name"] = f"api-{value.replace('.', '-')}"
         if service:
             resources[SERVICE].props["spec"]["selector"][name] = value
 
@@ -79,6 +83,30 @@ def test_a_service_that_selects_one_version_waits_for_it(change: Change, product
 def test_a_service_selects_the_version_that_its_deployment_selects(change: Change, production: Host) -> None:
     (message,) = told(production, changed(change))
     assert "its selector lacks" in message
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        labelled("version", "7.0.0", own=True, service=True, fixed=True),
+        labelled("color", "green", expression=True, service=True, fixed=True),
+        labelled("release", "7.0.0", own=True, service=True, fixed=True),
+    ],
+    ids=["a version", "by an expression", "the image's tag"],
+)
+def test_a_version_in_a_selector_that_cannot_be_changed_is_in_the_name(
+    change: Change, kind: str, production: Host
+) -> None:
+    """https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#selector : immutable, so Pulumi replaces the object."""
+    other = having(DEPLOYMENT, type=f"kubernetes:apps/v1:{kind}")
+    (message,) = told(production, changed(change, other), "versioned-names")
+    assert "the next version deletes the one that serves before it starts" in message
+
+    def generated(resources: Resources) -> None:
+        del resources[DEPLOYMENT].props["metadata"]["name"]
+
+    assert told(production, changed(change, other, generated), "versioned-names") == []
 
 
 @pytest.mark.parametrize("early", [True, False])

@@ -144,6 +144,61 @@ def test_two_modules_do_not_migrate_one_database() -> None:
     load(modules={"ledger": LEDGER, "other": LEDGER | {"databaseName": "dev-ledger"} | at})
 
 
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("ledger-rehearsal", "ledger"),
+        ("ledger-restoring", "ledger"),
+        ("dev-ledger-rehearsal-0123abcd", "ledger"),
+        ("dev-ledger-restoring-0123abcd", "ledger"),
+        (f"{'x' * 44}-rehearsal-0123abcd", "x" * 44),
+        (f"{'x' * 44}-rehearsal-0123abcd", "x" * 60),
+        (f"{'x' * 53}-rehearsal", "x" * 60),
+        (f"{'x' * 44}-4e60b8f1-rehearsal", "x" * 60),
+        (f"{'x' * 53}-restoring", "x" * 63),
+    ],
+)
+def test_no_module_has_the_database_that_another_s_scratch_database_may_be(name: str, of: str) -> None:
+    """Upgrades of versions before dropped what they found under these names."""
+    modules = {"ledger": LEDGER, "other": LEDGER}
+    if name == f"{of}-rehearsal" or name == f"{of}-restoring":  # by the modules' names alone
+        modules = {"ledger": LEDGER, name: LEDGER}
+    else:
+        modules["other"] = LEDGER | {"databaseName": name}
+        modules["ledger"] = LEDGER | ({} if of == "ledger" else {"databaseName": of})
+    with pytest.raises(InvalidSettings, match="has a name that scratch databases of"):
+        load(modules=modules)
+    with pytest.raises(InvalidSettings, match="has a name that scratch databases of"):
+        load(modules=dict(reversed(modules.items())))
+    elsewhere = {"postgres": {"uri": "postgresql://elsewhere?secret=s"}}
+    load(modules={n: m | (elsewhere if n == "ledger" else {}) for n, m in modules.items()})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ledger-rehearsals", "rehearsal", "restoring", "ledger-rehearsal-x", "payments-rehearsal", "ledger-0123abcd"],
+)
+def test_a_name_that_only_resembles_one_is_accepted(name: str) -> None:
+    assert load(modules={"ledger": LEDGER, name: LEDGER}).database(name) == f"dev-{name}"
+
+
+def test_a_database_name_that_postgresql_would_cut_is_refused() -> None:
+    values: dict[str, str] = {
+        "rollout:modules": json.dumps({"ledger": LEDGER}),
+        "rollout:postgres": json.dumps(POSTGRES),
+    }
+    values["rollout:namespace"] = json.dumps({"name": "n"})
+    settings.load(values, stack="s" * 56, root=Path(), secret_keys=["rollout:postgres"])
+    with pytest.raises(InvalidSettings, match="PostgreSQL would cut"):
+        settings.load(values, stack="s" * 57, root=Path(), secret_keys=["rollout:postgres"])
+
+
+def test_one_server_is_one_however_its_name_is_written() -> None:
+    at = {"postgres": {"uri": "postgresql://H.?secret=s"}}
+    with pytest.raises(InvalidSettings, match="have one database, dev-ledger"):
+        load(modules={"ledger": LEDGER, "other": LEDGER | {"databaseName": "dev-ledger"} | at})
+
+
 def test_a_password_in_plain_text_is_refused_and_not_repeated() -> None:
     with pytest.raises(SettingsError, match="--secret") as error:
         load(secret=False)

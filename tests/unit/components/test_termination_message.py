@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from automation.last_words import LastWords, parse
+from components.termination_message import TerminationMessage, parse
 
 
 def test_the_migrators_object_is_read_field_by_field() -> None:
@@ -18,7 +18,7 @@ def test_the_migrators_object_is_read_field_by_field() -> None:
         "module_version": "1.2.0",
     }
     words = parse(json.dumps(said))
-    assert words == LastWords(
+    assert words == TerminationMessage(
         "division by zero",
         "22012",
         "SELECT 1/0",
@@ -32,7 +32,7 @@ def test_the_migrators_object_is_read_field_by_field() -> None:
 
 
 def test_nulls_and_wrong_types_are_nothing() -> None:
-    assert parse('{"message": "m", "line": null, "sqlstate": 5, "blockers": "x"}') == LastWords("m")
+    assert parse('{"message": "m", "line": null, "sqlstate": 5, "blockers": "x"}') == TerminationMessage("m")
 
 
 def test_a_foreign_program_is_quoted_with_its_last_line_and_sqlstate() -> None:
@@ -53,5 +53,7 @@ def test_a_cut_off_object_is_taken_as_text() -> None:
 
 
 def test_cleaning_reaches_every_text() -> None:
-    words = LastWords("a x", statement="b x", hint="c x", blockers=("d x",)).cleaned(lambda t: t.replace("x", "-"))
-    assert words == LastWords("a -", statement="b -", hint="c -", blockers=("d -",))
+    words = TerminationMessage("a x", statement="b x", hint="c x", blockers=("d x",)).cleaned(
+        lambda t: t.replace("x", "-")
+    )
+    assert words == TerminationMessage("a -", statement="b -", hint="c -", blockers=("d -",))

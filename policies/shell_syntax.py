@@ -1,0 +1,436 @@
+"""The grammar of a shell's script: words, commands and what joins them, without here-documents and redirections, as nothing in them is run.
+
+https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html , and of Bash ``[[``, ``((``, ``function`` and ``|&``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_DEEPEST = 48  # commands in commands
+
+
+class Unreadable(Exception):
+    """A script that is no shell's, or too large to be followed."""
+
+
+class Word(NamedTuple):
+    text: str  # without quotes; what is expanded stays as it is written
+    quoted: bool = False
+    scripts: tuple[str, ...] = ()  # of its command substitutions
+
+
+_OPERATOR = re.compile(r"&&|\|\||;;&|;;|;&|\|&|\(\(|[;&|()\n]")
+_REDIRECT = re.compile(r"\d*(?:<<<|<<-?|&>>|&>|>>|>&|>\||<>|<&|[<>])(?!\()")
+_BLANK = re.compile(r"(?:[ \t\r]|\\\n)+")
+_PLAIN = re.compile(r"[^\s'\"`$\\;&|()<>]+")
+_EXPANSION = re.compile(r"\$(?:\{[^{}\n]*\}|[A-Za-z_]\w*|[?!$#@*0-9-])")
+ASSIGNS = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
+
+
+def _tokens(text: str) -> list[Word | str]:
+    """Words and operators; redirections and here-documents are left out, as nothing in them is run."""
+    found: list[Word | str] = []
+    documents: list[str] = []
+    at, end = 0, len(text)
+    while at < end:
+        blank = _BLANK.match(text, at)
+        if blank:
+            at = blank.end()
+            continue
+        if text[at] == "#":
+            at = _line_end(text, at)
+            continue
+        redirect = _REDIRECT.match(text, at)
+        if redirect:
+            at = redirect.end()
+            while at < end and text[at] in " \t":
+                at += 1
+            target, at = _word(text, at)
+            if redirect[0].lstrip("0123456789") in ("<<", "<<-"):
+                documents.append(target.text)
+            elif target.scripts:
+                found.append(Word("", True, target.scripts))
+            continue
+        operator = _OPERATOR.match(text, at)
+        if operator:
+            found.append(operator[0])
+            at = operator.end()
+            if operator[0] == "\n":
+                for delimiter in documents:
+                    at = _after_document(text, at, delimiter)
+                documents = []
+            continue
+        word, at = _word(text, at)
+        found.append(word)
+    return found
+
+
+def _line_end(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end
+
+
+def _after_document(text: str, at: int, delimiter: str) -> int:
+    while at < len(text):
+        end = _line_end(text, at)
+        line = text[at:end]
+        at = end + 1
+        if line.lstrip("\t") == delimiter:
+            break
+    return min(at, len(text))
+
+
+def _word(text: str, at: int) -> tuple[Word, int]:
+    parts: list[str] = []
+    scripts: list[str] = []
+    quoted, begun, double = False, at, False
+    while at < len(text):
+        character = text[at]
+        if character == "\\":
+            parts.append("" if text[at + 1 : at + 2] == "\n" else text[at + 1 : at + 2])
+            quoted, at = True, at + 2
+        elif character == '"':
+            double, quoted, at = not double, True, at + 1
+        elif character == "'" and not double:
+            end = text.find("'", at + 1)
+            if end < 0:
+                raise Unreadable("a quote that is not closed")
+            parts.append(text[at + 1 : end])
+            quoted, at = True, end + 1
+        elif character == "`":
+            end = text.find("`", at + 1)
+            if end < 0:
+                raise Unreadable("a quote that is not closed")
+            scripts.append(text[at + 1 : end])
+            parts.append(text[at : end + 1])
+            at = end + 1
+        elif text.startswith("$((", at) or text.startswith(("$(", "<(", ">("), at):
+            end = _closed(text, at + 2)
+            if not text.startswith("$((", at):
+                scripts.append(text[at + 2 : end - 1])
+            parts.append(text[at:end])
+            at = end
+        elif character == "$":
+            expansion = _EXPANSION.match(text, at)
+            parts.append(expansion[0] if expansion else "$")
+            at += len(parts[-1])
+        elif double:
+            plain = re.compile(r"[^\"`$\\]+").match(text, at)
+            assert plain is not None
+            parts.append(plain[0])
+            at = plain.end()
+        else:
+            unquoted = _PLAIN.match(text, at)
+            if not unquoted:
+                break
+            parts.append(unquoted[0])
+            at = unquoted.end()
+    if double:
+        raise Unreadable("a quote that is not closed")
+    if at == begun:
+        raise Unreadable("a word is missing")
+    return Word("".join(parts), quoted, tuple(scripts)), at
+
+
+_IN_PARENTHESES = re.compile(r"[^()'\"\\]+")
+
+
+def _closed(text: str, at: int) -> int:
+    """Where the parenthesis ends that is open."""
+    depth, double = 1, False
+    while at < len(text):
+        character = text[at]
+        if character == "\\":
+            at += 2
+        elif character == "'" and not double:
+            at = text.find("'", at + 1) + 1
+            if not at:
+                break
+        else:
+            plain = _IN_PARENTHESES.match(text, at)
+            at = plain.end() if plain else at + 1
+            if character == '"':
+                double = not double
+            depth += (character == "(") - (character == ")")
+            if depth == 0:
+                return at
+    raise Unreadable("a parenthesis that is not closed")
+
+
+# What a script is made of.
+
+
+class Simple(NamedTuple):
+    assigned: tuple[tuple[str, Word], ...]
+    words: tuple[Word, ...]
+
+
+class Pipe(NamedTuple):
+    parts: tuple[Node, ...]
+    negated: bool
+
+
+class AndOr(NamedTuple):
+    first: Node
+    rest: tuple[tuple[str, Node], ...]
+
+
+class Sequence(NamedTuple):
+    parts: tuple[tuple[Node, bool], ...]  # and whether it is left in the background
+
+
+class Subshell(NamedTuple):
+    body: Node
+
+
+class If(NamedTuple):
+    branches: tuple[tuple[Node, Node], ...]
+    otherwise: Node | None
+
+
+class Loop(NamedTuple):
+    condition: Node | None  # None: a for
+    until: bool
+    body: Node
+    may_be_none: bool
+
+
+class Case(NamedTuple):
+    branches: tuple[Node, ...]
+    every: bool
+
+
+class Function(NamedTuple):
+    name: str
+    body: Node
+
+
+class Arithmetic(NamedTuple):
+    text: str
+
+
+Node = Simple | Pipe | AndOr | Sequence | Subshell | If | Loop | Case | Function | Arithmetic
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self.tokens = _tokens(text)
+        self.at = 0
+        self.depth = 0
+
+    def script(self) -> Node:
+        found = self.sequence()
+        if self.at < len(self.tokens):
+            raise Unreadable(f"{self.peek()} is not expected")
+        return found
+
+    def peek(self) -> str | None:
+        """The operator or the unquoted word that comes next; a quoted word is none that the grammar knows."""
+        if self.at >= len(self.tokens):
+            return None
+        token = self.tokens[self.at]
+        return token if isinstance(token, str) else "" if token.quoted else token.text
+
+    def take(self, *expected: str) -> None:
+        if self.peek() not in expected:
+            raise Unreadable(f"{' or '.join(expected)} is missing")
+        self.at += 1
+
+    def skip(self, *operators: str) -> None:
+        while self.peek() in operators:
+            self.at += 1
+
+    def sequence(self, *ends: str) -> Node:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise Unreadable("too deep")
+        parts: list[tuple[Node, bool]] = []
+        self.skip("\n", ";")
+        while self.at < len(self.tokens) and self.peek() not in (*ends, ")", ";;", ";&", ";;&"):
+            node = self.and_or()
+            left = self.peek() == "&" and isinstance(self.tokens[self.at], str)
+            if left or self.peek() in (";", "\n"):
+                self.at += 1
+            elif self.at < len(self.tokens) and self.peek() not in (*ends, ")", ";;", ";&", ";;&"):
+                raise Unreadable(f"{self.peek()} is not expected")
+            parts.append((node, left))
+            self.skip("\n", ";")
+        self.depth -= 1
+        return Sequence(tuple(parts))
+
+    def and_or(self) -> Node:
+        first, rest = self.pipe(), []
+        while self.peek() in ("&&", "||"):
+            operator = str(self.tokens[self.at])
+            self.at += 1
+            self.skip("\n")
+            rest.append((operator, self.pipe()))
+        return AndOr(first, tuple(rest)) if rest else first
+
+    def pipe(self) -> Node:
+        negated = False
+        while self.peek() in ("!", "time"):
+            negated ^= self.peek() == "!"
+            self.at += 1
+        parts = [self.command()]
+        while self.peek() in ("|", "|&"):
+            self.at += 1
+            self.skip("\n")
+            parts.append(self.command())
+        return parts[0] if len(parts) == 1 and not negated else Pipe(tuple(parts), negated)
+
+    def command(self) -> Node:
+        word = self.peek()
+        if word == "(":
+            self.at += 1
+            body = self.sequence()
+            self.take(")")
+            return Subshell(body)
+        if word == "((":
+            self.at += 1
+            return self.arithmetic()
+        if word == "{":
+            self.at += 1
+            body = self.sequence("}")
+            self.take("}")
+            return body
+        if word == "if":
+            return self.branches()
+        if word in ("while", "until"):
+            self.at += 1
+            condition = self.sequence("do")
+            return Loop(condition, word == "until", self.body(), False)
+        if word in ("for", "select"):
+            return self.every()
+        if word == "case":
+            return self.cases()
+        if word == "function":
+            self.at += 1
+            name = self.word().text
+            if self.peek() == "(":
+                self.at += 1
+                self.take(")")
+            self.skip("\n")
+            return Function(name, self.command())
+        if word in ("then", "else", "elif", "fi", "do", "done", "esac", "in", "}"):
+            raise Unreadable(f"{word} is not expected")
+        return self.simple()
+
+    def arithmetic(self) -> Node:
+        depth = 2
+        text: list[str] = []
+        while depth:
+            if self.at >= len(self.tokens):
+                raise Unreadable("a parenthesis that is not closed")
+            token = self.tokens[self.at]
+            self.at += 1
+            depth += {"(": 1, "((": 2, ")": -1}.get(token, 0) if isinstance(token, str) else 0
+            text.append(token if isinstance(token, str) else token.text)
+        return Arithmetic(" ".join(text[:-2]))
+
+    def word(self) -> Word:
+        token = self.tokens[self.at] if self.at < len(self.tokens) else ""
+        if isinstance(token, str):
+            raise Unreadable("a word is missing")
+        self.at += 1
+        return token
+
+    def body(self) -> Node:
+        self.skip("\n", ";")
+        self.take("do")
+        found = self.sequence("done")
+        self.take("done")
+        return found
+
+    def branches(self) -> Node:
+        found, otherwise = [], None
+        self.take("if")
+        while True:
+            condition = self.sequence("then")
+            self.take("then")
+            found.append((condition, self.sequence("elif", "else", "fi")))
+            if self.peek() != "elif":
+                break
+            self.at += 1
+        if self.peek() == "else":
+            self.at += 1
+            otherwise = self.sequence("fi")
+        self.take("fi")
+        return If(tuple(found), otherwise)
+
+    def every(self) -> Node:
+        self.at += 1
+        if self.peek() == "((":
+            self.at += 1
+            self.arithmetic()
+            return Loop(None, False, self.body(), True)
+        self.word()
+        self.skip("\n")
+        words: list[Word] = []
+        if self.peek() == "in":
+            self.at += 1
+            while self.at < len(self.tokens) and isinstance(self.tokens[self.at], Word):
+                words.append(self.word())
+        return Loop(None, False, self.body(), not any("$" not in w.text or "seq " in w.text for w in words))
+
+    def cases(self) -> Node:
+        self.at += 1
+        self.word()
+        self.skip("\n")
+        self.take("in")
+        self.skip("\n")
+        found, every = [], False
+        while self.peek() != "esac":
+            if self.peek() == "(":
+                self.at += 1
+            while self.peek() != ")":
+                every |= self.peek() == "*"
+                if self.peek() == "|":
+                    self.at += 1
+                else:
+                    self.word()
+            self.at += 1
+            found.append(self.sequence("esac"))
+            if self.peek() in (";;", ";&", ";;&"):
+                self.at += 1
+            self.skip("\n")
+        self.take("esac")
+        return Case(tuple(found), every)
+
+    def simple(self) -> Node:
+        assigned: list[tuple[str, Word]] = []
+        words: list[Word] = []
+        test = False
+        while self.at < len(self.tokens):
+            token = self.tokens[self.at]
+            if isinstance(token, str):
+                if test and token != "\n":  # operators of [[ ]]
+                    words.append(Word(token, True))
+                    self.at += 1
+                    continue
+                if token == "(" and len(words) == 1 and self.tokens[self.at + 1 : self.at + 2] == [")"]:
+                    self.at += 2
+                    self.skip("\n")
+                    return Function(words[0].text, self.command())
+                break
+            self.at += 1
+            given = ASSIGNS.fullmatch(token.text) if not words else None
+            if given:
+                assigned.append((given[1], Word(given[2], True, token.scripts)))
+                continue
+            words.append(token)
+            test = (test or (len(words) == 1 and token.text == "[[")) and token.text != "]]"
+        if not words and not assigned:
+            raise Unreadable("a command is missing")
+        return Simple(tuple(assigned), tuple(words))
+
+
+def parsed(script: str) -> Node:
+    """The commands of a script.
+
+    Raises:
+        Unreadable: it is no script of a shell, or its commands stand in each other too deep.
+    """
+    return _Parser(script).script()
