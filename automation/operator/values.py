@@ -229,13 +229,11 @@ def is_evident(name: str, value: str) -> bool:
 def is_suspect(name: str, value: str) -> bool:
     """Whether a text that cannot be kept in a Secret looks like a credential, or like a URI with a login.
 
-    What the name alone leaves open is suspect too: here nothing is refused, only listed.
+    What the name alone leaves open is suspect too, but for a reference: here nothing is refused, only listed.
     """
-    return (
-        may_be_named_for_one(name)
-        or looks_like(name, value) is not None
-        or re.search(r"://[^/?#\s@]+@", value) is not None
-    )
+    if may_be_named_for_one(name) and not re.fullmatch(r"\$\([^()\n]{1,200}\)", value):
+        return True
+    return looks_like(name, value) is not None or re.search(r"://[^/?#\s@]+@", value) is not None
 
 
 def told(name: str, text: str) -> str:
