@@ -132,7 +132,9 @@ def versioned(resources: Resources) -> None:
     ):
         place["app.kubernetes.io/version"] = "7.0.0"
     for key, name in ((JOB, "api-7.0.0-migrate"), (DEPLOYMENT, "api-7.0.0")):
-        resources[key].props["metadata"]["name"] = name.replace(".", "-")
+        properties: dict[str, Any] = dict(resources[key].props)
+        properties["metadata"] = {**properties["metadata"], "name": name.replace(".", "-")}
+        resources[key] = replace(resources[key], props=properties)
         resources[key] = replace(resources[key], name=name)
 
 
@@ -142,7 +144,7 @@ def renamed(key: str, name: str) -> Change:
 
 def singleton(resources: Resources) -> None:
     annotated(DEPLOYMENT, singleton="true")(resources)
-    resources[DEPLOYMENT].props["spec"] |= {"replicas": 1, "strategy": {"type": "Recreate"}}
+    resources[DEPLOYMENT].props["spec"].update({"replicas": 1, "strategy": {"type": "Recreate"}})
     without(SERVICE, BUDGET)(resources)
     running(DEPLOYMENT, ports=None)(resources)
 
@@ -188,7 +190,7 @@ def everywhere(provider: Provider) -> list[Change]:
 ONE, ANOTHER = Provider("urn::one", {"context": "prod"}), Provider("urn::another", {"context": "staging"})
 NEW_ONE, NEW_TOO = (Provider(f"urn::{n}", {"kubeconfig": UNKNOWN}) for n in ("new", "newer"))
 
-PROXY = {
+PROXY: dict[str, Any] = {
     "name": "cloud-sql-proxy",
     "image": "ghcr.io/formancehq/cloud-sql-proxy:2.14.1",
     "args": ["--quitquitquit", "shop"],
@@ -265,7 +267,7 @@ GOOD: dict[str, list[Change]] = {
     "an init container that waits for the database": [first(JOB, name="wait", args=["pg_isready", "-h", "db"]), first(DEPLOYMENT, name="wait", args=["sh", "-c", "until nc -z db 5432; do sleep 1; done"])],
     "init containers of two versions that wait": [first(JOB, name="wait", image="ghcr.io/formancehq/wait:1.35.0"), first(DEPLOYMENT, name="wait", image="ghcr.io/formancehq/wait:1.36.0")],
     "code by an init container": [*COPY, *MOUNT, first(JOB, **CODE), first(DEPLOYMENT, **CODE)],
-    "code by an image volume": [*MOUNT, *(put(k, "spec", "template", "spec", "volumes", to=[{"name": "code", "image": {"reference": "ghcr.io/formancehq/code:7"}}]) for k in ()), *COPY],
+    "code by an image volume": [*MOUNT, *(put(key, "spec", "template", "spec", "volumes", to=[{"name": "code", "image": {"reference": "ghcr.io/formancehq/code:7"}}]) for key in (JOB, DEPLOYMENT))],
     "k8s-wait-for before it serves": [first(DEPLOYMENT, name="wait", image="ghcr.io/formancehq/k8s-wait-for:2.0.0", args=["job-wr", "api-7-migrate"])],
     "kubectl wait before it serves": [first(DEPLOYMENT, name="wait", args=["kubectl", "wait", "--for=condition=complete", "job/api-7-migrate"])],
     "serves without migrating": [running(DEPLOYMENT, args=["serve", "--migrate=never"])],
