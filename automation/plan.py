@@ -94,7 +94,7 @@ def planned(run: Run, clean: Callable[[str], str]) -> tuple[Planned, ...]:
         run: a preview.
         clean: keeps secrets out.
     """
-    steps = [s for s in run.of_cluster() if s.op in _OPERATIONS]
+    steps = [s for s in run.objects if s.op in _OPERATIONS]
     old = {_place(s): s for s in steps if s.op == "delete"}
     found = [_planned(s, old.get(_place(s)) if s.op == "create" else None, clean) for s in steps]
     return tuple(sorted(found, key=lambda each: each.operation == "delete"))

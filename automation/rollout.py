@@ -431,7 +431,7 @@ class Rollout:
         """What is to be said of a state that has nothing: a backend other than the one that has it looks the same."""
         if self._session.made:
             yield f"stack {self._request.stack} was not in the backend, and was made there, empty"
-        if facts.before.serving and run.ok and all(s.op == "create" for s in run.of_cluster()):
+        if facts.before.serving and run.ok and all(s.op == "create" for s in run.objects):
             serving = ", ".join(f"{name} {each.version}" for name, each in sorted(facts.before.serving.items()))
             yield (
                 f"the stack's state is empty, though {serving} serves in the cluster: is PULUMI_BACKEND_URL that of the last update?"
@@ -653,7 +653,7 @@ def _wanted(program: InlineProgram) -> dict[str, str]:
 
 def _summary(run: Run, module: str) -> str:
     """What a preview would do to a module, in the order it would be done."""
-    steps = [s for s in run.of_cluster(module) if s.changes]
+    steps = [s for s in run.objects if s.module == module and s.changes]
     parts = ["migrate"] if module in run.migrating else []
     for op, word in (("create", "create"), ("update", "change"), ("replace", "replace"), ("delete", "remove")):
         kinds = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 Phase = Literal["started", "done", "failed"]
@@ -176,30 +177,33 @@ class Run:
         """Nothing to change, and nothing left half made by an earlier update."""
         return self.ok and not any(s.changes or s.had_init_errors for s in self.steps)
 
-    @property
+    @cached_property
     def migrating(self) -> frozenset[str]:
         """The modules whose migration a new Job runs."""
         return frozenset(
             s.module
-            for s in self.of_cluster()
+            for s in self.objects
             if s.part == "migration" and s.kind == "Job" and s.op in ("create", "replace")
         )
 
     @property
     def removed(self) -> frozenset[str]:
         """The modules of which everything goes."""
-        gone: dict[str, bool] = {}
-        for step in self.of_cluster():
-            gone[step.module] = gone.get(step.module, True) and step.op == "delete"
-        return frozenset(module for module, all_of_it in gone.items() if module and all_of_it)
+        left = {step.module for step in self.objects if step.op != "delete"}
+        return frozenset(step.module for step in self.objects if step.module) - left
 
-    def of_cluster(self, module: str | None = None) -> Iterable[Step]:
-        """What was done to each object, of one module or of all: of the steps of a replacement the one that stands for all."""
-        done = {}
-        for step in self.steps:
-            if step.is_workload and step.phase == "done" and step.op not in ("create-replacement", "delete-replaced"):
-                done[step.urn] = step
-        return (step for step in done.values() if module is None or step.module == module)
+    @cached_property
+    def objects(self) -> tuple[Step, ...]:
+        """What was done to each object in the cluster: of the steps of a replacement the one that stands for all."""
+        return tuple(
+            {
+                step.urn: step
+                for step in self.steps
+                if step.phase == "done"
+                and step.is_workload
+                and step.op not in ("create-replacement", "delete-replaced")
+            }.values()
+        )
 
     def of(self, module: str) -> Iterable[Step]:
         return (s for s in self.steps if s.module == module)

@@ -12,6 +12,11 @@ Options = Mapping[str, Any]
 SeverityName = Literal["low", "medium", "high", "critical"]
 
 
+def texts(description: str, *default: str) -> Mapping[str, Any]:
+    """The schema of an option that is a list of texts."""
+    return {"type": "array", "items": {"type": "string"}, "default": [*default], "description": description}
+
+
 class Finding(NamedTuple):
     """What a check has found wrong with a resource, and what to write instead; both without a full stop."""
 

@@ -69,18 +69,19 @@ def install() -> bool:
     return True
 
 
-def _once_a_message(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """What the host reads from a request's resource for every policy again; nobody writes to it."""
-    read: dict[int, tuple[Any, Any]] = {}
+def _once_a_message(read: Callable[..., Any]) -> Callable[..., Any]:
+    """What is read from a message, its last argument, for every policy again; nobody writes to it."""
+    known: dict[int, tuple[Any, Any]] = {}
 
-    def found(servicer: Any, message: Any) -> Any:
-        known = read.get(id(message))
-        if known is None:
-            if len(read) >= _KEPT:
-                read.clear()
+    def found(*arguments: Any) -> Any:
+        message = arguments[-1]
+        kept = known.get(id(message))
+        if kept is None:
+            if len(known) >= _KEPT:
+                known.clear()
             # The message is kept with it, so that its identity means it as long as this is there.
-            known = read[id(message)] = (message, method(servicer, message))
-        return known[1]
+            kept = known[id(message)] = (message, read(*arguments))
+        return kept[1]
 
     return found
 
@@ -91,7 +92,7 @@ class _JsonFormat:
         return Packed(message)
 
 
-_seen: dict[int, tuple[Any, Properties]] = {}
+_properties = _once_a_message(Properties)
 
 
 def _deserialize(packed: Any, proxy_secrets: bool = False) -> Any:
@@ -99,13 +100,7 @@ def _deserialize(packed: Any, proxy_secrets: bool = False) -> Any:
         return deserialize_properties(packed, proxy_secrets)
     if proxy_secrets:  # the host prepares for remediations even where no policy has one
         return packed
-    # The message is kept with its result, so that its identity means it as long as the result is there.
-    found = _seen.get(id(packed.message))
-    if found is None:
-        if len(_seen) >= _KEPT:
-            _seen.clear()
-        found = _seen[id(packed.message)] = (packed.message, Properties(packed.message))
-    return found[1]
+    return _properties(packed.message)
 
 
 def _proxy(properties: Any) -> Any:

@@ -49,7 +49,7 @@ from ..migration import (
     says_no_database,
 )
 from ..references import has_unknown_references, users
-from ..rule import Examples, Finding, Options, StackRule, every, title
+from ..rule import Examples, Finding, Options, StackRule, every, texts, title
 from ..values import NotKnown, Program, Resource, get
 
 _JOB = """
@@ -429,12 +429,7 @@ RULE = StackRule(
     "that are not known yet exempt nothing where the program names a database or has a migration of the same image",
     severity="critical",
     options={
-        "migrationImages": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "repositories of images that only migrate; their version is told by labels",
-        },
+        "migrationImages": texts("repositories of images that only migrate; their version is told by labels"),
     },
     examples=Examples(PASSES, FAILS),
     checks=(

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..images import Image
 from ..kubernetes import containers, is_workload, named, pod
-from ..rule import Examples, Finding, Options, ResourceRule
+from ..rule import Examples, Finding, Options, ResourceRule, texts
 from ..values import Resource, get
 
 PASSES = """
@@ -90,12 +90,7 @@ RULE = ResourceRule(
             "description": "regular expression of the tags that move, with or without words behind them (`latest-alpine`); `v2` and `16-alpine` are among them, a number alone is not, as it may be that of a build",
         },
         "requireDigest": {"type": "boolean", "default": False, "description": "whether images must be given by digest"},
-        "registries": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "registries or repositories' beginnings that are allowed; empty allows all",
-        },
+        "registries": texts("registries or repositories' beginnings that are allowed; empty allows all"),
     },
     examples=Examples(PASSES, FAILS),
     checks=(_pinned,),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..credentials import is_named_for_one, looks_like
-from ..rule import Examples, Finding, Options, StackRule
+from ..rule import Examples, Finding, Options, StackRule, texts
 from ..values import UNKNOWN, NotKnown, Program, Resource
 
 PASSES = """
@@ -79,14 +79,7 @@ RULE = StackRule(
     "from the state and the screen, not from who reads it.",
     unseen="a credential of an unknown form under a name that says nothing, and what is not known yet under such a name",
     severity="critical",
-    options={
-        "allowed": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "outputs that may hold one",
-        }
-    },
+    options={"allowed": texts("outputs that may hold one")},
     examples=Examples(PASSES, FAILS),
     checks=(_outputs,),
 )

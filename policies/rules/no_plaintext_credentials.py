@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..credentials import looks_like
 from ..kubernetes import HOOKS, containers, is_workload, kind, named, template_path
-from ..rule import Examples, Finding, Options, ResourceRule
+from ..rule import Examples, Finding, Options, ResourceRule, texts
 from ..values import UNKNOWN, NotKnown, Resource, get
 
 PASSES = """
@@ -140,12 +140,7 @@ RULE = ResourceRule(
     "Kubernetes' own, and one in an image",
     severity="critical",
     options={
-        "allowed": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "names of variables, keys, headers and annotations whose values only look like credentials",
-        }
+        "allowed": texts("names of variables, keys, headers and annotations whose values only look like credentials")
     },
     examples=Examples(PASSES, FAILS),
     checks=(_in_containers, _in_config_maps, _in_annotations),

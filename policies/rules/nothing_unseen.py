@@ -17,7 +17,7 @@ from ..kubernetes import (
     place,
     template_path,
 )
-from ..rule import Examples, Finding, Options, StackRule, title
+from ..rule import Examples, Finding, Options, StackRule, texts, title
 from ..values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
 PASSES = """
@@ -238,18 +238,10 @@ RULE = StackRule(
     "which image to write, and the environment's `PULUMI_K8S_*` variables of a provider",
     severity="high",
     options={
-        "releases": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "charts of Helm Releases that may deploy what is not seen",
-        },
-        "kinds": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "kinds, such as `argoproj.io/Application`, and types of resources, such as `command:local:Command`, that may",
-        },
+        "releases": texts("charts of Helm Releases that may deploy what is not seen"),
+        "kinds": texts(
+            "kinds, such as `argoproj.io/Application`, and types of resources, such as `command:local:Command`, that may"
+        ),
     },
     examples=Examples(PASSES, FAILS),
     checks=(_not_patched, _one_resource, _applied, _seen_into, _by_a_command, _not_triggered),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..kubernetes import containers, is_workload, named
-from ..rule import Examples, Finding, Options, ResourceRule, every
+from ..rule import Examples, Finding, Options, ResourceRule, every, texts
 from ..values import Resource, get
 
 PASSES = """
@@ -25,9 +25,6 @@ spec:
           resources: {requests: {cpu: 25m, memory: 64Mi}, limits: {memory: 256Mi}}
 """
 FAILS = PASSES.replace("limits: {memory: 256Mi}", "limits: {}")
-_NAMES = {"type": "array", "items": {"type": "string"}}
-
-
 _ZERO = re.compile(r"0*(\.0*)?[a-zA-Z]*")
 
 
@@ -68,8 +65,8 @@ RULE = ResourceRule(
     unseen="whether the numbers are right, and LimitRanges of the namespace",
     severity="medium",
     options={
-        "requests": {**_NAMES, "default": ["cpu", "memory"], "description": "resources that need a request"},
-        "limits": {**_NAMES, "default": ["memory"], "description": "resources that need a limit"},
+        "requests": texts("resources that need a request", "cpu", "memory"),
+        "limits": texts("resources that need a limit", "memory"),
     },
     examples=Examples(PASSES, FAILS),
     checks=(_given,),

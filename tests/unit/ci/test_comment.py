@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from ci.comment import MARK, changed_rules, comment, heading, main
 from ci.report import shortened
 from devkit.workspace import REPOSITORY
+from tests.unit.ci.served import served
 
 OK, REFUSED = "### ✅ `{}`: previewed\n", "### ⛔ `{}`: refused\n"
 
@@ -170,12 +170,8 @@ class _Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def forge() -> Iterator[Forge]:
-    with Forge() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with served(Forge()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 GITHUB = {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "o/r", "PULL_REQUEST": "7", "GITHUB_TOKEN": "t0ken"}

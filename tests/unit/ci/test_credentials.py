@@ -14,6 +14,7 @@ import pytest
 from ci import credentials as module
 from ci.credentials import credentials
 from ci.refused import Refused
+from tests.unit.ci.served import served
 
 
 def test_a_kubeconfig_is_a_file_of_this_process_only_and_ends_with_it(tmp_path: Path) -> None:
@@ -69,12 +70,8 @@ class _Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    with Issuer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with served(Issuer()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
