@@ -229,7 +229,13 @@ class _Translation:
         for each in self._all:
             used = each is self._stack or (each.kind == "Versions" and each.name == self._imported.line)
             if not used and not re.search(rf"{re.escape(str(each))}(?![\w.-])", known):
-                draft.listed(each, "nothing follows from it, as it says what holds here anyway")
+                hidden = [
+                    s for s in self._lookup.all if s.after and s.after.name == each.name and s.value != s.after.value
+                ]
+                why = "nothing follows from it, as it says what holds here anyway"
+                if each.kind == "Settings" and hidden:
+                    why = f"all that follows from it is that {', '.join(map(str, hidden))} does not hold, which it comes before"
+                draft.listed(each, why)
 
     def _why(self, setting: Setting) -> str:
         if setting.after:

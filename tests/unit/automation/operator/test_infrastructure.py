@@ -253,3 +253,13 @@ def imported_licence(imported: Imported) -> bool:
 def test_the_licence_is_asked_for_where_a_module_has_one() -> None:
     assert imported_licence(translate(ledger(module("Payments", "p"), setting("temporal.dsn", "temporal://t:7233/n"))))
     assert not imported_licence(translate(ledger()))
+
+
+def test_an_empty_setting_that_hides_another_is_not_said_to_do_nothing() -> None:
+    """Whoever removed it as useless would get what it comes before."""
+    of_all = setting("deployments.*.containers.*.env-vars", "A=1")
+    of_one = setting("deployments.ledger.containers.ledger.env-vars", "")
+    of_all["metadata"]["name"], of_one["metadata"]["name"] = "all", "one"
+    found = translate(ledger(of_all, of_one))
+    listed = [line for line in found.without if line.startswith("Settings/one")]
+    assert not any("nothing follows" in line for line in listed), listed
