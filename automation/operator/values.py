@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from policies.credentials import looks_like, may_be_named_for_one
 
-_DURATION = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+|[+-]?0")
+_DURATION = re.compile(r"[+-]?((\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+|[+-]?0")
 _UNITS = {"ns": "1e-9", "us": "1e-6", "µs": "1e-6", "μs": "1e-6", "ms": "1e-3", "s": "1", "m": "60", "h": "3600"}
-_QUANTITY = re.compile(r"(\d+\.?\d*|\.\d+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d{1,2})?")
+_QUANTITY = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d{1,2})?")
 _OURS = re.compile(r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 # What is certainly no credential, whatever the variable's name does not say; all else is kept in a Secret.
 _EVIDENT = re.compile(
@@ -67,7 +67,7 @@ def duration(text: str) -> str:
 
 def seconds(text: str) -> int:
     """A duration in whole seconds, what is left over counting as one."""
-    found = re.findall(r"(\d+\.?\d*|\.\d+)([a-zµμ]+)", duration(text))
+    found = re.findall(r"(\d+(?:\.\d*)?|\.\d+)([a-zµμ]+)", duration(text))
     if text.startswith("-"):
         raise ValueError("is less than nothing; allowed is a duration such as 30s")
     total = sum((Decimal(number) * Decimal(_UNITS[unit]) for number, unit in found), Decimal())

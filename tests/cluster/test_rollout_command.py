@@ -220,7 +220,10 @@ def test_a_preview_reads_the_sql_files_of_what_will_migrate(stack: Stack) -> Non
     (folder / "0151_index.sql").write_text("CREATE INDEX CONCURRENTLY ledger_index ON postings (id);\n")
     code, verdict = stack.up()
     assert (code, verdict["outcome"]) == (2, "refused")
-    assert "sql/0151_index.sql:1: PostgreSQL refuses CREATE INDEX CONCURRENTLY inside of a transaction (25001)" in verdict["error"]
+    assert (
+        "sql/0151_index.sql:1: PostgreSQL refuses CREATE INDEX CONCURRENTLY inside of a transaction (25001)"
+        in verdict["error"]
+    )
     # A pack that only advises does not take the place of what refuses.
     pack = shutil.copytree(REPOSITORY / "policies", stack.workspace.root / "policies")
     (pack / "config" / "prod.json").write_text('{"all": "advisory"}')

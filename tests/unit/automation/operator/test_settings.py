@@ -5,6 +5,10 @@ Facts of formancehq/operator, internal/resources/settings/helpers.go and its tes
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from automation.operator.settings import Setting, find, split
@@ -131,3 +135,13 @@ def test_what_is_no_uri_is_refused(text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why) as raised:
         Uri.parse(text, "x")
     assert "pa" not in str(raised.value).replace("password", "").replace("parameter", "").replace("space", "")
+
+
+@pytest.mark.measures
+@pytest.mark.parametrize("form", [quantity, duration, seconds, whole])
+@pytest.mark.parametrize("text", ["0", "1.", "9m", "."])
+def test_a_megabyte_is_refused_in_linear_time(form: Callable[[str], Any], text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(ValueError):  # noqa: PT011 - each says it in its own words
+        form(text * (1_000_000 // len(text)) + "x")
+    assert time.process_time() - began < 1
