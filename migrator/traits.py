@@ -24,7 +24,8 @@ _LISTS = (
     "unix_socket_directories",
 )
 _FOLDED = ("search_path", "temp_tablespaces")  # names of objects: unquoted ones are lower case
-_PART = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]+?))\s*(?:,|$)')
+# Possessive, and asked only where the one before has ended: PostgreSQL has written the list, but a long one is read once.
+_PART = re.compile(r'\s*+(?:"((?:[^"]|"")*+)"\s*+|([^",]++))(?:,|$)')
 _SETTINGS = """
 SELECT coalesce(r.rolname, ''), one FROM pg_catalog.pg_db_role_setting s
 JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole,
@@ -70,11 +71,14 @@ class Setting:
 
 def parts(name: str, value: str) -> list[str]:
     """The names in a list such as search_path's."""
-    folded = name in _FOLDED
-    return [
-        quoted.replace('""', '"') if not plain else plain.lower() if folded else plain
-        for quoted, plain in _PART.findall(value)
-    ]
+    found, end = [], 0
+    while part := _PART.match(value, end):
+        quoted, plain = part[1], (part[2] or "").strip()
+        found.append(quoted.replace('""', '"') if quoted is not None else plain.lower() if name in _FOLDED else plain)
+        end = part.end()
+        if end == len(value):
+            break
+    return found
 
 
 def settings(connection: psycopg.Connection, database: str) -> list[Setting]:
