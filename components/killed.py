@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 
+from .foreign_text import read
+
 _MORE = "Give it more: migration.resources.limits.memory for a migration, backups.memoryLimit for a backup, resources for what serves."
 
 
@@ -30,8 +32,5 @@ def termination_message(message: str, exit_code: int, reason: str, limit: str = 
 
 def _says_why(message: str) -> bool:
     """Whether it is the migrator's own, which hears SIGTERM and says what became of the migration."""
-    try:
-        value = json.loads(message.rstrip().rpartition("\n")[2])
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and ("outcome" in value or "message" in value)
+    said = read(message)
+    return "outcome" in said or "message" in said
