@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -558,10 +559,15 @@ class _Run:
                     text = concurrently.cleared(connection, statement, self._log)
                     # One round trip, within which no pooler gives the session to another. A file for which the statement
                     # sets something is refused; this is for what a text does not tell.
-                    with connection.pipeline():
-                        execute_one(connection, text)
-                        for command in cleanup.COMMANDS:
-                            connection.execute(command)
+                    with contextlib.ExitStack() as ending, connection.pipeline():
+                        try:
+                            execute_one(connection, text)
+                            for command in cleanup.COMMANDS:
+                                connection.execute(command)
+                        except Terminated:
+                            # psycopg cancels only what it waits for, and the pipeline's end waits for what was sent before.
+                            ending.enter_context(_cancelled(connection))
+                            raise
         except psycopg.Error as error:
             self._blockers = watcher.seen or self._blockers
             # A parameter that nobody fills in is a protocol violation, of class 08 like a connection that breaks.
@@ -687,6 +693,25 @@ class _Running:
     def place(self) -> str:
         total = len(self.migration.statements)
         return f"{self.migration.name} statement {self.index + 1}/{total} line {self.statement.line}"
+
+
+@contextlib.contextmanager
+def _cancelled(connection: psycopg.Connection) -> Iterator[None]:
+    """Has the server end what it runs for a connection, until the block ends: a first cancellation may come before the statement."""
+    ended = threading.Event()
+
+    def cancel() -> None:
+        while not ended.wait(0.1):
+            with contextlib.suppress(psycopg.Error):
+                connection.cancel_safe(timeout=2)
+
+    thread = threading.Thread(target=cancel, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class _Passing(Exception):

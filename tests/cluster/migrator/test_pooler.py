@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 
 import migrator
 from migrator import cleanup
-from migrator.errors import InvalidMigration, StatementFailed
+from migrator.errors import InvalidMigration, StatementFailed, Terminated
 from tests.cluster.migrator.conftest import QUIET, Database, assert_clean
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
@@ -107,6 +109,37 @@ def test_what_an_application_s_driver_has_prepared_through_the_pooler_is_left_al
             0,
             1,
         )
+
+
+def test_a_signal_while_a_statement_is_being_sent_cancels_it_all_the_same(
+    base: Database, pooled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """psycopg cancels what it waits for; between two commands of a pipeline it waits for nothing, and then for all of them."""
+
+    def interrupted() -> Iterator[str]:
+        raise Terminated("SIGTERM")
+        yield ""
+
+    base.write(_0001_a="-- migrate: non-transactional\nDO $$BEGIN COMMIT; PERFORM pg_sleep(200); END$$")
+    monkeypatch.setattr(cleanup, "COMMANDS", Iterated(interrupted))
+    began = time.monotonic()
+    with pytest.raises(Terminated):
+        migrator.run(pooled, base.directory, QUIET)
+    assert time.monotonic() - began < 30
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE strpos(query, 'pg_sleep(200)') > 0 AND pid <> pg_backend_pid() AND state = 'active'"
+    assert base.value(sleeping) == 0
+
+
+class Iterated:
+    """Commands that are another each time they are asked for: the first time those of a function."""
+
+    def __init__(self, first: Callable[[], Iterator[str]]) -> None:
+        self._first: Callable[[], Iterator[str]] | None = first
+        self._others = cleanup.COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        first, self._first = self._first, None
+        return first() if first else iter(self._others)
 
 
 def test_a_statement_outside_of_a_transaction_is_cancelled_through_the_pooler(base: Database, pooled: str) -> None:
