@@ -175,7 +175,10 @@ def drop(wanted: Target, settings: Settings, log: Log, owner: Owner | None = Non
     """
     if wanted.name in _NEVER_DROPPED:
         raise DatabaseCommandFailed(f"{wanted.name} belongs to the server itself", hint="Check POSTGRES_DATABASE.")
-    with contextlib.closing(unhindered(connect(wanted.conninfo, settings, log))) as connection:
+    with (
+        contextlib.closing(unhindered(connect(wanted.conninfo, settings, log))) as connection,
+        marks.undisturbed(connection, wanted.name),
+    ):
         for found in marks.databases(connection, wanted.name):
             if found.mark and not (owner and marks.is_live(found, owner)):
                 raise ForeignDatabase(

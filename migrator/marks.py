@@ -1,7 +1,7 @@
 """Whose a database is: a line in its comment (COMMENT ON DATABASE) that names the stack and the module.
 
 A name proves nothing: `prod` with the module `ledger-eu` and `prod-ledger` with `eu` both have the database `prod-ledger-eu`. The
-comment belongs to the database and not to its name, so it stays through a rename, is in no dump, and every role can read it.
+comment belongs to the database and not to its name, so it stays through a rename, is in no dump of the database alone (`pg_dump --create` has it), and every role can read it.
 What else a comment says is kept.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 
 import psycopg
 from psycopg import sql
@@ -83,17 +83,32 @@ class Mark:
 
     @classmethod
     def read(cls, comment: str | None) -> Mark | None:
-        """The mark in a comment; None where there is none, or more than one."""
-        lines = [line.removeprefix(_PREFIX) for line in (comment or "").splitlines() if line.startswith(_PREFIX)]
-        with contextlib.suppress(ValueError, TypeError):
-            found = cls(**json.loads(lines[0])) if len(lines) == 1 else None
-            if found and all(isinstance(value, str) for value in asdict(found).values()):
-                return found
-        return None
+        """The mark in a comment; None where there is none.
+
+        What cannot be read, or stands there more than once, is somebody's mark all the same: `UNREADABLE`, which is nobody's here.
+        """
+        lines = [line for line in (comment or "").split("\n") if _is_mark(line)]
+        if not lines:
+            return None
+        try:
+            [line] = lines
+            values = json.loads(line.strip().removeprefix(_PREFIX))
+            found = cls(*(values[field.name] for field in fields(cls)))  # a later version's mark may say more
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return UNREADABLE
+        return found if all(isinstance(value, str) for value in asdict(found).values()) else UNREADABLE
 
     def within(self, comment: str | None) -> str:
         """A comment with this mark in the place of any other."""
-        return "\n".join([*(line for line in (comment or "").splitlines() if not line.startswith(_PREFIX)), str(self)])
+        return "\n".join([*(line for line in (comment or "").split("\n") if line and not _is_mark(line)), str(self)])
+
+
+def _is_mark(line: str) -> bool:
+    """Whether it is ours, and not a person's that happens to begin with the same word."""
+    return line.strip().startswith(_PREFIX + "{")
+
+
+UNREADABLE = Mark("(unreadable)", "(unreadable)", "unreadable", "")
 
 
 @dataclass(frozen=True)
@@ -148,6 +163,18 @@ def put(connection: psycopg.Connection, name: str, mark: Mark, comment: str | No
     connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), text))
 
 
+@contextlib.contextmanager
+def undisturbed(connection: psycopg.Connection, name: str) -> Iterator[None]:
+    """While nobody marks a database of this name: who looks and then acts would act on what has been claimed meanwhile."""
+    keys = (_LOCK, name)
+    connection.execute("SELECT pg_catalog.pg_advisory_lock(%s, pg_catalog.hashtext(%s))", keys)
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_catalog.pg_advisory_unlock(%s, pg_catalog.hashtext(%s))", keys)
+
+
 def claim(connection: psycopg.Connection, name: str, owner: Owner) -> str:
     """Marks a live database as a module's, unless it has that mark already or is not there.
 
@@ -186,11 +213,13 @@ def is_live(found: Found, owner: Owner) -> bool:
         return False
     if mark.owner == owner and mark.purpose in (LIVE, KEPT):
         return mark.purpose == LIVE  # who undoes a restore by hand gives the kept one its name back
-    what = "belongs to" if mark.purpose == LIVE else f"is a {mark.purpose} database of"
+    what = f"belongs to {mark.owner}" if mark.purpose == LIVE else f"is a {mark.purpose} database of {mark.owner}"
+    if mark is UNREADABLE:
+        what = "belongs to whom a mark says that this version cannot read"
     wanted = Mark.of(owner, LIVE, found.name).within(found.comment)
     statement = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(found.name), sql.Literal(wanted))
     raise ForeignDatabase(
-        f"database {found.name} {what} {mark.owner}, as its comment says; nothing was done to it",
+        f"database {found.name} {what}, as its comment says; nothing was done to it",
         hint=f"Give {owner} a databaseName of its own. Only if nobody else uses it and it is to be of this module from now on, as its "
         f"owner: {statement.as_string(None)};",
     )

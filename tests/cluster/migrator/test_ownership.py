@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -371,3 +372,52 @@ def test_settings_and_migrator_know_scratch_databases_by_the_same_names(live: st
         assert name == scratch.name_for(live, purpose, "0123abcd")
         assert len(name) <= 63
         assert Scratch.named(name, Mark.of(PROD, purpose, live), "").target.name == name
+
+
+LEDGER = str(Mark.of(OTHER, LIVE, "ledger"))
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        LEDGER.replace("}", ', "since": "2027"}'),
+        f" {LEDGER}",
+        f"{LEDGER}\r",
+        f"rollout: production of team A, do not drop\n{LEDGER}",
+        f"{LEDGER}\n{Mark.of(PROD, LIVE, 'ledger')}",
+        LEDGER[:-5],
+        'rollout: {"stack": 1}',
+        "rollout: " + '{"a":' * 2000,
+    ],
+    ids=["a field more", "indented", "CRLF", "beside a person's line", "two", "cut", "wrong types", "nested"],
+)
+def test_what_is_marked_in_whatever_form_is_not_taken_over_and_not_dropped(here: Server, comment: str) -> None:
+    ledger = here.make("ledger", comment)
+    before = here.found(ledger).comment
+    assert cli.main(["create-database"], environment(here, ledger)) != 0
+    assert cli.main(["drop-database"], environment(here, ledger)) != 0
+    assert here.rows(ledger) == ROWS
+    assert here.found(ledger).comment == before
+
+
+def test_a_person_s_comment_is_kept_when_a_database_is_marked(here: Server) -> None:
+    ledger = here.make("ledger", "rollout: owner is team A, ask before you touch it")
+    assert cli.main(["create-database"], environment(here, ledger)) == 0
+    assert "ask before you touch it" in str(here.found(ledger).comment)
+    assert here.found(ledger).mark == Mark.of(PROD, LIVE, ledger)
+
+
+def test_a_database_that_is_claimed_while_it_is_about_to_be_dropped_is_not_dropped(here: Server) -> None:
+    ledger = here.make("ledger")
+    with psycopg.connect(here.uri) as claiming, ThreadPoolExecutor(1) as pool:
+        claiming.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (marks._LOCK, ledger))
+        marks.put(claiming, ledger, Mark.of(OTHER, LIVE, ledger))
+        dropping = pool.submit(database.drop, Target(ledger, here.uri), Settings(), print, PROD)
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND classid = %s"
+        with psycopg.connect(here.uri, autocommit=True) as looking:
+            while not dropping.done() and looking.execute(waiting, (marks._LOCK,)).fetchone() == (0,):
+                pass
+        claiming.commit()
+        with pytest.raises(ForeignDatabase, match=r"belongs to module ledger of stack rollout\.staging"):
+            dropping.result(60)
+    assert here.rows(ledger) == ROWS
