@@ -55,8 +55,10 @@ BEGIN
           AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'rollout_rehearsal')
     LOOP
         BEGIN
-            EXECUTE format('CREATE TRIGGER rollout_rehearsal BEFORE INSERT OR UPDATE OR DELETE ON %s '
+            -- For each row, as a statement on a parent or a partitioned table fires no other trigger of this one.
+            EXECUTE format('CREATE TRIGGER rollout_rehearsal BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW '
                 'EXECUTE FUNCTION rollout_rehearsal.refuse_writing()', each.name);
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER rollout_rehearsal', each.name);
         EXCEPTION WHEN insufficient_privilege THEN
             left_over := left_over || format('foreign table %s', each.name);
         END;
@@ -94,6 +96,9 @@ CREATE EVENT TRIGGER rollout_rehearsal_isolate ON ddl_command_end
 CREATE EVENT TRIGGER rollout_rehearsal_subscription ON ddl_command_start
     WHEN TAG IN ('CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION', 'DROP SUBSCRIPTION')
     EXECUTE FUNCTION rollout_rehearsal.refuse_subscription();
+-- Also for who has set session_replication_role.
+ALTER EVENT TRIGGER rollout_rehearsal_isolate ENABLE ALWAYS;
+ALTER EVENT TRIGGER rollout_rehearsal_subscription ENABLE ALWAYS;
 """
 _ISOLATE = """
 SELECT rollout_rehearsal.isolate(), EXISTS (SELECT FROM pg_catalog.pg_foreign_server)
@@ -103,6 +108,13 @@ _SUBSCRIPTIONS = """
 SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
 WHERE d.datname = current_database() ORDER BY 1
 """
+
+
+# What would keep a scratch database from being freed of a subscription that it has all the same.
+UNWATCHED = (
+    "DROP EVENT TRIGGER IF EXISTS rollout_rehearsal_isolate",
+    "DROP EVENT TRIGGER IF EXISTS rollout_rehearsal_subscription",
+)
 
 
 def isolate(connection: psycopg.Connection) -> list[str]:

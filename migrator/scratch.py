@@ -26,6 +26,7 @@ from psycopg import sql
 from migrator import traits
 from migrator.database import Target, retried
 from migrator.errors import DatabaseCommandFailed, ForeignDatabase, MigratorError
+from migrator.isolation import UNWATCHED
 from migrator.marks import Found, Mark, databases, is_live, put
 from migrator.sessions import Log, connect, conninfo, refusal, unhindered
 from migrator.settings import Settings
@@ -286,6 +287,8 @@ def _free(where: str, settings: Settings, log: Log) -> None:
         contextlib.suppress(MigratorError, psycopg.Error),  # the server says once more what is in the way
         contextlib.closing(unhindered(connect(where, settings, log))) as connection,
     ):
+        for statement in UNWATCHED:
+            refusal(connection, statement.encode())
         for statements in connection.execute(_HOLDS).fetchall():
             for statement in filter(None, statements):
                 if why := refusal(connection, statement.encode()):

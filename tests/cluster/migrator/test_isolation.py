@@ -175,6 +175,56 @@ def test_of_other_wrappers_nothing_is_written_to_foreign_tables(pair: Pair, tmp_
     assert row == ("rollout_rehearsal",)
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        "INSERT INTO parted VALUES (2)",
+        "UPDATE parted SET note = 'rehearsed'",
+        "UPDATE parent SET note = 'rehearsed'",
+        "SET session_replication_role = replica; INSERT INTO child VALUES (2)",
+    ],
+)
+def test_of_other_wrappers_nothing_is_written_by_the_tables_above_them_either(
+    pair: Pair, tmp_path: Path, write: str
+) -> None:
+    """Of a wrapper whose options say nothing of libpq; the public ones for other databases are alike."""
+    pair.execute(
+        server(pair).replace(
+            "CREATE SERVER billing FOREIGN DATA WRAPPER postgres_fdw",
+            "CREATE FOREIGN DATA WRAPPER other HANDLER postgres_fdw_handler; CREATE SERVER billing FOREIGN DATA WRAPPER other",
+        )
+        + """
+        CREATE TABLE parted (id bigint, note text) PARTITION BY RANGE (id);
+        CREATE FOREIGN TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (10) SERVER billing OPTIONS (table_name 'invoice');
+        CREATE TABLE parent (id bigint, note text);
+        CREATE FOREIGN TABLE child () INHERITS (parent) SERVER billing OPTIONS (table_name 'invoice');
+        """
+    )
+    with pytest.raises(StatementFailed) as caught:
+        pair.rehearse(tmp_path, write)
+    assert caught.value.sqlstate == "25006"
+    pair.judge(tmp_path)
+    assert unchanged(pair)
+
+
+def test_who_replicates_is_held_back_too(pair: Pair, tmp_path: Path) -> None:
+    to = by_libpq(pair, pair.own.uri)
+    with pytest.raises(StatementFailed, match="does not connect to elsewhere by dblink"):
+        pair.rehearse(
+            tmp_path,
+            f"SET session_replication_role = replica; CREATE EXTENSION dblink; SELECT dblink_exec('{to}', 'DELETE FROM invoice')",
+        )
+    pair.judge(tmp_path)
+    assert unchanged(pair)
+    with pytest.raises(StatementFailed, match="a rehearsal has no subscription"):
+        pair.rehearse(
+            tmp_path,
+            f"SET session_replication_role = replica; CREATE SUBSCRIPTION s CONNECTION '{to}' PUBLICATION p WITH (connect = false)",
+        )
+    pair.judge(tmp_path)
+    assert not pair.own.value("SELECT count(*) FROM pg_database WHERE datname = %s", pair.scratch)
+
+
 @pytest.mark.parametrize("connects", [True, False])
 def test_a_subscription_takes_nothing_from_the_real_slot(pair: Pair, tmp_path: Path, connects: bool) -> None:
     """After neondatabase/neon#8790: rows went to a copy and were lost to the database they were meant for."""
