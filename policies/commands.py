@@ -192,14 +192,35 @@ def read(container: Mapping[str, Any]) -> Command:
     return known
 
 
-def of_file(words: Sequence[str], text: str) -> Command | None:
-    """What a file of a shell does that a command runs, None where the file is no shell's."""
+_SHELLS_FILES = (".sh", ".bash", ".ksh", ".zsh")
+# What stands before a file that a script runs.
+_RUNS = r"(?:sh|bash|dash|ash|ksh|zsh|source|\.|exec|then|do|else)[ \t]{1,9}(?:-[a-z]+[ \t]{1,9})*"
+
+
+def of_file(words: Sequence[str], path: str, text: str) -> Command | None:
+    """What a file of a shell does that a command runs, None where the file is no shell's.
+
+    Args:
+        words: of the command, to the one that names the file.
+        path: of the file.
+        text: of the file. A configuration, SQL or a program of another language is nothing that a shell runs.
+    """
     first = text.partition("\n")[0]
     by = first.removeprefix("#!").split() if first.startswith("#!") else []
     if by and _program(by[-1:] if by[0].endswith("/env") else by[:1]) not in SHELLS:
         return None
-    flags = [word for word in _unwrapped(words) if re.fullmatch(r"[-+][abefhkmnuvxo]+|errexit|pipefail", word)]
+    if not by and not path.endswith(_SHELLS_FILES) and not _is_run_by_a_shell(words, path):
+        return None
+    flags = [word for word in _unwrapped(words[:-1]) if re.fullmatch(r"[-+][abefhkmnuvxo]+|errexit|pipefail", word)]
     return command(("sh", *(flag for flag in by[1:] if flag.startswith("-")), *flags, "-c", text))
+
+
+def _is_run_by_a_shell(words: Sequence[str], path: str) -> bool:
+    *before, word = words
+    if word == path:  # the command itself, or a shell's first argument
+        return not before or _program(_unwrapped(before)) in SHELLS
+    place = re.escape(path)
+    return re.search(rf"(?:^|[;&|(){{\n]|(?:^|[\s;&|(]){_RUNS})[ \t]*[\"']?{place}(?![\w./-])", word) is not None
 
 
 @lru_cache(maxsize=4096)  # the rules ask about a program's containers again and again

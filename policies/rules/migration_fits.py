@@ -125,7 +125,7 @@ def _script_tells_of_failure(job: Resource, program: Program, options: Options) 
         files = mounted(container, job, program)
         words = [str(word) for word in argv(container) if word is not UNKNOWN]
         for path in (path for path in files if any(path in word for word in words)):
-            found = of_file(words[: next(n for n, word in enumerate(words) if path in word)], files[path])
+            found = of_file(words[: next(n for n, word in enumerate(words) if path in word) + 1], path, files[path])
             if found is None:
                 continue
             if found.backwards or not (found.migrates or found.other):

@@ -125,7 +125,39 @@ def test_a_script_in_a_config_map_of_the_program_is_read_too(command: str, scrip
 
 
 def test_a_file_of_another_language_is_not_read_as_a_shells() -> None:
-    assert of_file(["/run"], "#!/usr/bin/env python3\nimport os") is None
+    assert of_file(["/run"], "/run", "#!/usr/bin/env python3\nimport os") is None
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "text"),
+    [
+        (["alembic", "-c", "/s/alembic.ini"], "/s/alembic.ini", "[alembic]\nscript_location = migrations"),
+        (["migrate", "--config", "/s/c.yaml"], "/s/c.yaml", "a: 1\nb: [x]"),
+        (["liquibase", "--changelog-file=/s/changelog.xml"], "/s/changelog.xml", "<databaseChangeLog/>"),
+        (["python", "/s/run.py"], "/s/run.py", "import os\nprint(1)"),
+        (["sh", "-c", "set -e; alembic -c /s/alembic.ini upgrade head"], "/s/alembic.ini", "[alembic]\nx = (1"),
+    ],
+)
+def test_a_file_that_a_program_reads_is_no_script(words: list[str], path: str, text: str) -> None:
+    assert of_file(words, path, text) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (["/s/run"], "/s/run"),
+        (["sh", "/s/run"], "/s/run"),
+        (["bash", "-e", "/s/run"], "/s/run"),
+        (["sh", "-c", "cd /; /s/run"], "/s/run"),
+        (["sh", "-c", "set -e\n. /s/run && exit"], "/s/run"),
+        (["sh", "-c", "if true; then bash -x '/s/run'; fi"], "/s/run"),
+        (["tini", "--", "run-it", "/s/run.sh"], "/s/run.sh"),
+    ],
+)
+def test_a_file_that_a_shell_runs_is_one(words: list[str], path: str) -> None:
+    found = of_file(words, path, "api migrate || true")
+    assert found is not None
+    assert found.hides
 
 
 @pytest.mark.parametrize(
