@@ -57,9 +57,7 @@ def prepare(real: Database, folder: Path) -> None:
 
 
 def judge(real: Database, folder: Path) -> dict[str, Any]:
-    return rehearsal.judge(
-        environment(real), folder, 1, "", (), seconds=1, contract=False, previous="1.0.0", started=False, log=print
-    )
+    return rehearsal.judge(environment(real), folder, None, previous="1.0.0", log=print)
 
 
 def rehearse(real: Database, folder: Path, sql: str) -> dict[str, Any]:
