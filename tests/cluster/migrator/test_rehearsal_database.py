@@ -184,7 +184,10 @@ def test_a_migration_that_fails_half_way_in_its_rehearsal_leaves_no_role_either(
     made: str, real: Database, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "migrator", "rehearse-hold", "--folder", str(tmp_path)], cwd=REPOSITORY,
+        [
+            sys.executable, "-m", "migrator", "rehearse-hold", "--folder", str(tmp_path), "--previous", "1.0.0",
+            "--port", "1", "--not-started",
+        ], cwd=REPOSITORY,
         env={**os.environ, **environment(real)}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr
@@ -227,7 +230,7 @@ def test_what_is_granted_in_the_real_database_is_granted_in_the_scratch_one(
     assert judge(real, tmp_path)["message"] == NOT_STARTED
 
 
-NOT_STARTED = "1.0.0 was not started on the new schema, which is judged by itself"
+NOT_STARTED = "1.0.0 was not started for the rehearsal; the schema is judged by itself"
 
 
 def test_a_migration_that_revokes_what_is_granted_is_refused(made: str, real: Database, tmp_path: Path) -> None:
