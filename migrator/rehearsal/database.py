@@ -19,7 +19,7 @@ from psycopg import sql
 from migrator import database, dump, isolation, records, shared, traits
 from migrator.errors import InvalidMigration, MigratorError
 from migrator.marks import Mark, Owner, claim
-from migrator.rehearsal import evidence
+from migrator.rehearsal import evidence, locks
 from migrator.rehearsal.serving import Serving
 from migrator.scratch import REHEARSAL, Scratch
 from migrator.sessions import Log, connect, conninfo, unhindered
@@ -207,6 +207,8 @@ def hold(
     with looks, contextlib.closing(connect(where.server, settings, log)) as connection:
         server = shared.Server.take(connection, where.name)
     log(f"{where.copy.target.name} is dropped when this ends")
+    looking = (where.scratch, folder, folder / STATEMENTS, settings, log, stop)
+    threading.Thread(target=locks.watch, args=looking, daemon=True).start()
     if serving:
         threading.Thread(target=serving.keep_alive, args=(alive_port, stop), daemon=True).start()
         threading.Thread(target=serving.watch, args=(stop,), daemon=True).start()

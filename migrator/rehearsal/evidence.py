@@ -17,7 +17,7 @@ import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -265,7 +265,7 @@ def look(connection: psycopg.Connection, evidence: Evidence, large: Mapping[str,
     """
     if not evidence.statements:
         log(evidence.note)
-        return evidence
+        return replace(evidence, large=large)
     bodies = " ".join(str(b) for (b,) in connection.execute(_BODIES).fetchall())
     kept: list[Statement] = []
     aside = 0

@@ -13,9 +13,10 @@ from migrator import isolation, shared
 from migrator.compatibility import classify
 from migrator.errors import MigratorError
 from migrator.rehearsal import evidence as statements
+from migrator.rehearsal import locks
 from migrator.rehearsal.database import BEFORE, NOTICE, SERVER, STATEMENTS, Databases, dropped, take_back
 from migrator.rehearsal.serving import Serving, Unanswered
-from migrator.rehearsal.weighing import Policy, of_answers, of_restart, of_statements, weighed
+from migrator.rehearsal.weighing import Policy, of_answers, of_locks, of_restart, of_statements, weighed
 from migrator.sessions import Log, connect
 from migrator.settings import Settings
 from migrator.witness import Look, summary
@@ -96,7 +97,9 @@ def _compare(
     after = Look.take(connection)
     seen = statements.Evidence.from_json((folder / STATEMENTS).read_text())
     outcome = statements.again(connection, seen)
+    tables = {each.name for each in before.schema.objects if each.kind in ("table", "materialized view")}
     found = [
+        *of_locks(locks.held(folder, tables), seen.large, policy),
         *of_statements(outcome, seen, policy),
         *weighed(classify(before.schema, after.schema, contract=contract), before.schema, seen, policy),
     ]

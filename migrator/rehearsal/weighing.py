@@ -7,7 +7,7 @@ unless something speaks against it: no statement touches what it is about, or th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from typing import Any, Literal
 from migrator.compatibility import Finding
 from migrator.fingerprint import Snapshot
 from migrator.rehearsal.evidence import Changed, Evidence, Outcome
+from migrator.rehearsal.locks import Held
 from migrator.rehearsal.serving import Answers
 from migrator.witness import described
 
@@ -199,6 +200,30 @@ def of_answers(version: str, seen: Answers, policy: Policy) -> Iterator[dict[str
         if cached
         else "Split the migration into steps that lock less; or migrate when there is little traffic.",
     }
+
+
+def of_locks(held: Sequence[Held], rows: Mapping[str, int], policy: Policy) -> Iterator[dict[str, Any]]:
+    """The findings of locks that clients of the real database would wait for.
+
+    Args:
+        held: on tables that were there before.
+        rows: of the real tables that have many.
+        policy: of the module.
+    """
+    for each in held:
+        if not each.is_long:
+            continue
+        size = f" (about {rows[each.table]:,} rows)" if each.table in rows else ""
+        level, why = "risky", f"It blocks {each.blocks}, which wait for it or time out. Taken by: {each.statement}."
+        if decided := policy.of("lock-held", each.table):
+            level, why = ("breaks" if decided.level == "refuse" else "risky"), f"{why} {_decided(decided)}"
+        yield {
+            "level": level,
+            "rule": "lock-held",
+            "what": f"the migration holds {each.name} on {each.table}{size} for about {each.seconds:.1f} s",
+            "why": why,
+            "instead": "Take the steps of docs/migrations.md that lock for a moment only (NOT VALID and VALIDATE, CONCURRENTLY, batches).",
+        }
 
 
 def of_restart(version: str, target: str, said: str, policy: Policy) -> dict[str, Any]:

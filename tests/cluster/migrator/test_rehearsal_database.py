@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 import migrator
 from migrator import fingerprint, rehearsal, traits
 from migrator.errors import StatementFailed
-from migrator.rehearsal import Refused
+from migrator.rehearsal import Refused, locks
 from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database, needs_roles, remove
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
@@ -292,3 +293,32 @@ def test_a_setting_that_lets_nobody_write_hinders_a_migration_but_not_what_is_ar
     ):
         connection.execute("CREATE TABLE u (a int)")
     assert judge(real, tmp_path)["outcome"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("ALTER TABLE t ADD COLUMN b int;\nSELECT pg_sleep(1.3);", [("ACCESS EXCLUSIVE", "public.t")]),
+        ("CREATE INDEX ON t (a);\nSELECT pg_sleep(1.3);", [("SHARE", "public.t")]),
+        ("ALTER TABLE t ADD COLUMN b int;", []),
+        ("CREATE TABLE made (a int);\nSELECT pg_sleep(1.3);", []),
+        ("INSERT INTO t VALUES (1);\nSELECT pg_sleep(1.3);", []),
+    ],
+)
+def test_a_lock_that_clients_would_wait_for_is_found_before_it_happens(
+    sql: str, found: list[tuple[str, str]], real: Database, tmp_path: Path
+) -> None:
+    where = rehearsal.Databases.of(environment(real))
+    stop = threading.Event()
+    begin = tmp_path / "statements.json"
+    watcher = threading.Thread(target=locks.watch, args=(where.scratch, tmp_path, begin, QUIET, print, stop))
+    watcher.start()
+    try:
+        words = rehearse(real, tmp_path, sql)
+    finally:
+        stop.set()
+        watcher.join(5)
+    told = [each["what"] for each in words["findings"] if each["rule"] == "lock-held"]
+    assert len(told) == len(found), words["findings"]
+    for what, (mode, table) in zip(told, found, strict=True):
+        assert f"the migration holds {mode} on {table} for about 1." in what
