@@ -142,7 +142,8 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
     folder = {"name": "rehearsal", "mountPath": _FOLDER}
     in_folder = ["--folder", _FOLDER]
     prepare = ["rehearse-prepare", *in_folder, "--mode", settings.rehearse]
-    prepare += ["--limit", str(settings.rehearsal.copy_bytes)]
+    limit = settings.rehearsal.sample_rows if settings.rehearse == "sample" else settings.rehearsal.copy_bytes
+    prepare += ["--limit", str(limit)]
     prepare += [option for table in settings.rehearsal.tables for option in ("--table", table)]
     listed = _statements(trial)
     started = trial.serves and serving.ready

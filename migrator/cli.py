@@ -113,8 +113,10 @@ def _parser() -> argparse.ArgumentParser:
                 "--accept-differences", action="store_true", help="take it although it is not what was backed up"
             )
         if name == "rehearse-prepare":
-            command.add_argument("--mode", choices=("schema", "copy"), default="schema", help="with the rows too?")
-            command.add_argument("--limit", type=int, default=0, metavar="BYTES", help="no rows of a larger database")
+            command.add_argument("--mode", choices=("schema", "sample", "copy"), default="schema", help="with rows?")
+            command.add_argument(
+                "--limit", type=int, default=0, metavar="N", help="copy: bytes of the database; sample: rows of a table"
+            )
             command.add_argument(
                 "--table", action="append", default=[], metavar="NAME", help="its rows too, always; repeatable"
             )

@@ -117,6 +117,12 @@ class RehearsalSettings(Settings):
 
     deadline_seconds: int = Field(300, ge=10, le=86_400, description="a rehearsal that takes longer refuses the update")
     copy_limit: Quantity = Field("1Gi", description="`copy` takes the rows of databases up to this size")
+    sample_rows: int = Field(
+        50_000,
+        ge=1,
+        le=10_000_000,
+        description="`sample` takes so many rows of each table, and those that they refer to",
+    )
     tables: tuple[str, ...] = Field((), description="whose rows the migration needs; the tools' own records are known")
     serve: bool | None = Field(
         None,
@@ -270,9 +276,9 @@ class CommonSettings(Settings):
     resources: Resources = Resources()
     probe: ProbeSettings = ProbeSettings()
     migration: MigrationSettings = MigrationSettings()
-    rehearse: Annotated[Literal["schema", "copy", "off"], BeforeValidator(_off)] = Field(
+    rehearse: Annotated[Literal["schema", "sample", "copy", "off"], BeforeValidator(_off)] = Field(
         "schema",
-        description="try a migration on a scratch database first, with the schema or with the rows too; "
+        description="try a migration on a scratch database first, with the schema, with some rows of each table, or with all of them; "
         "needs a role that may create databases",
     )
     rehearsal: RehearsalSettings = RehearsalSettings()

@@ -6,6 +6,7 @@ What belongs to the server, roles above all, has no scratch copy: see `shared`.
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from psycopg import sql
 from migrator import database, dump, isolation, records, shared, traits
 from migrator.errors import InvalidMigration, MigratorError
 from migrator.marks import Mark, Owner, claim
-from migrator.rehearsal import evidence, locks
+from migrator.rehearsal import evidence, locks, sample
 from migrator.rehearsal.serving import Serving
 from migrator.scratch import REHEARSAL, Scratch
 from migrator.sessions import Log, connect, conninfo, unhindered
@@ -27,8 +28,11 @@ from migrator.settings import Settings
 from migrator.witness import Look
 
 # Files of the pod's shared folder.
-BEFORE, SERVER, STATEMENTS, NOTICE, _OID = "before.json", "server.json", "statements.json", "notice", "oid"
+BEFORE, SERVER, STATEMENTS, SAMPLE, NOTICE, _OID = (
+    "before.json", "server.json", "statements.json", "sample.json", "notice", "oid",
+)  # fmt: skip
 _SHOWN = 3
+_HAS = {"schema": "schema", "copy": "schema and rows", "sample": "schema and some of the rows"}
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ def prepare(
     Args:
         environment: see `Databases.of`.
         folder: where the fingerprint before the migration is kept.
-        mode: "schema", or "copy" for all rows too.
-        limit: bytes above which only the schema is taken in spite of "copy".
+        mode: "schema"; "copy" for all rows too; "sample" for some rows of each table.
+        limit: bytes above which only the schema is taken in spite of "copy"; rows of each table of a "sample".
         tables: whose rows are needed beside those of the migration tools' records.
         log: where lines for people go.
         statements: that the serving version is known to use, besides those that the server has seen.
@@ -107,8 +111,18 @@ def prepare(
             notice = f"the database has {size} bytes, above the limit of {limit}: rehearsed with its schema alone"
             log(notice)
             mode = "schema"
-        options = [option for each in _with_sequences(connection, tables) for option in ("--table", _pattern(*each))]
-        lacking = dump.copy(where.real, where.scratch, None if mode == "copy" else options, folder, str(snapshot))
+        whole = _with_sequences(connection, tables)
+        # A sample brings them itself.
+        options = [option for each in whole for option in ("--table", _pattern(*each))] if mode != "sample" else []
+        sizes: dict[str, tuple[int, int]] = {}
+
+        def fill() -> None:
+            with contextlib.closing(unhindered(connect(where.scratch, settings, log, name="rehearsal"))) as copy:
+                sizes.update(sample.fill(connection, copy, limit, whole, log))
+
+        rows = None if mode == "copy" else options
+        lacking = dump.copy(where.real, where.scratch, rows, folder, str(snapshot), fill if mode == "sample" else None)
+        (folder / SAMPLE).write_text(json.dumps(sizes))
         with contextlib.closing(connect(where.server, settings, log, name="rehearsal")) as maintenance:
             seen = evidence.seen_by_server(connection, maintenance, where.name)
         large = evidence.large_tables(connection)
@@ -133,7 +147,7 @@ def prepare(
         log(reach)
         notice = "; ".join(filter(None, [notice, reach]))
     (folder / NOTICE).write_text(notice)
-    log(f"{where.copy.target.name} has the {'schema' if mode == 'schema' else 'schema and rows'} of the real database")
+    log(f"{where.copy.target.name} has the {_HAS[mode]} of the real database")
     return {"outcome": "prepared", "mode": mode, "message": notice}
 
 

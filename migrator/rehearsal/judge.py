@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from migrator.compatibility import classify
 from migrator.errors import MigratorError
 from migrator.rehearsal import evidence as statements
 from migrator.rehearsal import locks
-from migrator.rehearsal.database import BEFORE, NOTICE, SERVER, STATEMENTS, Databases, dropped, take_back
+from migrator.rehearsal.database import BEFORE, NOTICE, SAMPLE, SERVER, STATEMENTS, Databases, dropped, take_back
 from migrator.rehearsal.serving import Serving, Unanswered
 from migrator.rehearsal.weighing import Policy, of_answers, of_locks, of_restart, of_statements, weighed
 from migrator.sessions import Log, connect
@@ -99,7 +100,7 @@ def _compare(
     outcome = statements.again(connection, seen)
     tables = {each.name for each in before.schema.objects if each.kind in ("table", "materialized view")}
     found = [
-        *of_locks(locks.held(folder, tables), seen.large, policy),
+        *of_locks(locks.held(folder, tables), seen.large, _sample(folder), policy),
         *of_statements(outcome, seen, policy),
         *weighed(classify(before.schema, after.schema, contract=contract), before.schema, seen, policy),
     ]
@@ -107,6 +108,11 @@ def _compare(
     for line in (*words["changes"], words["evidence"]):
         log(line)
     _refuse_what_breaks(found, words, previous)
+
+
+def _sample(folder: Path) -> dict[str, tuple[int, int]]:
+    """Of each table the rows that were rehearsed with, and those that there are; empty if that was no sample."""
+    return {name: (int(had), int(there)) for name, (had, there) in json.loads((folder / SAMPLE).read_text()).items()}
 
 
 def _refuse_what_breaks(found: list[dict[str, Any]], words: dict[str, Any], previous: str) -> None:

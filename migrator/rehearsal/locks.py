@@ -23,7 +23,7 @@ from migrator.statements import without_strings
 
 _FILE, _BEGUN, _ASKED = "locks.json", "locks-begun", "locks-asked"
 _POLL = 0.025
-_LONG = 1.0  # seconds: what clients notice
+LONG = 1.0  # seconds: what clients notice
 # What each mode keeps others from (https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-TABLES).
 _BLOCKS = {
     "AccessExclusiveLock": ("ACCESS EXCLUSIVE", "reads and writes"),
@@ -65,11 +65,6 @@ class Held:
     def blocks(self) -> str:
         """What it keeps others from."""
         return _BLOCKS[self.mode][1]
-
-    @property
-    def is_long(self) -> bool:
-        """Whether clients would notice."""
-        return self.seconds >= _LONG
 
 
 def watch(scratch: str, folder: Path, begin: Path, settings: Settings, log: Log, stop: threading.Event) -> None:

@@ -15,11 +15,12 @@ from typing import Any, Literal
 from migrator.compatibility import Finding
 from migrator.fingerprint import Snapshot
 from migrator.rehearsal.evidence import Changed, Evidence, Outcome
-from migrator.rehearsal.locks import Held
+from migrator.rehearsal.locks import LONG, Held
 from migrator.rehearsal.serving import Answers
 from migrator.witness import described
 
 Level = Literal["refuse", "warn"]
+_SCALED = 0.15  # seconds: what is shorter is the time that looking takes, and says nothing of rows
 _NAMED = 5  # statements of one kind that are shown one by one
 
 
@@ -202,25 +203,36 @@ def of_answers(version: str, seen: Answers, policy: Policy) -> Iterator[dict[str
     }
 
 
-def of_locks(held: Sequence[Held], rows: Mapping[str, int], policy: Policy) -> Iterator[dict[str, Any]]:
+def of_locks(
+    held: Sequence[Held], rows: Mapping[str, int], sample: Mapping[str, tuple[int, int]], policy: Policy
+) -> Iterator[dict[str, Any]]:
     """The findings of locks that clients of the real database would wait for.
 
     Args:
         held: on tables that were there before.
         rows: of the real tables that have many.
+        sample: rows that were rehearsed with and rows that there are, by table; empty if that was no sample.
         policy: of the module.
     """
     for each in held:
-        if not each.is_long:
+        had, there = sample.get(each.table, (0, 0))
+        seconds, estimate = each.seconds, ""
+        if 0 < had < there and seconds >= _SCALED:
+            seconds *= there / had
+            estimate = f" Estimated in proportion from {each.seconds:.2f} s on {had:,} of {there:,} rows; what does not depend on rows takes no longer."
+        if seconds < LONG:
             continue
         size = f" (about {rows[each.table]:,} rows)" if each.table in rows else ""
-        level, why = "risky", f"It blocks {each.blocks}, which wait for it or time out. Taken by: {each.statement}."
+        level, why = (
+            "risky",
+            f"It blocks {each.blocks}, which wait for it or time out. Taken by: {each.statement}.{estimate}",
+        )
         if decided := policy.of("lock-held", each.table):
             level, why = ("breaks" if decided.level == "refuse" else "risky"), f"{why} {_decided(decided)}"
         yield {
             "level": level,
             "rule": "lock-held",
-            "what": f"the migration holds {each.name} on {each.table}{size} for about {each.seconds:.1f} s",
+            "what": f"the migration holds {each.name} on {each.table}{size} for about {seconds:.1f} s",
             "why": why,
             "instead": "Take the steps of docs/migrations.md that lock for a moment only (NOT VALID and VALIDATE, CONCURRENTLY, batches).",
         }
