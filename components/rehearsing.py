@@ -15,17 +15,12 @@ from .errors import RehearsalFailed
 from .foreign_text import one_line, read
 from .guards import aside
 from .names import Owner
+from .patience import patience
 from .rehearsal import Serving, Trial, manifest
 
 AT_ONCE = 4  # each is a pod with the serving version in it
-# A pod that cannot start its container for so long never will: a registry answers the second pull.
-PATIENCE_SECONDS = 9.0
-# What a node under load does not manage in its time it tries again.
-BUSY_SECONDS = 90.0
-_OF_A_BUSY_NODE = ("CreateContainerError", "RunContainerError")
 # Until a Job past its deadline is told of, and a stale one has gone.
 SLACK_SECONDS = 60.0
-_WAITS = ("", "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
 _SAYS = {
     "prepare": "rehearsal: {scratch} is made",
     "warm": "rehearsal: {serving} is started on {scratch}",
@@ -295,18 +290,18 @@ class _Following:
 
     def _waits(self, state: PodState) -> Rehearsed | None:
         """Whether it waits for what will not come."""
-        waiting = [(c.name, *c.waiting) for c in state.containers if c.waiting[0] not in _WAITS]
-        if not waiting:
+        found = next(((c, limit) for c in state.containers if (limit := patience(*c.waiting)) is not None), None)
+        if found is None:
             self._stuck = None
             return None
-        name, reason, text = waiting[0]
-        if self._stuck is None or self._stuck[0] != name:
-            self._stuck = (name, self._all.now())
-        elif self._all.now() - self._stuck[1] > patience(reason):
-            outcome: Outcome = "migration_failed" if name == "migrate" else "impossible"
-            why = f"container {name} cannot start: {one_line(f'{reason}: {text}')}"
-            return self._ended(outcome, why, container=name)
-        return None
+        container, limit = found
+        if self._stuck is None or self._stuck[0] != container.name:
+            self._stuck = (container.name, self._all.now())
+        if self._all.now() - self._stuck[1] < limit:
+            return None
+        outcome: Outcome = "migration_failed" if container.name == "migrate" else "impossible"
+        why = f"container {container.name} cannot start: {one_line(': '.join(container.waiting))}"
+        return self._ended(outcome, why, container=container.name)
 
     def _tail(self, pod: str, container: str) -> tuple[str, ...]:
         return tuple(self._all.cluster.tail(pod, container)) if pod and container else ()
@@ -326,11 +321,6 @@ class _Following:
             container,
             code,
         )
-
-
-def patience(reason: str) -> float:
-    """Seconds for which a container may wait for a reason other than being made."""
-    return BUSY_SECONDS if reason in _OF_A_BUSY_NODE else PATIENCE_SECONDS
 
 
 def _refuses(words: str) -> bool:
