@@ -1,4 +1,4 @@
-"""A module's database: made by a Job, which refuses one that belongs to another stack or module. No update drops it, and a destroy only when asked to (`dropping`)."""
+"""A module's database: made by a Job, or found by it where others have made it; one that belongs to another stack or module is refused. No update drops it, and a destroy only when asked to (`dropping`)."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Database(pulumi.ComponentResource):
         jobs: where that Job runs.
         scope: where to declare it.
         depends_on: the credentials that ``env`` refers to.
+        adopted: others have made it: it must be there.
 
     Attributes:
         ready: what a migration waits for.
@@ -42,17 +43,19 @@ class Database(pulumi.ComponentResource):
         jobs: JobSettings,
         scope: Scope,
         depends_on: Sequence[pulumi.Resource],
+        adopted: bool = False,
     ) -> None:
         super().__init__("rollout:index:Database", module, None, scope.component())
         self.ready: list[pulumi.Resource] = list(depends_on)
+        command = "adopt-database" if adopted else "create-database"
         if image is not None:
             job = gate_job(
                 f"{module}-database",
                 f"{module}-database",
                 container={
-                    "name": "create-database",
+                    "name": command,
                     "image": image,
-                    "args": ["create-database"],
+                    "args": [command],
                     "env": [*env, *owner_env(scope.owner.label, module)],
                 },
                 labels=job_labels(module, MODULE_DATABASE),

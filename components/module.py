@@ -13,7 +13,7 @@ from .backup import Backup
 from .configuration import Configuration, references
 from .database import Database
 from .migration import Migration, migration_container
-from .names import NAME
+from .names import ELSEWHERE, NAME, NO_DATABASE
 from .record import record
 from .rehearsal import Trial
 from .release import Release
@@ -55,6 +55,9 @@ class Module(pulumi.ComponentResource):
         self.release: Release | None = None
         module, version = settings.modules[name], settings.version(name)
         earlier = [other.release.service for other in after if other.release]
+        came_with = settings.adopted(name)
+        # The record is believed before the setting, which stays when the module has long gone on.
+        self._is_as_adopted = came_with is not None and version.label == came_with.label == migrated
         self._account = service_account(name, settings, self._scope)
         self._configuration = Configuration(name, self, self._scope)
         gate: list[pulumi.Resource] = list(earlier)
@@ -73,6 +76,7 @@ class Module(pulumi.ComponentResource):
                 self._account,
                 [*gate, *mounted],
                 self._scope,
+                annotations=self._exempt,
                 worker=worker.pods if worker else "",
             )
         self.register_outputs({"version": str(version)})
@@ -87,7 +91,7 @@ class Module(pulumi.ComponentResource):
         """Declares the database and the migration, and returns the gate."""
         name, settings = self._name, self._settings
         module, version = settings.modules[name], settings.version(name)
-        if recorded is not None and version.label not in recorded:
+        if recorded is not None and version.label not in recorded and not self._is_as_adopted:
             if migrated:
                 record(name, migrated, self, self._scope)
             return []
@@ -103,6 +107,7 @@ class Module(pulumi.ComponentResource):
             module.jobs,
             self._scope.under(self, [self._account]),
             credentials,
+            adopted=module.adopted is not None,
         )
         env, image = self._configuration.entries(plan.migration), settings.image(name)
         # Both are clients of the database with a password; a rehearsal makes one too.
@@ -125,6 +130,11 @@ class Module(pulumi.ComponentResource):
             if module.backup != "off"
             else None
         )
+        if self._is_as_adopted:
+            record(name, version.label, self, self._scope, [*database.ready, *earlier])
+            if backup:
+                self._scope.backups.planned[name] = backup
+            return [*database.ready, *credentials]
         migration = Migration(
             name,
             version,
@@ -146,7 +156,13 @@ class Module(pulumi.ComponentResource):
         name, settings = self._name, self._settings
         container, mounted = self._container(f"{name}-worker", role, gate)
         version, module = settings.version(name), settings.modules[name]
-        return Worker(name, version, module, container, self._account, [*gate, *mounted], self._scope)
+        gated = [*gate, *mounted]
+        return Worker(name, version, module, container, self._account, gated, self._scope, annotations=self._exempt)
+
+    @property
+    def _exempt(self) -> dict[str, str]:
+        """What tells the policy pack that no migration is forgotten where another program has run it."""
+        return {NO_DATABASE: ELSEWHERE} if self._is_as_adopted else {}
 
     def _container(
         self, name: str, role: Role, gate: Sequence[pulumi.Resource]

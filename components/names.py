@@ -23,6 +23,7 @@ RECORD = "rollout.formance.com/record"
 MODULE_DATABASE = "database"  # the kind of a Job that makes one
 MIGRATED = "migrated"  # what is recorded: the version of a database
 NO_DATABASE = "rollout.formance.com/no-database"
+ELSEWHERE = "elsewhere"  # another program has migrated the database
 SINGLETON = "rollout.formance.com/singleton"
 DRAINS = "rollout.formance.com/drains"
 SQL = "rollout.formance.com/sql"

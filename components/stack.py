@@ -58,7 +58,7 @@ class Stack(pulumi.ComponentResource):
         drops: Drops | None = None,
     ) -> None:
         serving = cluster.serving()
-        records = cluster.records()
+        records = adopted(settings) | cluster.records()
         elsewhere = cluster.elsewhere()
         if elsewhere:
             raise Moved(settings.namespace_name, elsewhere)
@@ -122,6 +122,12 @@ def _contents(plans: Mapping[str, Plan], cluster: Cluster, owner: Owner) -> dict
         for role in (plan.api, plan.worker):
             names |= references(role.env) if role else set()
     return {name: fingerprint(content, owner.label) for name, content in cluster.contents(sorted(names)).items()}
+
+
+def adopted(settings: StackSettings) -> dict[str, str]:
+    """Module name -> the version label that its database came with; what is on record here is later, and counts."""
+    found = {name: settings.adopted(name) for name in settings.modules}
+    return {name: version.label for name, version in found.items() if version}
 
 
 def refuse_downgrades(settings: StackSettings, serving: Mapping[str, str], records: Mapping[str, str]) -> None:

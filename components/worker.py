@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -30,6 +30,7 @@ class Worker(pulumi.ComponentResource):
         service_account: of the module.
         gate: what must have succeeded first.
         scope: where to declare it.
+        annotations: of the Deployment.
 
     Attributes:
         pods: digits that change with its pods.
@@ -44,22 +45,25 @@ class Worker(pulumi.ComponentResource):
         service_account: k8s.core.v1.ServiceAccount,
         gate: Sequence[pulumi.Resource],
         scope: Scope,
+        *,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__("rollout:index:Worker", module, None, scope.component())
         name = container.name
         labels = {NAME: name}
-        annotations = {
+        said = {
             "pulumi.com/timeoutSeconds": str(await_seconds(settings)),
             # Where the pods of the version before were put back, these fields are not Pulumi's alone any more.
             "pulumi.com/patchForce": "true",
             SINGLETON: "true",
+            **(annotations or {}),
         }
         pods = template(module, settings, container, {**labels, VERSION: version.label}, scope)
         self.pods = digest(pods)
         pods["metadata"]["annotations"] = {**pods["metadata"].get("annotations", {}), WORKER: self.pods}
         self.deployment = k8s.apps.v1.Deployment(
             name,
-            metadata=scope.metadata(name, {**labels, MODULE: module, VERSION: version.label}, annotations),
+            metadata=scope.metadata(name, {**labels, MODULE: module, VERSION: version.label}, said),
             spec={
                 "replicas": container.role.replicas,
                 **({} if container.role.probed else {"minReadySeconds": UNPROBED_SECONDS}),

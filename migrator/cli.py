@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "fingerprint": "take a snapshot of the schema; changes nothing",
         "compare": "tell what a change of the schema means for the version that serves meanwhile",
         "create-database": "create the database POSTGRES_DATABASE unless it exists",
+        "adopt-database": "take over the database POSTGRES_DATABASE that others have made and migrated; never makes one",
         "drop-database": "drop the database POSTGRES_DATABASE, with all its data",
         "create-topics": "create a stack's stream and its consumers in NATS JetStream unless they exist",
         "rehearse-prepare": "make the database SCRATCH_DATABASE beside the real one, with its schema",
@@ -261,6 +262,12 @@ def _create_database(_parsed: argparse.Namespace, environment: Mapping[str, str]
     return {"outcome": "created" if created else "unchanged", "database": wanted.name}
 
 
+def _adopt_database(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
+    wanted = database.target(environment)
+    database.adopt(wanted, _settings(environment), _say("adopt-database"), Owner.of(environment))
+    return {"outcome": "unchanged", "database": wanted.name}
+
+
 def _drop_database(_parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     wanted = database.target(environment)
     dropped = database.drop(wanted, _settings(environment), _say("drop-database"), _owner(environment))
@@ -366,6 +373,7 @@ _COMMANDS = {
     "fingerprint": _fingerprint,
     "compare": _compare,
     "create-database": _create_database,
+    "adopt-database": _adopt_database,
     "drop-database": _drop_database,
     "create-topics": _create_topics,
     "rehearse-prepare": _rehearse_prepare,

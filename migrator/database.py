@@ -25,6 +25,10 @@ _OF_THE_TARGET = {"host", "port", "user", "password", "dbname"}
 # 42P04 is the answer to the later of two; 23505 the same when both were past the first check.
 _EXISTS = {"42P04", "23505"}
 _TEMPLATE_IN_USE = "55006"
+_HAS_TABLE = """
+SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' LIMIT 1
+"""
 
 
 @dataclass(frozen=True)
@@ -125,11 +129,46 @@ def create(wanted: Target, settings: Settings, log: Log, owner: Owner | None = N
                     raise refused("create", wanted, error) from None
                 created = False
         log(f"database {wanted.name} {'created' if created else 'exists'}")
-        if owner and (why := marks.claim(connection, wanted.name, owner)):
-            log(
-                f"it cannot be marked as that of {owner} ({why}), so another stack that uses it too would not be noticed"
-            )
+        if owner:
+            _claim(connection, wanted, owner, log)
         return created
+
+
+def adopt(wanted: Target, settings: Settings, log: Log, owner: Owner) -> None:
+    """Marks a database that others have made and migrated as its owner's.
+
+    No migration follows, so one that is not there, or holds nothing, would be served as it is: it is refused.
+
+    Args:
+        wanted: the database.
+        settings: budgets for the connection.
+        log: where lines for people go.
+        owner: to whom it is to belong from now on.
+
+    Raises:
+        DatabaseUnavailable: no connection.
+        ForeignDatabase: it is another's.
+        DatabaseCommandFailed: it is not there, or has no table.
+    """
+    hint = f"Check the server (rollout:postgres) and the name (rollout:modules.{owner.module}.databaseName). "
+    hint += (
+        f"Without rollout:modules.{owner.module}.adopted the database is made, and migrated from the first version on."
+    )
+    said = f"database {wanted.name} is said to be migrated by others (rollout:modules.{owner.module}.adopted), and"
+    with contextlib.closing(unhindered(connect(wanted.conninfo, settings, log))) as connection:
+        if not marks.databases(connection, wanted.name):
+            raise DatabaseCommandFailed(f"{said} is not there", hint=hint)
+        inside = conninfo(wanted.conninfo, dbname=wanted.name)
+        with contextlib.closing(unhindered(connect(inside, settings, log))) as there:
+            if not there.execute(_HAS_TABLE).fetchone():
+                raise DatabaseCommandFailed(f"{said} has no table", hint=hint)
+        log(f"database {wanted.name} exists, and has tables")
+        _claim(connection, wanted, owner, log)
+
+
+def _claim(connection: psycopg.Connection, wanted: Target, owner: Owner, log: Log) -> None:
+    if why := marks.claim(connection, wanted.name, owner):
+        log(f"it cannot be marked as that of {owner} ({why}), so another stack that uses it too would not be noticed")
 
 
 def retried(connection: psycopg.Connection, statement: sql.Composed, deadline: float, log: Log) -> None:

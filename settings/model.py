@@ -317,6 +317,11 @@ class StackSettings(Settings):
             raise ValueError(f"module {module} has no version")
         return Version.parse(text)
 
+    def adopted(self, module: str) -> Version | None:
+        """The version that others have migrated a module's database to, None if nobody has."""
+        text = self.modules[module].adopted
+        return Version.parse(text) if text else None
+
     def image(self, module: str) -> str:
         """The image of a module at its version, from where the registries' settings say."""
         return self.version(module).image(self.rewritten(self.kind(module).image(self.of(module))))

@@ -347,6 +347,11 @@ class ModuleSettings(CommonSettings):
     database_name: DatabaseName | None = Field(
         None, description="of one that exists already, or by another rule; default: `<stack>-<module>`"
     )
+    adopted: VersionText | None = Field(
+        None,
+        description="the version that others have migrated its database to, such as a Formance operator: none is run for that version, "
+        "and the database must be there and is never made",
+    )
     postgres: PostgresSettings | None = Field(None, description="a server of its own; default: rollout:postgres")
     contract_since: VersionText | None = Field(
         None, description="a migration may remove what this version does not use, once it or a later one serves"
@@ -356,6 +361,12 @@ class ModuleSettings(CommonSettings):
         False, description="accept a version older than the one that serves, or that its database was migrated to"
     )
     disabled: bool = Field(False, description="no workloads; the database and the record of its migration are kept")
+
+    @model_validator(mode="after")
+    def _adopts_a_database(self) -> ModuleSettings:
+        if self.adopted and not self.database:
+            raise ValueError("adopted is of a module with a database, and database is false")
+        return self
 
     @model_validator(mode="after")
     def _backed_up_somewhere(self) -> ModuleSettings:

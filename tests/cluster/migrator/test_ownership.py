@@ -292,6 +292,50 @@ def test_a_database_of_an_earlier_version_gets_its_mark_and_keeps_what_its_comme
     assert (here.found(ledger).comment or "").startswith("Books of 2024.\nDo not touch.\nrollout: ")
 
 
+@pytest.mark.parametrize("schema", ["public", "_system", "pgboss"])
+def test_a_database_that_others_have_migrated_is_marked_and_no_row_of_it_is_touched(here: Server, schema: str) -> None:
+    ledger = here.make("ledger")
+    here.execute(
+        ledger, f'CREATE SCHEMA IF NOT EXISTS "{schema}"; CREATE TABLE "{schema}".goose_db_version (version_id int)'
+    )
+    if schema != "public":
+        here.execute(ledger, "DROP TABLE entries")
+    before = here.found(ledger).oid
+    for _ in range(2):
+        assert cli.main(["adopt-database"], environment(here, ledger)) == 0
+    assert here.found(ledger).mark == Mark.of(PROD, LIVE, ledger)
+    assert here.found(ledger).oid == before
+    assert cli.main(["create-database"], environment(here, ledger)) == 0
+
+
+def test_one_that_is_not_there_is_not_made_for_who_said_that_others_had(
+    here: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["adopt-database"], environment(here, here.name("ledger"))) == 1
+    assert (
+        "is said to be migrated by others (rollout:modules.ledger.adopted), and is not there" in capsys.readouterr().err
+    )
+    assert here.all() == []
+
+
+@pytest.mark.parametrize("inside", ["", "CREATE SCHEMA books", "CREATE VIEW entries AS SELECT 1", "CREATE SEQUENCE s"])
+def test_nor_is_one_that_nobody_has_migrated_marked(
+    here: Server, capsys: pytest.CaptureFixture[str], inside: str
+) -> None:
+    ledger = here.make("ledger")
+    here.execute(ledger, f"DROP TABLE entries; {inside}")
+    assert cli.main(["adopt-database"], environment(here, ledger)) == 1
+    assert "and has no table" in capsys.readouterr().err
+    assert here.found(ledger).mark is None
+
+
+def test_another_stacks_is_not_taken_over(here: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    ledger = here.make("ledger")
+    assert cli.main(["adopt-database"], environment(here, ledger, OTHER)) == 0
+    assert cli.main(["adopt-database"], environment(here, ledger)) == 1
+    assert "belongs to module" in capsys.readouterr().err
+
+
 def test_a_rehearsal_marks_what_has_no_mark_as_it_is_about_to_be_migrated(here: Server, tmp_path: Path) -> None:
     ledger = here.make("ledger")
     prepare(environment(here, ledger), tmp_path)

@@ -57,6 +57,12 @@ def test_a_module_from_configuration_alone() -> None:
             "must be less than terminationGracePeriodSeconds",
         ),
         ({"modules": {"ledger": LEDGER | {"dependsOn": ["auth"]}}}, "ledger.dependsOn", "not a module of this stack"),
+        (
+            {"modules": {"ledger": LEDGER | {"adopted": "1.1.0", "database": False}}},
+            "rollout:modules.ledger",
+            "adopted is of a module with a database",
+        ),
+        ({"modules": {"ledger": LEDGER | {"adopted": "1.1"}}}, "rollout:modules.ledger.adopted", "three numbers"),
         ({"postgres": None}, "modules.ledger", "no server is set"),
         ({"postgres": {"uri": "postgresql://h"}}, "rollout:postgres", "no credentials"),
     ],
