@@ -346,10 +346,17 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--json", action="store_true", help="one JSON document on stdout")
     checking.add_argument("--verbose", action="store_true", help="tracebacks too")
     importing = commands.add_parser(
-        "import-operator", help="write the configuration of a Formance operator's stack as ours"
+        "import-operator",
+        help="write the configuration of a Formance operator's stack as ours",
+        description="Writes the configuration of a Formance operator's stack as ours, with the versions that its databases were migrated to, and "
+        "what leads its gateway's address to ours. docs/operator.md says how a running stack is taken over.",
     )
     importing.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="YAML of its Stack, Settings, Versions and modules"
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="YAML of its Stack, Settings, Versions, modules and Databases",
     )
     importing.add_argument("--stack", "-s", help="name of the Stack (default: the one there is)")
     importing.add_argument(

@@ -10,15 +10,19 @@ from shlex import quote as shell
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
+from settings import SettingsError
 from settings.catalog import KINDS, find
 from settings.infrastructure import OpenTelemetrySettings
 from settings.model import registry_of
+from settings.versions import Version
 
 from .draft import DECODED, Draft
 from .objects import Object
 from .settings import Lookup, Setting
 from .values import Uri, duration, is_suspect, is_true, plain, shown, told, whole
 
+# The operator's annotation of a Database.
+VERSION = "formance.com/module-version"
 # What takes the login out of a URI, as it stands there.
 _LOGIN = "sed -E 's|^[a-z+]+://([^:@/?]*)(:([^/?#]*))?@.*|\\{}|'"
 _POOL = {
@@ -265,13 +269,13 @@ def _endpoint(draft: Draft, lookup: Lookup, host: str, setting: Setting) -> None
     return None
 
 
-def databases(draft: Draft, lookup: Lookup, modules: list[str], made: list[Object]) -> None:
+def databases(draft: Draft, lookup: Lookup, modules: Mapping[str, str], made: list[Object]) -> None:
     """The server of most modules is the stack's; those of the others are their own.
 
     Args:
         draft: of the stack.
         lookup: its settings.
-        modules: those that have a database.
+        modules: those that have a database -> the version that counts.
         made: the Database objects, which say what is in use.
     """
     account = lookup.find("aws", "service-account")
@@ -285,6 +289,7 @@ def databases(draft: Draft, lookup: Lookup, modules: list[str], made: list[Objec
         pool = {"pool": pool} if (pool := _pool(draft, lookup, module)) else {}
         if module in in_use:
             _in_use(draft, module, in_use[module], found[0] if found else None)
+        _adopted(draft, module, modules[module], in_use.get(module))
         if found:
             uri, users[module] = _server(draft, lookup, *found, iam=account is not None)
             servers[module] = {"uri": uri, **pool, **({"awsIam": True} if account else {})}
@@ -326,6 +331,42 @@ def _in_use(draft: Draft, module: str, database: Object, wanted: Uri | None) -> 
             f"{database}: is out of sync: the operator still uses the server of before, and the setting postgres.{module}.uri names another"
             f"{where}, which was written. Move the data, or write the server that is in use"
         )
+
+
+def _adopted(draft: Draft, module: str, wanted: str, database: Object | None) -> None:
+    """The version that the operator has migrated a database to, so that it is not migrated again.
+
+    It writes that down when the Job has succeeded, and before it changes the Deployment (databases/create.go, SaveModuleVersion).
+    """
+    path = f"modules.{module}.adopted"
+    if database is None:
+        read = f"kubectl get databases.formance.com {draft.stack}-{module} --ignore-not-found"
+        read += r" -o jsonpath='{.metadata.annotations.formance\.com/module-version}'"
+        return draft.configure(
+            f"{module}: its Database is not in the files, so what the operator has migrated it to is not known. Where the operator runs it, say so, "
+            "or the first update migrates it again",
+            f"MIGRATED=$({read})",
+            f'test -z "$MIGRATED" || {draft.set_command(path, chr(34) + "$MIGRATED" + chr(34))}',
+        )
+    annotations = database.metadata.get("annotations")
+    version = annotations.get(VERSION) if isinstance(annotations, Mapping) else None
+    if not isinstance(version, str) or not version:
+        return draft.note(
+            f"{database}: the operator has not migrated it yet. Wait until it has, and import again: two migrations at once are none that was tried"
+        )
+    try:
+        Version.parse(version)
+    except SettingsError:
+        return draft.problems.append(
+            f"{database}: metadata.annotations, {VERSION}: {shown(version)} is not a version; allowed is the tag of an image, such as v2.4.12"
+        )
+    draft.put(version, *path.split("."), source=database)
+    if wanted and version != wanted:
+        draft.note(
+            f"{database}: the operator has migrated it to {plain(version)}, and {plain(wanted)} is wanted, so it is at work on that or has failed. "
+            "Wait until it has ended, and import again: two migrations at once are none that was tried"
+        )
+    return None
 
 
 def _pool(draft: Draft, lookup: Lookup, module: str) -> dict[str, Any]:

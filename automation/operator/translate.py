@@ -142,7 +142,7 @@ class _Translation:
         draft.config.setdefault("modules", {})
         with_database = [name for name in self._modules if find(name).defaults.get("database", True)]
         made = self._mine.pop("Database", [])
-        databases(draft, self._lookup, with_database, made)
+        databases(draft, self._lookup, {name: versions[name][2] for name in with_database}, made)
         self._clients(self._mine.pop("AuthClient", []))
         self._needed({name: Version(resolved) for name, (_, _, resolved) in versions.items()})
         self._memory()

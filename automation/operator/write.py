@@ -21,6 +21,7 @@ from ..check import Checked, check
 from ..errors import UsageError
 from ..stack_file import StrictLoader
 from .draft import Step
+from .forward import forward
 from .translate import Imported, translate
 
 # What the paths in messages begin with.
@@ -54,8 +55,11 @@ def import_files(files: Iterable[Path], folder: Path, stack: str | None = None, 
     """
     imported = translate(list(_documents(files)), stack)
     contents = {folder / f"Pulumi.{imported.stack}.yaml": _configuration(imported)}
+    leading = folder / f"forward-{imported.stack}.yaml" if "gateway" in imported.config["modules"] else None
     if imported.line and imported.versions:
         contents[folder / "versions" / f"{imported.line}.yaml"] = _versions(imported)
+    if leading and leading.exists() and not overwrite:
+        raise UsageError(f"{leading} exists; --overwrite replaces it")
     for file, content in contents.items():
         # Stacks share a line's versions.
         shared = file.parent != folder and file.exists() and file.read_text() == content
@@ -64,15 +68,18 @@ def import_files(files: Iterable[Path], folder: Path, stack: str | None = None, 
     for file, content in contents.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    problem, checked = "", None
+    problem, checked, files = "", None, tuple(contents)
     try:
-        settings.load(_as_pulumi(imported.config), stack=imported.stack, root=folder)
+        wanted = settings.load(_as_pulumi(imported.config), stack=imported.stack, root=folder)
+        if leading:
+            leading.write_text(forward(wanted))
+            files += (leading,)
     except settings.SettingsError as error:
         problem = _traced(error, imported.sources)
     if not problem and (folder / "Pulumi.yaml").exists():
         (checked,) = check(folder, [imported.stack])
     steps = (*imported.todo, *_allowed(imported), _last(imported.stack))
-    return Written(tuple(contents), imported, steps, problem, checked)
+    return Written(files, imported, steps, problem, checked)
 
 
 def _as_pulumi(config: Mapping[str, Any]) -> dict[str, str]:
@@ -106,7 +113,10 @@ def _pulled(image: str, registries: Mapping[str, Any]) -> str:
 
 def _last(stack: str) -> Step:
     commands = (f"bin/rollout check --stack {stack}", f"bin/rollout preview --stack {stack}")
-    return Step("check the result, and preview it", commands)
+    return Step(
+        "check the result, and preview it; where the operator runs this stack, go on as docs/operator.md says (Taking over a running stack)",
+        commands,
+    )
 
 
 def _documents(files: Iterable[Path]) -> Iterator[Any]:

@@ -65,6 +65,9 @@ STACKS: dict[str, list[Document]] = {
     "no server": [stack(), module("Ledger", "l"), module("Auth", "a"), setting("postgres.ledger.uri", "postgresql://pg:5432?secret=pg")],
     "gateway": [stack(version="v2.3.1"), module("Gateway", "g", ingress={"host": "a.example.org", "scheme": "https"})],
     "staging": [stack("staging-a"), module("Ledger", "l", "staging-a"), setting("postgres.*.uri", "postgresql://pg:5432?secret=pg")],
+    "migrated": ledger(
+        made("Database", "s1-ledger", {"stack": "s1", "service": "ledger"}, metadata={"annotations": {"formance.com/module-version": "v2.4.12"}}),
+    ),
     "client": ledger(module("Auth", "a"), made("AuthClient", "c", {"stack": "s1", "id": "c", "secretFromSecret": {"name": "n", "key": "k"}})),
 }  # fmt: skip
 
