@@ -44,6 +44,8 @@ class Clients:
         also: URLs of other modules that are asked too.
         timeout: seconds after which a request counts as lost.
         run: a name that no other run on this ledger has had; default: the namespace's.
+        connections: to keep; 0: a new one for each request.
+        name: of the pod.
     """
 
     def __init__(
@@ -56,10 +58,13 @@ class Clients:
         also: Sequence[str] = (),
         timeout: int = 5,
         run: str = "",
+        connections: int = 16,
+        name: str = NAME,
     ) -> None:
         self._api = api
         self._namespace = namespace
-        self._pod = _pod(namespace, url, image, rate, also, timeout, run or namespace)
+        self._name = name
+        self._pod = _pod(name, namespace, url, image, rate, also, timeout, run or namespace, connections)
 
     def start(self) -> None:
         """Starts the pod and waits for its first answered requests."""
@@ -75,7 +80,7 @@ class Clients:
     def stop(self) -> dict[str, Any]:
         """Ends the traffic and returns the pod's final summary."""
         # The process is told to stop and prints its summary; the pod is kept until that has been read.
-        self._api.delete(Pod, NAME, namespace=self._namespace, grace_period=30)
+        self._api.delete(Pod, self._name, namespace=self._namespace, grace_period=30)
         summary: dict[str, Any] = {}
         end = time.monotonic() + 30
         while not summary and time.monotonic() < end:
@@ -86,13 +91,13 @@ class Clients:
         return summary
 
     def _lines(self) -> list[dict[str, Any]]:
-        text = self._api.log(NAME, namespace=self._namespace)
+        text = self._api.log(self._name, namespace=self._namespace)
         return [json.loads(line) for line in text if line.strip().endswith("}")]
 
     def _wait(self, what: str, enough: Any, seconds: float = 60) -> list[dict[str, Any]]:
         end = time.monotonic() + seconds
         while True:
-            pod = self._api.get(Pod, NAME, namespace=self._namespace)
+            pod = self._api.get(Pod, self._name, namespace=self._namespace)
             phase = pod.status.phase if pod.status else None
             lines = self._lines() if phase not in (None, "Pending") else []
             if enough(lines):
@@ -102,8 +107,19 @@ class Clients:
             time.sleep(0.1)
 
 
-def _pod(namespace: str, url: str, image: str, rate: int, also: Sequence[str], timeout: int, run: str) -> Pod:
+def _pod(
+    name: str,
+    namespace: str,
+    url: str,
+    image: str,
+    rate: int,
+    also: Sequence[str],
+    timeout: int,
+    run: str,
+    connections: int,
+) -> Pod:
     arguments = ["traffic", "--url", url, "--rate", str(rate), "--run", run, "--json", "--timeout", str(timeout)]
+    arguments += ["--connections", str(connections)]
     arguments += [word for each in also for word in ("--also", each)]
     spec = {
         "restartPolicy": "Never",
@@ -123,5 +139,5 @@ def _pod(namespace: str, url: str, image: str, rate: int, also: Sequence[str], t
         ],
     }
     return Pod.from_dict(
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": NAME, "namespace": namespace}, "spec": spec}
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
     )

@@ -99,7 +99,7 @@ class Client:
 
     Args:
         url: such as http://ledger:8080 or http://gateway:8080/api/ledger.
-        connections: how many to keep; more are opened while all are busy.
+        connections: how many to keep; more are opened while all are busy. With 0 every request has its own.
         timeout: seconds for one request, connecting included.
     """
 
@@ -133,7 +133,9 @@ class Client:
             raise Lost("timeout, " + ("no answer" if connection else "no connection")) from None
         except OSError as error:
             raise Lost(f"connect: {type(error).__name__}: {error}") from None
-        if connection.usable:
+        if not self._wanted:
+            connection.close()
+        elif connection.usable:
             self._idle.append(connection)
         return answer
 

@@ -284,7 +284,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rate", type=float, default=100, help="requests a second (default 100)")
     parser.add_argument("--duration", type=float, default=0, help="seconds; 0, the default, until SIGTERM")
     parser.add_argument("--writes", type=float, default=0.25, help="share of writes (default 0.25)")
-    parser.add_argument("--connections", type=int, default=16, help="kept-alive connections (default 16)")
+    parser.add_argument("--connections", type=int, default=16, help="kept-alive connections (default 16; 0: none)")
     parser.add_argument("--timeout", type=float, default=5, help="seconds after which a request is lost (default 5)")
     parser.add_argument("--run", default="", help="name of the run, part of every idempotency key (default random)")
     parser.add_argument("--seed", type=int, default=1)
@@ -292,8 +292,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a request was lost")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a second")
     parsed = parser.parse_args(arguments)
-    if parsed.rate <= 0 or parsed.connections < 1 or not 0 <= parsed.writes <= 1:
-        parser.error("--rate and --connections are above 0, --writes is between 0 and 1")
+    if parsed.rate <= 0 or parsed.connections < 0 or not 0 <= parsed.writes <= 1:
+        parser.error("--rate is above 0, --connections not below, --writes is between 0 and 1")
     try:
         final = loops.run(_main(parsed))
     except ValueError as error:
