@@ -83,7 +83,7 @@ def _restored(restore: RestoreReport) -> Iterator[str]:
 def _migration_failed(module: ModuleVerdict) -> Iterator[str]:
     job = module.job or JobReport("unknown")
     what = {
-        "database": "its database could not be made",
+        "database": "its database could not be made or taken over",
         "backup": "its database could not be backed up, so it was not migrated",
     }.get(job.kind, "migration failed")
     yield f"{module.name} {module.version}: {what} (Job {job.name})"

@@ -1,13 +1,15 @@
 """A stack as the Formance operator makes one, and as much of the operator as a move needs, with the sample in the place of its modules.
 
-Objects, names, labels, owners and finalizers are those of its source at de735dc (2026-05-15); each function says which file. What the
-devkit's Caddy has no plugin for is left out of the Caddyfile, and the operator's own Jobs, which are gone 30 s after they have succeeded, run here
-on the images there are.
+Objects, names, labels, owners and finalizers are those of its source at de735dc (2026-05-15); each function says which file. Its own build, given the
+same Settings on a cluster, made the same objects field by field. Only of the Caddyfile what the devkit's Caddy has no plugin for is left out, and its
+Jobs, which are gone 30 s after they have succeeded, run here on the images there are.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import json
 import threading
 import time
@@ -73,7 +75,7 @@ with Nats(os.environ["NATS_URI"]) as nats:
 
 @dataclass
 class OperatorStack:
-    """The stack, in the namespace of its name, and the operator's manager, which looks at it twice a second.
+    """The stack, in the namespace of its name, and the operator's manager, which looks at it every second.
 
     Args:
         api: Kubernetes client.
@@ -122,28 +124,27 @@ class OperatorStack:
 
     def reconcile(self) -> None:
         """What the operator does whenever it looks at a stack that is not skipped: every object is as it wants it."""
-        env = self._postgres("ledger")
-        bind = [{"name": "BIND", "value": ":8080"}]
-        storage = [
-            {"name": "STORAGE_POSTGRES_CONN_STRING", "value": "$(POSTGRES_URI)"},
-            {"name": "STORAGE_DRIVER", "value": "postgres"},
-        ]
-        self._deployment("Ledger", "ledger", "ledger", [*bind, *self._dev(), *env, *storage])
-        self._deployment(
-            "Ledger", "ledger-worker", "ledger-worker", [*self._dev(), *env, *storage], args=["worker"], stateful=True
-        )
-        hooks = [*self._dev(), *self._postgres("webhooks"), *storage[:1], {"name": "WORKER", "value": "true"}]
-        hooks.append({"name": "KAFKA_TOPICS", "value": f"{self.name}.ledger"})
+        dev = _env(DEBUG="false", DEV="false", STACK=self.name)
+        public = _env(STACK_URL="http://gateway:8080", STACK_PUBLIC_URL=f"https://{HOST}")
+        uri = _env(STORAGE_POSTGRES_CONN_STRING="$(POSTGRES_URI)")
+        alone = _env(PUBLISHER_NATS_AUTO_PROVISION="false")
+        stored = [*dev, *self._postgres("ledger"), *uri, *_env(STORAGE_DRIVER="postgres")]
+        topic = _env(PUBLISHER_TOPIC_MAPPING=f"*:{self.name}.ledger")
+        api = [*_env(BIND=":8080"), *self._publisher("ledger"), *topic, *alone, *stored, *public]
+        self._deployment("Ledger", "ledger", "ledger", api)
+        self._deployment("Ledger", "ledger-worker", "ledger-worker", stored, args=["worker"], stateful=True)
+        hooks = [*public, *dev, *self._postgres("webhooks"), *self._publisher("webhooks"), *uri]
+        hooks += [*_env(WORKER="true", KAFKA_TOPICS=f"{self.name}.ledger"), *alone]
         self._deployment("Webhooks", "webhooks", "api", hooks, args=["serve"])
         for module in DATABASES:
             self._service(module, ("GatewayHTTPAPI", f"{self.name}-{module}"))
-        self._gateway()
+        self._gateway([*public, *dev])
 
     def _watch(self) -> None:
         """core/controllers.go: a skipped stack's objects are left alone, and its condition says so once each module knows."""
-        while not self._stopped.wait(0.5):
+        while not self._stopped.wait(1):
             try:
-                if not self.api.get(Deployment, "operator-manager", namespace=self.outside).spec.replicas:
+                if not self.api.get(Deployment, "regions-operator", namespace=self.outside).spec.replicas:
                     continue
                 stack = self.api.get(RESOURCES["Stack"], self.name)
                 if (stack.metadata.annotations or {}).get(SKIP) == "true":
@@ -260,7 +261,7 @@ class OperatorStack:
         api = {
             "stack": self.name,
             "name": module,
-            "rules": [{"path": "", "methods": None, "secured": False}],
+            "rules": [{"path": "", "secured": False}],
             "healthCheckEndpoint": "_healthcheck",
         }
         self._custom("GatewayHTTPAPI", f"{self.name}-{module}", api, ownerReferences=[self._controller(owner)])
@@ -290,10 +291,12 @@ class OperatorStack:
             {"status": {"ready": True, "uri": uri, "database": f"{self.name}-{module}"}},
             patch_type=PatchType.MERGE,
         )
+        more = _env(STORAGE_POSTGRES_CONN_STRING="$(POSTGRES_URI)") if module == "ledger" else []
+        env = [*self._postgres(module), *more]
         self._run(
             owner,
             f"{module}-migration",
-            {"name": "migrate", "image": self._image(module), "args": ["migrate"], "env": self._postgres(module)},
+            {"name": "migrate", "image": self._image(module), "args": ["migrate"], "env": env},
         )
         self.api.patch(
             RESOURCES["Database"],
@@ -357,16 +360,12 @@ class OperatorStack:
 
     # --- workloads ----------------------------------------------------------------------------------------------------------
 
-    def _dev(self) -> list[dict[str, Any]]:
-        """core/env.go, GetDevEnvVars, and gateways.go, GetEnvVars"""
-        values = {
-            "DEBUG": "false",
-            "DEV": "false",
-            "STACK": self.name,
-            "STACK_URL": "http://gateway:8080",
-            "STACK_PUBLIC_URL": f"https://{HOST}",
-        }
-        return [{"name": key, "value": value} for key, value in values.items()]
+    def _publisher(self, service: str) -> list[dict[str, Any]]:
+        """brokers/utils.go, GetBrokerEnvVars"""
+        url, client = f"nats.{self.outside}:4222", f"{self.name}-{service}"
+        return _env(
+            BROKER="nats", PUBLISHER_NATS_ENABLED="true", PUBLISHER_NATS_URL=url, PUBLISHER_NATS_CLIENT_ID=client
+        )
 
     def _postgres(self, module: str) -> list[dict[str, Any]]:
         """databases/env.go, GetPostgresEnvVars"""
@@ -454,7 +453,7 @@ class OperatorStack:
             Service, {"metadata": metadata, "spec": {"ports": ports, "selector": {"app.kubernetes.io/name": name}}}
         )
 
-    def _gateway(self) -> None:
+    def _gateway(self, env: list[dict[str, Any]]) -> None:
         """gateways/, caddy/caddy.go: no probes, no drain, and the administration's interface on the port of the metrics."""
         owner = ("Gateway", f"{self.name}-gateway")
         content = {
@@ -476,9 +475,14 @@ class OperatorStack:
             "livenessProbe": None,
             "readinessProbe": None,
         }
+        # core/utils.go, HashFromConfigMaps
+        digest = hashlib.sha256(json.dumps(content, separators=(",", ":")).encode() + b"\n").digest()
+        hashed = {"annotations": {"caddyfile-hash": base64.b64encode(digest).decode()}}
         volumes = [{"name": "caddyfile", "configMap": {"name": "gateway"}}, {"name": "data", "emptyDir": {}}]
         args = ["run", "--config", "/gateway/Caddyfile", "--adapter", "caddyfile"]
-        self._deployment("Gateway", "gateway", "gateway", self._dev(), args=args, overrides=container, volumes=volumes)
+        self._deployment(
+            "Gateway", "gateway", "gateway", env, args=args, overrides=container, metadata=hashed, volumes=volumes
+        )
         self._service("gateway", owner)
         backend = {"service": {"name": "gateway", "port": {"name": "http"}}}
         rule = {"host": HOST, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
@@ -494,7 +498,7 @@ class OperatorStack:
             "image": catalogue.MIGRATOR,
             "command": ["python3", "-c", "import time; time.sleep(1e8)"],
         }
-        self._outside("operator-manager", {"terminationGracePeriodSeconds": 1, "containers": [container]})
+        self._outside("regions-operator", {"terminationGracePeriodSeconds": 1, "containers": [container]})
 
     def _broker(self) -> None:
         container = {
@@ -614,6 +618,10 @@ class OperatorStack:
         for namespace in (self.name, self.outside):
             with contextlib.suppress(ApiError):
                 self.api.delete(Namespace, namespace, grace_period=0)
+
+
+def _env(**values: str) -> list[dict[str, Any]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 _SECURITY = {

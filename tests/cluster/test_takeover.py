@@ -273,12 +273,12 @@ def test_the_operators_stack_ends_and_takes_nothing_of_ours_along(ours: Takeover
     stream = theirs.stream()
     with ours.traffic(ours.name):
         ours.step(8)
-        ours.step(9, OPERATOR="deployment/operator-manager", OPERATOR_NAMESPACE=theirs.outside)
+        ours.step(9, OPERATOR_NAMESPACE=theirs.outside)
         wait_for("the operator's namespace to go", lambda: _is_gone(ours.api, theirs.name), 120)
     assert theirs.left() == []
     assert theirs.stream() == stream
     assert len(ours.databases()) == len(DATABASES), "although clear-database is true"
-    assert theirs.ready(theirs.outside)["operator-manager"] == 1
+    assert theirs.ready(theirs.outside)["regions-operator"] == 1
     code, verdict = ours.workspace.rollout("up")
     assert (code, verdict["outcome"]) == (0, "unchanged"), json.dumps(verdict, indent=1)
 

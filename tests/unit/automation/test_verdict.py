@@ -173,7 +173,7 @@ def test_a_database_that_cannot_be_made_is_a_failed_migration_of_its_own_job() -
     )
     assert verdict.outcome is Outcome.MIGRATION_FAILED
     assert wording.text(verdict).startswith(
-        "ledger 1.0.0: its database could not be made (Job ledger-database-1234abcd)\n  | could not connect to 10.0.0.9:5432"
+        "ledger 1.0.0: its database could not be made or taken over (Job ledger-database-1234abcd)\n  | could not connect to 10.0.0.9:5432"
     )
 
 
