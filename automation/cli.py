@@ -348,8 +348,8 @@ def _parser() -> argparse.ArgumentParser:
     importing = commands.add_parser(
         "import-operator",
         help="write the configuration of a Formance operator's stack as ours",
-        description="Writes the configuration of a Formance operator's stack as ours, with the versions that its databases were migrated to, and "
-        "what leads its gateway's address to ours. docs/operator.md says how a running stack is taken over.",
+        description="Writes the configuration of a Formance operator's stack as ours, with the versions its databases were migrated to, and the "
+        "manifest of a forwarder from its gateway to ours. docs/operator.md shows how to take over a running stack.",
     )
     importing.add_argument(
         "files",

@@ -1,4 +1,4 @@
-"""A module's database: made by a Job, or found by it where others have made it; one that belongs to another stack or module is refused. No update drops it, and a destroy only when asked to (`dropping`)."""
+"""A module's database: created by a Job, or checked by it where something else created it; one that belongs to another stack or module is refused. No update drops it, and a destroy only when asked to (`dropping`)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Database(pulumi.ComponentResource):
         jobs: where that Job runs.
         scope: where to declare it.
         depends_on: the credentials that ``env`` refers to.
-        adopted: others have made it: it must be there.
+        adopted: something else created and migrated it; it must exist.
 
     Attributes:
         ready: what a migration waits for.

@@ -113,7 +113,7 @@ class Gateway(pulumi.ComponentResource):
             revision=revision,
             annotations={DRAINS: "itself"},
         )
-        if gateway.ingress:
+        if gateway.ingress and gateway.ingress.create:
             _ingress(self, name, settings, scope, self.release.service)
         self.register_outputs({"version": str(version)})
 

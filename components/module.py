@@ -56,7 +56,7 @@ class Module(pulumi.ComponentResource):
         module, version = settings.modules[name], settings.version(name)
         earlier = [other.release.service for other in after if other.release]
         came_with = settings.adopted(name)
-        # The record is believed before the setting, which stays when the module has long gone on.
+        # `migrated` is the cluster's record where there is one: the setting may stay when the module has moved on.
         self._is_as_adopted = came_with is not None and version.label == came_with.label == migrated
         self._account = service_account(name, settings, self._scope)
         self._configuration = Configuration(name, self, self._scope)
@@ -161,7 +161,7 @@ class Module(pulumi.ComponentResource):
 
     @property
     def _exempt(self) -> dict[str, str]:
-        """What tells the policy pack that no migration is forgotten where another program has run it."""
+        """The annotation that tells the policy pack that the migration ran elsewhere and is not missing."""
         return {NO_DATABASE: ELSEWHERE} if self._is_as_adopted else {}
 
     def _container(

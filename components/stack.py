@@ -125,7 +125,7 @@ def _contents(plans: Mapping[str, Plan], cluster: Cluster, owner: Owner) -> dict
 
 
 def adopted(settings: StackSettings) -> dict[str, str]:
-    """Module name -> the version label that its database came with; what is on record here is later, and counts."""
+    """Module name -> the version label its database was adopted at; a record in the cluster is newer and takes precedence."""
     found = {name: settings.adopted(name) for name in settings.modules}
     return {name: version.label for name, version in found.items() if version}
 

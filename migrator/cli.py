@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         "fingerprint": "take a snapshot of the schema; changes nothing",
         "compare": "tell what a change of the schema means for the version that serves meanwhile",
         "create-database": "create the database POSTGRES_DATABASE unless it exists",
-        "adopt-database": "take over the database POSTGRES_DATABASE that others have made and migrated; never makes one",
+        "adopt-database": "check that the database POSTGRES_DATABASE, which something else created and migrated, has tables, and mark it; creates nothing",
         "drop-database": "drop the database POSTGRES_DATABASE, with all its data",
         "create-topics": "create a stack's stream and its consumers in NATS JetStream unless they exist",
         "rehearse-prepare": "make the database SCRATCH_DATABASE beside the real one, with its schema",

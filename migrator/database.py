@@ -135,9 +135,9 @@ def create(wanted: Target, settings: Settings, log: Log, owner: Owner | None = N
 
 
 def adopt(wanted: Target, settings: Settings, log: Log, owner: Owner) -> None:
-    """Marks a database that others have made and migrated as its owner's.
+    """Marks a database that something else created and migrated as its owner's.
 
-    No migration follows, so one that is not there, or holds nothing, would be served as it is: it is refused.
+    No migration follows, so a missing or empty database would be served as it is; it is refused.
 
     Args:
         wanted: the database.
@@ -151,13 +151,11 @@ def adopt(wanted: Target, settings: Settings, log: Log, owner: Owner) -> None:
         DatabaseCommandFailed: it is not there, or has no table.
     """
     hint = f"Check the server (rollout:postgres) and the name (rollout:modules.{owner.module}.databaseName). "
-    hint += (
-        f"Without rollout:modules.{owner.module}.adopted the database is made, and migrated from the first version on."
-    )
-    said = f"database {wanted.name} is said to be migrated by others (rollout:modules.{owner.module}.adopted), and"
+    hint += f"Without rollout:modules.{owner.module}.adopted the database is created and migrated from the start."
+    said = f"database {wanted.name} should have been migrated already (rollout:modules.{owner.module}.adopted), but it"
     with contextlib.closing(unhindered(connect(wanted.conninfo, settings, log))) as connection:
         if not marks.databases(connection, wanted.name):
-            raise DatabaseCommandFailed(f"{said} is not there", hint=hint)
+            raise DatabaseCommandFailed(f"{said} does not exist", hint=hint)
         inside = conninfo(wanted.conninfo, dbname=wanted.name)
         with contextlib.closing(unhindered(connect(inside, settings, log))) as there:
             if not there.execute(_HAS_TABLE).fetchone():

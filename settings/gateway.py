@@ -21,6 +21,10 @@ Network = Annotated[str, StringConstraints(pattern=r"^(private_ranges|[0-9a-fA-F
 class IngressSettings(Settings):
     """The Ingress that leads from outside the cluster to the gateway."""
 
+    create: bool = Field(
+        True,
+        description="false: no Ingress, as something else routes the hosts to the gateway; they remain the public name",
+    )
     hosts: tuple[Host, ...] = Field(min_length=1, description="the first one is the stack's public name")
     scheme: Literal["https", "http"] = Field("https", description="of the public address, as clients see it")
     class_name: str | None = Field(None, description="IngressClass; default: the cluster's")

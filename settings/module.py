@@ -349,8 +349,8 @@ class ModuleSettings(CommonSettings):
     )
     adopted: VersionText | None = Field(
         None,
-        description="the version that others have migrated its database to, such as a Formance operator: none is run for that version, "
-        "and the database must be there and is never made",
+        description="the version that something else, such as the Formance operator, has migrated its database to: no migration runs for "
+        "that version, and the database must exist and is never created",
     )
     postgres: PostgresSettings | None = Field(None, description="a server of its own; default: rollout:postgres")
     contract_since: VersionText | None = Field(

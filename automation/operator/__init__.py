@@ -7,7 +7,7 @@ draft           the stack that is being written, with its Secrets and what is to
 infrastructure  databases, broker, Temporal, telemetry, registries
 modules         one module
 translate       all of it
-forward         what leads the operator's gateway to ours
+forward         the forwarder from the operator's gateway to ours
 write           files, and what to say about them
 errors          why a stack cannot be imported
 """

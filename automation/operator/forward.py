@@ -1,7 +1,7 @@
-"""What leads the address of the operator's gateway to ours, which is in another namespace: a Service selects pods of its own alone.
+"""The forwarder: passes requests from the operator's Service `gateway` on to our gateway, which is in another namespace.
 
-Caddy, as the gateway is, of the image that the operator runs already, with nothing to do but to pass everything on. The operator knows
-nothing of it: its Service `gateway` is told to select these pods, and to select its own again.
+A Service selects pods of its own namespace only. The forwarder is a Caddy there, of the gateway's image, which the cluster can already pull. One
+field of the Service, its selector, moves the traffic to these pods and back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from settings import StackSettings
 NAME = "gateway-forward"
 _LABELS = {"app.kubernetes.io/name": NAME}
 _FOLDER = "/gateway"
-# Who is told to stop goes on for the delay, and lets its clients go with an answer (`components/caddyfile.py`).
+# After SIGTERM it keeps serving for the delay and answers with `Connection: close`, see `components/caddyfile.py`.
 _DELAY, _GRACE = 10, 15
 _CADDYFILE = """{{
     admin off
@@ -25,7 +25,7 @@ _CADDYFILE = """{{
     shutdown_delay {delay}s
     grace_period {grace}s
     servers {{
-        # What the proxies before it say of a client goes on to the gateway, which decides whom it believes.
+        # X-Forwarded-For is passed on as it came: the gateway behind decides which proxies it trusts.
         trusted_proxies static 0.0.0.0/0 ::/0
     }}
 }}
@@ -77,12 +77,14 @@ def forward(wanted: StackSettings) -> str:
         },
     ]
     if wanted.network_policies:
-        # The operator's let connections in to the pods of its gateway alone.
+        # The operator's policies admit connections to its own gateway's pods only.
         spec = {"podSelector": selector, "policyTypes": ["Ingress"], "ingress": [{}]}
         objects.append(
             {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
         )
-    head = f"# Leads the Service gateway of namespace {wanted.stack} to {there}; see docs/operator.md.\n"
+    head = (
+        f"# Passes requests to the Service gateway of namespace {wanted.stack} on to {there}; see docs/operator.md.\n"
+    )
     return head + yaml.dump_all(objects, Dumper=_Plain, sort_keys=False, width=120)
 
 
@@ -122,7 +124,7 @@ def _pod(wanted: StackSettings, gateway: str) -> dict[str, Any]:
 
 
 class _Plain(yaml.SafeDumper):
-    """Without anchors, and a text of several lines as one."""
+    """No anchors; multi-line strings as blocks."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True

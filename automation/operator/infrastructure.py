@@ -334,17 +334,17 @@ def _in_use(draft: Draft, module: str, database: Object, wanted: Uri | None) -> 
 
 
 def _adopted(draft: Draft, module: str, wanted: str, database: Object | None) -> None:
-    """The version that the operator has migrated a database to, so that it is not migrated again.
+    """The version that the operator has migrated a database to, so that the migration does not run again.
 
-    It writes that down when the Job has succeeded, and before it changes the Deployment (databases/create.go, SaveModuleVersion).
+    The operator records it once the Job has succeeded, before it changes the Deployment (databases/create.go, SaveModuleVersion).
     """
     path = f"modules.{module}.adopted"
     if database is None:
         read = f"kubectl get databases.formance.com {draft.stack}-{module} --ignore-not-found"
         read += r" -o jsonpath='{.metadata.annotations.formance\.com/module-version}'"
         return draft.configure(
-            f"{module}: its Database is not in the files, so what the operator has migrated it to is not known. Where the operator runs it, say so, "
-            "or the first update migrates it again",
+            f"{module}: its Database is not in the files, so the version that the operator has migrated it to is not known. If the operator runs this "
+            "stack, set it, or the first update runs that migration again",
             f"MIGRATED=$({read})",
             f'test -z "$MIGRATED" || {draft.set_command(path, chr(34) + "$MIGRATED" + chr(34))}',
         )
@@ -352,7 +352,7 @@ def _adopted(draft: Draft, module: str, wanted: str, database: Object | None) ->
     version = annotations.get(VERSION) if isinstance(annotations, Mapping) else None
     if not isinstance(version, str) or not version:
         return draft.note(
-            f"{database}: the operator has not migrated it yet. Wait until it has, and import again: two migrations at once are none that was tried"
+            f"{database}: the operator has not migrated it yet. Wait until it has, and import again: two migrations must not run at once"
         )
     try:
         Version.parse(version)
@@ -363,8 +363,8 @@ def _adopted(draft: Draft, module: str, wanted: str, database: Object | None) ->
     draft.put(version, *path.split("."), source=database)
     if wanted and version != wanted:
         draft.note(
-            f"{database}: the operator has migrated it to {plain(version)}, and {plain(wanted)} is wanted, so it is at work on that or has failed. "
-            "Wait until it has ended, and import again: two migrations at once are none that was tried"
+            f"{database}: the operator has migrated it to {plain(version)}, and {plain(wanted)} is wanted: that migration is running or failing. "
+            "Wait until it has succeeded, and import again: two migrations must not run at once"
         )
     return None
 

@@ -114,7 +114,7 @@ def _pulled(image: str, registries: Mapping[str, Any]) -> str:
 def _last(stack: str) -> Step:
     commands = (f"bin/rollout check --stack {stack}", f"bin/rollout preview --stack {stack}")
     return Step(
-        "check the result, and preview it; where the operator runs this stack, go on as docs/operator.md says (Taking over a running stack)",
+        "check the result, and preview it; if the operator runs this stack, continue with docs/operator.md, Taking over a running stack",
         commands,
     )
 

@@ -236,7 +236,7 @@ class OperatorStack:
             "broker.dsn": f"nats://nats.{self.outside}:4222",
             "deployments.*.replicas": "1",
             # Without a request a pod gets next to nothing of a busy machine.
-            "deployments.*.containers.*.resource-requirements.requests": "cpu=150m",
+            "deployments.*.containers.*.resource-requirements.requests": "cpu=60m",
             'registries."ghcr.io".endpoint': catalogue.MODULE.rpartition("/")[0],
             'registries."ghcr.io".images."formancehq/ledger".rewrite': "module",
             'registries."ghcr.io".images."formancehq/webhooks".rewrite': "module",
@@ -415,7 +415,7 @@ class OperatorStack:
             "image": self._image(kind.lower()),
             **({"args": args} if args else {}),
             "env": [*env, {"name": "NODE_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}],
-            "resources": {"requests": {"cpu": "150m"}},
+            "resources": {"requests": {"cpu": "60m"}},
             "securityContext": {**_SECURITY, "runAsNonRoot": False},
             **({} if stateful else {"ports": [{"name": "http", "containerPort": 8080}], **probes}),
             **more.pop("overrides", {}),

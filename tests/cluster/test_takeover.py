@@ -17,6 +17,7 @@ import yaml
 from lightkube import ApiError, Client
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import ConfigMap, Namespace
+from lightkube.resources.networking_v1 import Ingress
 
 from devkit import paths
 from devkit.demo.clients import Clients
@@ -24,7 +25,7 @@ from devkit.images import catalogue
 from devkit.workspace import REPOSITORY
 from migrator import marks
 from tests.cluster.loaded import LoadedWorkspace
-from tests.cluster.operator_stack import DATABASES, VERSIONS, OperatorStack
+from tests.cluster.operator_stack import DATABASES, HOST, VERSIONS, OperatorStack
 from tests.cluster.stacks import Stack, wait_for
 
 # The definitions are of the whole cluster, a machine that has too much to do loses requests by itself, and the tests are one story, told in
@@ -209,6 +210,7 @@ def test_ours_comes_up_beside_the_operators_and_migrates_nothing(ours: Takeover)
         assert theirs.ready()["ledger-worker"] == 0
         answer = ours.step(5)
     assert json.loads(answer[answer.rindex("{", 0, answer.index('"region"')) :])["versions"]
+    assert ours.objects(Ingress) == []
     assert ours.migration_jobs() == []
     assert {module: theirs.migrations(module) for module in DATABASES} == before
     assert ours.records() == {name: VERSIONS[name] for name in DATABASES}
@@ -273,6 +275,7 @@ def test_the_operators_stack_ends_and_takes_nothing_of_ours_along(ours: Takeover
     stream = theirs.stream()
     with ours.traffic(ours.name):
         ours.step(8)
+        assert [each.spec.rules[0].host for each in ours.objects(Ingress)] == [HOST]
         ours.step(9, OPERATOR_NAMESPACE=theirs.outside)
         wait_for("the operator's namespace to go", lambda: _is_gone(ours.api, theirs.name), 120)
     assert theirs.left() == []

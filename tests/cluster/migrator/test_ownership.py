@@ -313,7 +313,8 @@ def test_one_that_is_not_there_is_not_made_for_who_said_that_others_had(
 ) -> None:
     assert cli.main(["adopt-database"], environment(here, here.name("ledger"))) == 1
     assert (
-        "is said to be migrated by others (rollout:modules.ledger.adopted), and is not there" in capsys.readouterr().err
+        "should have been migrated already (rollout:modules.ledger.adopted), but it does not exist"
+        in capsys.readouterr().err
     )
     assert here.all() == []
 
@@ -325,7 +326,7 @@ def test_nor_is_one_that_nobody_has_migrated_marked(
     ledger = here.make("ledger")
     here.execute(ledger, f"DROP TABLE entries; {inside}")
     assert cli.main(["adopt-database"], environment(here, ledger)) == 1
-    assert "and has no table" in capsys.readouterr().err
+    assert "but it has no table" in capsys.readouterr().err
     assert here.found(ledger).mark is None
 
 

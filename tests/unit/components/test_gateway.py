@@ -91,6 +91,18 @@ def test_an_ingress_leads_to_the_gateway() -> None:
     assert "kubernetes:core/v1:Service::gateway" in stack["Ingress/gateway"].depends_on
 
 
+def test_where_something_else_leads_to_it_there_is_none_and_the_public_name_stays() -> None:
+    def public(*, create: bool) -> list[str]:
+        stack = declare(
+            {"ledger": {"version": "v2.4.12"}, "gateway": gateway()}, gateway={"ingress": {**INGRESS, "create": create}}
+        )
+        assert ("Ingress/gateway" in stack) == create
+        [container] = stack["Deployment/ledger-v2.4.12"].inputs["spec"]["template"]["spec"]["containers"]
+        return [e["value"] for e in container["env"] if e["name"] == "STACK_PUBLIC_URL"]
+
+    assert public(create=False) == public(create=True) == ["https://stack.example.org"]
+
+
 @pytest.mark.parametrize(
     ("modules", "more", "said"),
     [
