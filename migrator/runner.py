@@ -28,7 +28,7 @@ from migrator.errors import (
 from migrator.files import Migration
 from migrator.lock import RunnerLock, holders, lock_session, lock_transaction, name_all
 from migrator.progress import Paced
-from migrator.redaction import redacted
+from migrator.redaction import redacted, told
 from migrator.sessions import Log, Watcher, connect, execute_one, is_lost, is_transient, pause
 from migrator.settings import Settings
 from migrator.statements import Statement
@@ -814,18 +814,16 @@ def _failed(error: psycopg.Error, migration: Migration, statement: Statement) ->
     line = statement.line
     if diagnosis.statement_position:
         line = statement.line_at(int(diagnosis.statement_position))
-    hint = _HINTS.get(error.sqlstate or "") or redacted(diagnosis.message_hint or "", statement.text)
+    before = ";\n".join(each.text for each in migration.statements[: migration.statements.index(statement)])
+    hint = _HINTS.get(error.sqlstate or "") or redacted(diagnosis.message_hint or "", statement.text, before)
     if error.sqlstate == _NOT_IN_A_TRANSACTION and migration.transactional:
         hint = "Put it into a file of its own that starts with `-- migrate: non-transactional`."
     elif error.sqlstate == _SYNTAX_ERROR and not diagnosis.statement_position:
         hint = "The server sees several statements here, and the runner one: their ends must be plain to see for both."
     elif error.sqlstate == _PROTOCOL_VIOLATION:
         hint = "A parameter such as $1 has no value in a file; write the value."
-    details = [diagnosis.message_detail, diagnosis.context and " ".join(diagnosis.context.split())]
-    message = ". ".join([diagnosis.message_primary or " ".join(str(error).split()), *filter(None, details)])
-    message = redacted(message, statement.text)
     return StatementFailed(
-        message,
+        told(error, statement.text, before),
         hint=hint,
         file=migration.name,
         line=line,
@@ -837,13 +835,9 @@ def _failed(error: psycopg.Error, migration: Migration, statement: Statement) ->
 def _refused(
     error: psycopg.Error, what: str, *, file: str = "", hint: str = "", quoted: Sequence[Migration] = ()
 ) -> StatementFailed:
-    message = error.diag.message_primary or " ".join(str(error).split())
-    detail = f". {error.diag.message_detail}" if error.diag.message_detail else ""
-    if quoted:
-        sql = ";\n".join(each.text for migration in quoted for each in migration.statements)
-        message, detail = redacted(message, sql), redacted(detail, sql)
+    sql = ";\n".join(each.text for migration in quoted for each in migration.statements)
     return StatementFailed(
-        f"{what}: {message}{detail}",
+        f"{what}: {told(error, sql, context=False)}",
         hint=_HINTS.get(error.sqlstate or "") or error.diag.message_hint or hint,
         file=file,
         sqlstate=error.sqlstate or "",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from migrator.redaction import redacted
 from migrator.sessions import refusal
 
 # Whose values PostgreSQL keeps as lists of quoted names; the one string that another list is would be one name here.
@@ -173,4 +174,4 @@ def copy_grants(connection: psycopg.Connection, source: str, target: str) -> Non
 def _refused(connection: psycopg.Connection, what: str, statement: sql.Composed) -> list[str]:
     """Runs a statement; gives what it was for and why the server refused it, nothing if it did not."""
     why = refusal(connection, statement)
-    return [f"{what}: {why}"] if why else []
+    return [f"{what}: {redacted(why, statement.as_string(None))}"] if why else []
