@@ -39,6 +39,7 @@ _SERVERS = re.compile(
 )
 
 
+_OF_ENCODINGS = ("22021", "22P05")  # what these quote are encodings' names
 _OF_ROWS = ("23502", "23514")
 _OPENS = re.compile(r"[\"«»„“]|(?<!\w)'")
 _CLOSES = "\"'«»“”"
@@ -72,7 +73,7 @@ def without_rows(sqlstate: str, message: str, detail: str = "", context: Sequenc
         context: where it happened, a line each.
     """
     lines = [_without_data(each) for each in context]
-    if sqlstate.startswith("22"):
+    if sqlstate.startswith("22") and sqlstate not in _OF_ENCODINGS:
         message, detail = _unquoted(message), _unquoted(detail)
         lines = [each if _STATEMENT.match(each) else _unquoted(each) for each in lines]
     elif sqlstate.startswith("23"):
