@@ -271,7 +271,8 @@ def _drop(connection: psycopg.Connection, found: Found, mark: Mark, server: str,
                             raise _foreign(replace(now, name=name))
                         put(connection, aside, mark)  # killed from here on, it is known again
                     name = aside
-                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+                # Nobody is in it. FORCE would also end an autovacuum worker, which only a superuser may; without, it is sent away.
+                connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
                 break
             except psycopg.errors.ObjectInUse:
                 if last:
