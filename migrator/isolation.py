@@ -33,10 +33,11 @@ BEGIN
     RAISE EXCEPTION 'a rehearsal does not write to foreign table %', TG_RELID::pg_catalog.regclass
         USING ERRCODE = '25006', HINT = 'What it is to write elsewhere needs rehearse: off.';
 END $refuse$;
--- By its code and not by its name or extension: CREATE FUNCTION ... LANGUAGE c makes another of the same.
-CREATE FUNCTION rollout_rehearsal.connects(function pg_catalog.pg_proc) RETURNS boolean LANGUAGE sql SET search_path = pg_catalog AS $connects$
-    SELECT (function).probin ~ '(^|/)dblink(\.\w+)?$' AND (function).prosrc IN
-        ('dblink_connect', 'dblink_exec', 'dblink_open', 'dblink_record', 'dblink_send_query')
+-- By its code and not by its name or extension: CREATE FUNCTION ... LANGUAGE c makes another of the same. Without a search path of its own,
+-- which whoever calls it has, the server puts it into their queries.
+CREATE FUNCTION rollout_rehearsal.connects(function pg_catalog.pg_proc) RETURNS boolean LANGUAGE sql AS $connects$
+    SELECT (function).probin OPERATOR(pg_catalog.~) '(^|/)dblink(\.\w+)?$' AND (function).prosrc OPERATOR(pg_catalog.=) ANY
+        ('{dblink_connect,dblink_exec,dblink_open,dblink_record,dblink_send_query}'::pg_catalog.text[])
 $connects$;
 CREATE FUNCTION rollout_rehearsal.isolate() RETURNS text[] LANGUAGE plpgsql SET search_path = pg_catalog AS $isolate$
 DECLARE
@@ -105,10 +106,14 @@ END $isolate$;
 _WATCH = r"""
 CREATE FUNCTION rollout_rehearsal.isolate_again() RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $again$
 BEGIN
-    -- What isolate() itself does; the other two come by the thousand, and seldom lead anywhere.
-    IF current_setting('rollout_rehearsal.isolates', true) = 'yes' OR TG_TAG = 'ALTER TABLE' AND NOT EXISTS (SELECT FROM pg_foreign_table) OR TG_TAG LIKE '% FUNCTION' AND NOT EXISTS (
-        SELECT FROM pg_event_trigger_ddl_commands() c JOIN pg_proc p ON c.classid = 'pg_proc'::regclass AND p.oid = c.objid
-        WHERE rollout_rehearsal.connects(p))
+    -- What isolate() itself does; the others come by the thousand, and seldom lead anywhere.
+    IF current_setting('rollout_rehearsal.isolates', true) = 'yes'
+        OR TG_TAG = 'ALTER TABLE' AND NOT EXISTS (
+            SELECT FROM pg_event_trigger_ddl_commands() c JOIN pg_class r ON c.classid = 'pg_class'::regclass AND r.oid = c.objid
+            WHERE r.relkind = 'f' OR r.relhassubclass AND EXISTS (SELECT FROM pg_foreign_table))
+        OR TG_TAG LIKE '% FUNCTION' AND NOT EXISTS (
+            SELECT FROM pg_event_trigger_ddl_commands() c JOIN pg_proc p ON c.classid = 'pg_proc'::regclass AND p.oid = c.objid
+            WHERE rollout_rehearsal.connects(p))
     THEN
         RETURN;
     END IF;
