@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.killed import termination_message
+from components.patience import patience
 
 if TYPE_CHECKING:
     from lightkube.models.core_v1 import Container, ContainerStatus
@@ -22,21 +23,6 @@ VERSION = "app.kubernetes.io/version"
 
 # Jobs that come and go beside the update; who runs them tells of them.
 APART = frozenset({"rehearse", "backup", "backups", "restore"})
-
-# Seconds a state may last before it counts as final. A registry that hiccups answers the second pull; a Secret made in the
-# same second is seen by the kubelet's next try; a name that cannot be one never heals.
-_PATIENCE = {
-    "InvalidImageName": 0.0,
-    "ErrImageNeverPull": 0.0,
-    "ErrImagePull": 9.0,
-    "ImagePullBackOff": 9.0,
-    "CreateContainerConfigError": 6.0,
-    "CreateContainerError": 6.0,
-    "RunContainerError": 6.0,
-    "Unschedulable": 10.0,
-    # A quota may have room again in a moment, and a webhook be there again.
-    "FailedCreate": 10.0,
-}
 
 
 @dataclass(frozen=True)
@@ -111,7 +97,7 @@ class PodFacts:
 
     def patience(self) -> float | None:
         """Seconds after which the pod's present state counts as final; None if waiting may help."""
-        return None if self.deleted else _PATIENCE.get(self.reason)
+        return None if self.deleted else patience(self.reason, self.message)
 
     @property
     def state(self) -> str:

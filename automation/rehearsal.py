@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from components.foreign_text import read
+from components.foreign_text import one_line, read
 from components.termination_message import TerminationMessage, parse
 
 from .database import Finding, findings
@@ -31,6 +31,9 @@ class Rehearsal:
         hint: what to do instead.
         words: of the migration, where that failed.
         logs: the end of the log of what went wrong.
+        evidence: what the statements that the serving version really uses say of the new schema.
+        container: of the rehearsal's pod, that decided.
+        exit_code: of that container; None if it has not ended by itself.
     """
 
     outcome: str
@@ -44,10 +47,18 @@ class Rehearsal:
     hint: str = ""
     words: TerminationMessage | None = None
     logs: tuple[str, ...] = ()
+    evidence: str = ""
+    container: str = ""
+    exit_code: int | None = None
 
     @property
     def passed(self) -> bool:
         return self.outcome == "passed"
+
+    @property
+    def cannot_restart(self) -> Finding | None:
+        """That the serving version keeps running and could not be started anew."""
+        return next((f for f in self.findings if f.rule == _RESTART_FAILS), None)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -61,6 +72,9 @@ class Rehearsal:
             "message": self.message or None,
             "hint": self.hint or None,
             "logs": list(self.logs),
+            "evidence": self.evidence or None,
+            "container": self.container or None,
+            "exit_code": self.exit_code,
         }
 
 
@@ -75,10 +89,24 @@ def report(result: Rehearsed, clean: Callable[[str], str]) -> Rehearsal:
         result.serving,
         result.seconds,
         tuple(clean(c) for c in said.texts("changes")),
-        tuple(f.cleaned(clean) for f in findings(said)),
+        tuple(_with_last_line(f, logs).cleaned(clean) for f in findings(said)),
         tuple(clean(p) for p in said.texts("probes")),
         words.message,
         words.hint,
         words if result.outcome == "migration_failed" else None,
         logs,
+        clean(said.text("evidence")),
+        result.container,
+        result.exit_code,
     )
+
+
+_RESTART_FAILS = "restart-fails"
+
+
+def _with_last_line(finding: Finding, logs: tuple[str, ...]) -> Finding:
+    """The finding with what the serving version said as it could not be started: only its log has that."""
+    last = next((line.strip() for line in reversed(logs) if line.strip()), "")
+    if finding.rule != _RESTART_FAILS or not last:
+        return finding
+    return replace(finding, why=f"It says: {one_line(last)}. {finding.why}")

@@ -286,6 +286,8 @@ class Rollout:
         found = self._rehearsals[result.module] = report(result, self._clean)
         if found.passed:
             self._narrator.say(f"rehearsal: passed in {found.seconds:.1f} s", result.module)
+            if found.evidence:
+                self._narrator.say(f"rehearsal: {found.evidence}", result.module)
         else:
             worst = next((f"{f.what}: {f.why}" for f in found.findings if f.level == "breaks"), found.message)
             self._narrator.say(f"rehearsal: {worst}", result.module, "cause")

@@ -459,14 +459,14 @@ def _judge_module(
 
 
 def halted_by(rehearsal: Rehearsal, verdict: ModuleVerdict) -> ModuleVerdict:
-    """The verdict on a module whose migration was not begun, because of its rehearsal."""
+    """The verdict on a module whose migration was not begun, because of its rehearsal: nothing real was touched."""
     if rehearsal.outcome != "migration_failed":
         return replace(verdict, outcome=Outcome.REFUSED, detail=rehearsal.message, rehearsal=rehearsal)
-    # The same outcome as if it had failed in earnest: whoever hears of it does the same.
     untouched = Database(True, message="the migration ran on the scratch database alone")
     words = rehearsal.words or TerminationMessage(rehearsal.message)
     job = JobReport(rehearsal.job, "rehearse", rehearsal.logs, words, failed=True, database=untouched)
-    return replace(verdict, outcome=Outcome.MIGRATION_FAILED, job=job, rehearsal=rehearsal)
+    detail = f"its migration fails in the rehearsal: {words.message}"
+    return replace(verdict, outcome=Outcome.REFUSED, detail=detail, job=job, rehearsal=rehearsal)
 
 
 def _not_backed_up(backup: BackupReport, verdict: ModuleVerdict) -> ModuleVerdict:

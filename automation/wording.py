@@ -84,10 +84,19 @@ def _migration_failed(module: ModuleVerdict) -> Iterator[str]:
     job = module.job or JobReport("unknown")
     what = {
         "database": "its database could not be made",
-        "rehearse": "migration failed in its rehearsal",
         "backup": "its database could not be backed up, so it was not migrated",
     }.get(job.kind, "migration failed")
     yield f"{module.name} {module.version}: {what} (Job {job.name})"
+    yield from _cause(job)
+    yield f"  {_still_serving(module)}"
+    if job.database:
+        yield from _left_behind(job.database)
+    if module.backup and module.backup.ok:
+        yield f"  backup from before it: {module.backup.text}"
+
+
+def _cause(job: JobReport) -> Iterator[str]:
+    """Why a Job failed, and the end of its log."""
     words = job.words
     if job.state:
         yield f"  {one_line(job.state)}"
@@ -104,11 +113,6 @@ def _migration_failed(module: ModuleVerdict) -> Iterator[str]:
     if words.hint:
         yield from labelled("hint: ", words.hint)
     yield from _logs(job.logs)
-    yield f"  {_still_serving(module)}"
-    if job.database:
-        yield from _left_behind(job.database)
-    if module.backup and module.backup.ok:
-        yield f"  backup from before it: {module.backup.text}"
 
 
 def _left_behind(database: Database) -> Iterator[str]:
@@ -143,17 +147,25 @@ def _finding(finding: Finding, indent: str, serving: str) -> Iterator[str]:
 
 def _refused_by(rehearsal: Rehearsal, module: ModuleVerdict) -> Iterator[str]:
     """Why a migration was not begun."""
-    what = "refused by its rehearsal" if rehearsal.outcome == "refused" else "could not be rehearsed"
-    yield f"{module.name} {module.version}: {what} (Job {rehearsal.job}, {rehearsal.seconds:.1f} s)"
+    what = {
+        "refused": "refused by its rehearsal",
+        "migration_failed": "refused, as its migration fails in the rehearsal",
+    }.get(rehearsal.outcome, "refused, as it could not be rehearsed")
+    code = f", exit code {rehearsal.exit_code}" if rehearsal.exit_code else ""
+    where = f", container {rehearsal.container}{code}" if rehearsal.container else ""
+    yield f"{module.name} {module.version}: {what} (Job {rehearsal.job}{where}, {rehearsal.seconds:.1f} s)"
     broken = [f for f in rehearsal.findings if f.level == "breaks"]
-    if not broken:
+    if rehearsal.outcome == "migration_failed" and module.job:
+        yield from _cause(module.job)
+    elif not broken:
         yield from quoted(rehearsal.message)
         if rehearsal.hint:
             yield from labelled("instead: ", rehearsal.hint)
+        yield from _logs(rehearsal.logs)
     for finding in rehearsal.findings:
         yield from _finding(finding, "  ", rehearsal.serving)
-    if not broken:
-        yield from _logs(rehearsal.logs)
+    if rehearsal.evidence:
+        yield f"  {one_line(rehearsal.evidence)}"
     yield "  the real database was not touched"
     yield f"  {_still_serving(module)}"
 
@@ -162,6 +174,8 @@ def _rehearsed(rehearsal: Rehearsal) -> Iterator[str]:
     yield f"  rehearsed in {rehearsal.seconds:.1f} s: {rehearsal.serving} works on the new schema" + (
         f" ({', '.join(rehearsal.probes)})" if rehearsal.probes else ""
     )
+    if rehearsal.evidence:
+        yield f"  {one_line(rehearsal.evidence)}"
     if rehearsal.message:
         yield from quoted(rehearsal.message)
     for finding in rehearsal.findings:
@@ -178,6 +192,8 @@ def _rollout_failed(module: ModuleVerdict) -> Iterator[str]:
     for pod in module.pods:
         yield from _pod(pod)
     yield f"  {_still_serving(module)}"
+    if module.rehearsal and (lasting := module.rehearsal.cannot_restart):
+        yield from _finding(lasting, "  ", module.rehearsal.serving)
 
 
 def _pod(pod: PodReport) -> Iterator[str]:

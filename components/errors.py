@@ -9,6 +9,7 @@ ProgramError
 ├── BackupFailed         the database could not be backed up before its migration
 ├── JobsLeft             an earlier rehearsal's or backup's pod does not go away
 ├── RehearsalFailed      a migration, tried on a scratch database, must not run on the real one
+├── StatementsTooLong    the list of statements that a rehearsal is to look at does not fit into its pod
 ├── StillServing         a Deployment that its Service selects was about to be deleted
 ├── TooFew               an autoscaled version did not get as many pods as the one that serves
 ├── WorkerNotUp          a module's worker did not come up, so its API does not start
@@ -132,6 +133,16 @@ class RehearsalFailed(ProgramError):
         super().__init__(
             f"module {module}: {version} is not migrated to: {why} (Job {job}); the real database was not touched. {_told(words)}. "
             f"rollout:modules.{module}.rehearse: off migrates without a rehearsal"
+        )
+
+
+class StatementsTooLong(ProgramError):
+    """A file of statements does not fit into a pod's environment."""
+
+    def __init__(self, module: str, path: str, length: int, most: int) -> None:
+        super().__init__(
+            f"module {module}: rehearsal.statements: {path} has {length:,} bytes when compressed, more than the {most:,} that a "
+            "rehearsal's pod can be given; leave out statements that differ in their constants alone"
         )
 
 

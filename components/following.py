@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .foreign_text import one_line
-from .rehearsing import PodState, patience
+from .patience import patience
+from .rehearsing import PodState
 
-# A claim's volume may have to be made first, and a node for it.
-SCHEDULING_SECONDS = 120.0
 # Until what is left of an earlier Job has gone.
 SLACK_SECONDS = 90.0
 # A log is whole soon after its container's end.
@@ -24,7 +23,6 @@ _LINES = 20
 _ATTEMPTS = 3
 # How often it is said that a container does not run yet.
 _TELL_SECONDS = 5.0
-_WAITS = ("", "ContainerCreating", "PodInitializing")
 
 
 class JobCluster(Protocol):
@@ -158,19 +156,22 @@ class _Following:
         if not self._log.begun and (now := self._now()) - self._told > _TELL_SECONDS:
             self._told = now
             self._tell(f"its pod does not run yet, {now - self._begun:.0f} s so far")
-        waiting = [(c.name, *c.waiting) for c in state.containers if c.waiting[0] not in _WAITS]
-        if not waiting:
+        found = next(
+            ((c, limit) for c in state.containers if (limit := patience(*c.waiting, volume=True)) is not None), None
+        )
+        if found is None:
             self._stuck = None
             return None
-        where, reason, text = waiting[0]
-        why = one_line(f"{reason}: {text}")  # one line, so that nothing in it is taken for the container's own message
-        if self._stuck is None or self._stuck[0] != where:
-            self._stuck = (where, self._now())
+        container, limit = found
+        # One line, so that nothing in it is taken for the container's own message.
+        why = one_line(": ".join(container.waiting))
+        if self._stuck is None or self._stuck[0] != container.name:
+            self._stuck = (container.name, self._now())
             self._tell(f"its pod waits: {why}")
-        elif self._now() - self._stuck[1] > (SCHEDULING_SECONDS if reason == "Unschedulable" else patience(reason)):
-            self._cluster.end_job(self._name)
-            return Ended(False, f"its pod cannot start: {why}")
-        return None
+        if self._now() - self._stuck[1] < limit:
+            return None
+        self._cluster.end_job(self._name)
+        return Ended(False, f"its pod cannot start: {why}")
 
 
 class _Log:

@@ -84,7 +84,7 @@ class Migration(pulumi.ComponentResource):
             resources=settings.migration.resources.model_dump(),
             settled=settled,
         )
-        record(module, recorded, self, scope, [self.job])
+        record(module, recorded, self, scope, [self.job], settings.compatibility)
         self.register_outputs({})
 
 

@@ -115,6 +115,7 @@ class Module(pulumi.ComponentResource):
                 migration_container(module, image, env),
                 settings.migrator_image,
                 settings.starts_in_rehearsal(name),
+                settings.compatibility(name),
             )
             if creator
             else None

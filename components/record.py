@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from settings import CompatibilitySettings
+
 from .names import MIGRATED, MODULE, MODULE_VERSION, NAME, RECORD, migrated_name
 from .scope import Scope
 
+DECISIONS = "rollout.formance.com/compatibility"
+
 
 def record(
-    module: str, version: str, parent: pulumi.Resource, scope: Scope, depends_on: Sequence[pulumi.Resource] = ()
+    module: str,
+    version: str,
+    parent: pulumi.Resource,
+    scope: Scope,
+    depends_on: Sequence[pulumi.Resource] = (),
+    compatibility: CompatibilitySettings | None = None,
 ) -> k8s.core.v1.ConfigMap:
     """Declares the record: an empty ConfigMap with the version as a label.
 
@@ -26,6 +36,7 @@ def record(
         parent: of the resource.
         scope: where to declare it.
         depends_on: the migration.
+        compatibility: what was decided about the findings of its rehearsal; kept with the reasons.
     """
     name = migrated_name(module)
     opts = scope.resource(parent, depends_on)
@@ -33,5 +44,8 @@ def record(
     labels = {NAME: module, MODULE: module, RECORD: MIGRATED, MODULE_VERSION: version}
     # It is taken over under another parent when a module is disabled or enabled, and changed by a restore: fields of a manager
     # before are no reason to refuse (https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/#annotations).
-    metadata = scope.metadata(name, labels, {"pulumi.com/patchForce": "true"})
+    annotations = {"pulumi.com/patchForce": "true"}
+    if compatibility and compatibility.findings:
+        annotations[DECISIONS] = json.dumps([each.model_dump() for each in compatibility.findings])
+    metadata = scope.metadata(name, labels, annotations)
     return k8s.core.v1.ConfigMap(name, metadata=metadata, opts=opts)

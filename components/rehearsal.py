@@ -1,13 +1,18 @@
-"""A rehearsal as it is planned: the Job that tries a migration on a scratch database, and then the version that serves on it.
+"""A rehearsal as it is planned: the Job that tries a migration on a scratch database, with the serving version at work on it.
 
-One pod, whose containers run one after the other:
+As in reality, the serving version runs before, while and after the schema changes. One pod, whose containers start one
+after the other:
 
-1. ``hold``      a sidecar that drops the scratch database when the pod ends, however it ends
-2. ``prepare``   makes the scratch database beside the real one, and fills it with its schema
-3. ``migrate``   the new image's real migration, with POSTGRES_DATABASE naming the scratch database
-4. ``previous``  the version that serves, as its Deployment runs it now, on the scratch database; a sidecar, and left out for
+1. ``hold``      a sidecar that asks the serving version all the while, and drops the scratch database when the pod ends
+2. ``prepare``   makes the scratch database beside the real one, fills it with its schema, and looks at the statements in use
+3. ``previous``  the version that serves, as its Deployment runs it now, on the scratch database; a sidecar, and left out for
                  modules that would take from the real queues there
-5. ``judge``     compares the scratch database with before, and asks the version that serves
+4. ``warm``      waits until that is up, and has it open its connections and prepare its statements
+5. ``migrate``   the new image's real migration, with POSTGRES_DATABASE naming the scratch database
+6. ``judge``     compares the scratch database with before, asks the version that ran through it, and has that restarted
+
+To restart it, ``hold`` lets the liveness probe of ``previous`` fail: whatever the image, the kubelet then does what it would
+do to a pod that is lost.
 
 It is no Pulumi resource: it would have to be deleted after the update that made it. It ends by its deadline, and
 Kubernetes removes it (``ttlSecondsAfterFinished``).
@@ -15,14 +20,18 @@ Kubernetes removes it (``ttlSecondsAfterFinished``).
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from settings import ModuleSettings, Version, scratch_name
+from settings import CompatibilitySettings, ModuleSettings, Version, scratch_name
 
+from .errors import StatementsTooLong
 from .names import JOB, MODULE, NAME, VERSION, Owner, digest, job_labels, owner_env
 from .pod import container_security, job_resources, literal, placed, pod_security
 
@@ -41,6 +50,12 @@ _PROGRAM = (
     "resources",
     "volumeMounts",
 )
+# Of an environment variable of the kernel's (MAX_ARG_STRLEN), with room for its name.
+_LONGEST_STATEMENTS = 120_000
+# The kubelet cuts the termination messages of a pod's containers to this many bytes together, an equal part for each.
+_MESSAGES, _CONTAINERS = 12 * 1024, 6
+# Where `hold` answers the liveness probe of `previous`; another, should the module itself have a port of that number.
+_ALIVE_PORTS = (61_731, 61_732, 61_733, 61_734)
 _VOLUMES = ("configMap", "secret", "emptyDir", "projected", "downwardAPI")
 
 
@@ -85,7 +100,8 @@ class Trial:
         settings: of the module.
         container: of the migration Job: image, arguments, environment.
         migrator_image: for the other containers.
-        serves: whether the serving version is started on the result.
+        serves: whether the serving version is started beside it.
+        compatibility: what refuses.
         digits: of the scratch database's name, so that it is nobody else's.
     """
 
@@ -95,6 +111,7 @@ class Trial:
     container: Mapping[str, Any]
     migrator_image: str
     serves: bool = True
+    compatibility: CompatibilitySettings = field(default_factory=CompatibilitySettings)
     digits: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
@@ -120,17 +137,25 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
     env = list(trial.container["env"])
     ours = [*_database(env), {"name": "SCRATCH_DATABASE", "value": trial.scratch}]
     ours += owner_env(owner.label, trial.module)
+    ours.append({"name": "TERMINATION_LIMIT", "value": str(_MESSAGES // _CONTAINERS)})
     port, health = serving.health(trial.module)
     folder = {"name": "rehearsal", "mountPath": _FOLDER}
-    prepare = ["rehearse-prepare", "--folder", _FOLDER, "--mode", settings.rehearse]
-    prepare += ["--limit", str(settings.rehearsal.copy_bytes)]
+    in_folder = ["--folder", _FOLDER]
+    prepare = ["rehearse-prepare", *in_folder, "--mode", settings.rehearse]
+    limit = settings.rehearsal.sample_rows if settings.rehearse == "sample" else settings.rehearsal.copy_bytes
+    prepare += ["--limit", str(limit)]
     prepare += [option for table in settings.rehearsal.tables for option in ("--table", table)]
-    probes = [r.model_dump() for r in settings.rehearsal.requests]
-    judge = ["rehearse-judge", "--folder", _FOLDER, "--previous", serving.version, "--port", str(port)]
-    judge += ["--health", health, "--probes", json.dumps(probes), "--seconds", str(settings.progress_deadline_seconds)]
-    judge += ["--contract"] if trial.contracts(serving.version) else []
+    listed = _statements(trial)
     started = trial.serves and serving.ready
-    judge += [] if started else ["--not-started"]
+    alive = _alive_port(serving, trial.module)
+    probes = json.dumps([r.model_dump() for r in settings.rehearsal.requests])
+    asked = ["--previous", serving.version, "--port", str(port), "--health", health, "--probes", probes]
+    asked += [] if started else ["--not-started"]
+    hold = ["rehearse-hold", *in_folder, *asked, "--alive-port", str(alive)]
+    warm = ["rehearse-warm", *in_folder, *asked, "--seconds", str(settings.progress_deadline_seconds)]
+    judge = ["rehearse-judge", *in_folder, *asked, "--target", trial.version.label, "--policy", _policy(trial)]
+    judge += ["--json"]  # into its log, as a verdict may be longer than its termination message
+    judge += ["--contract"] if trial.contracts(serving.version) else []
     fixed = {**_fixed(settings), "resources": settings.migration.resources.model_dump()}
     migrate = {**trial.container, **fixed, "env": _sent_to(trial.scratch, _with(settings.rehearsal.env, env))}
     pod: dict[str, Any] = {
@@ -141,11 +166,11 @@ def manifest(trial: Trial, serving: Serving, namespace: str, owner: Owner) -> di
         "terminationGracePeriodSeconds": 10,
         "securityContext": pod_security(settings.run_as_user),
         "initContainers": [
-            {**_migrator(trial, "hold", ["rehearse-hold", "--folder", _FOLDER], ours), "volumeMounts": [folder]}
-            | {"restartPolicy": "Always"},
-            {**_migrator(trial, "prepare", prepare, ours), "volumeMounts": [folder]},
+            {**_migrator(trial, "hold", hold, ours), "volumeMounts": [folder], "restartPolicy": "Always"},
+            {**_migrator(trial, "prepare", prepare, [*ours, *listed]), "volumeMounts": [folder]},
+            *([_previous(trial, serving, env, alive)] if started else []),
+            *([{**_migrator(trial, "warm", warm, ours), "volumeMounts": [folder]}] if started else []),
             migrate,
-            *([_previous(trial, serving, env)] if started else []),
         ],
         "containers": [{**_migrator(trial, "judge", judge, ours), "volumeMounts": [folder]}],
         "volumes": [{"name": "rehearsal", "emptyDir": {"sizeLimit": "64Mi"}}, *_volumes(serving.pod)],
@@ -183,7 +208,31 @@ def _fixed(settings: ModuleSettings) -> dict[str, Any]:
     }
 
 
-def _previous(trial: Trial, serving: Serving, env: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _policy(trial: Trial) -> str:
+    wanted = trial.compatibility
+    decisions = [each.model_dump() for each in wanted.findings]
+    default = wanted.default or "refuse"
+    return json.dumps(
+        {"default": default, "restart": wanted.restart, "hours": wanted.statement_hours, "findings": decisions}
+    )
+
+
+def _statements(trial: Trial) -> list[Mapping[str, Any]]:
+    """The file of statements as a variable; a pod's environment is the one place that takes it without another object."""
+    if (path := trial.settings.rehearsal.statements) is None:
+        return []
+    text = base64.b64encode(zlib.compress(Path(path).read_bytes(), 9)).decode()
+    if len(text) > _LONGEST_STATEMENTS:
+        raise StatementsTooLong(trial.module, path, len(text), _LONGEST_STATEMENTS)
+    return [{"name": "REHEARSAL_STATEMENTS", "value": text}]
+
+
+def _alive_port(serving: Serving, module: str) -> int:
+    taken = {each.get("containerPort") for each in serving.container(module).get("ports") or ()}
+    return next(port for port in _ALIVE_PORTS if port not in taken)
+
+
+def _previous(trial: Trial, serving: Serving, env: Sequence[Mapping[str, Any]], alive: int) -> dict[str, Any]:
     """The serving version's container: its own program and environment, the database's from the migration's."""
     own = serving.container(trial.module)
     database = _sent_to(trial.scratch, _database(env))
@@ -198,6 +247,13 @@ def _previous(trial: Trial, serving: Serving, env: Sequence[Mapping[str, Any]]) 
         **container,
         "name": "previous",
         "restartPolicy": "Always",
+        "livenessProbe": {
+            "tcpSocket": {"port": alive},
+            "periodSeconds": 1,
+            "timeoutSeconds": 10,
+            "failureThreshold": 1,  # the kernel answers while `hold` listens, however busy that is
+            "terminationGracePeriodSeconds": 1,
+        },
         "env": _with(trial.settings.rehearsal.env, [*database, *rest]),
         "securityContext": {**as_user, **(own.get("securityContext") or {})},
     }

@@ -171,11 +171,13 @@ def _state(pod: Pod) -> PodState:
 
 def _container(status: ContainerStatus) -> Container:
     state = status.state
-    ended, waiting = state and state.terminated, state and state.waiting
+    waiting = state and state.waiting
+    ended = (state and state.terminated) or (waiting and status.lastState and status.lastState.terminated)
     return Container(
         status.name,
         bool(state and state.running),
         ended.exitCode if ended else None,
         termination_message(ended.message or "", ended.exitCode, ended.reason or "") if ended else "",
         (((waiting and waiting.reason) or ""), ((waiting and waiting.message) or "")),
+        status.restartCount or 0,
     )

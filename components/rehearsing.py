@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,32 +15,31 @@ from .errors import RehearsalFailed
 from .foreign_text import one_line, read
 from .guards import aside
 from .names import Owner
+from .patience import patience
 from .rehearsal import Serving, Trial, manifest
 
 AT_ONCE = 4  # each is a pod with the serving version in it
-# A pod that cannot start its container for so long never will: a registry answers the second pull.
-PATIENCE_SECONDS = 9.0
-# What a node under load does not manage in its time it tries again.
-BUSY_SECONDS = 90.0
-_OF_A_BUSY_NODE = ("CreateContainerError", "RunContainerError")
 # Until a Job past its deadline is told of, and a stale one has gone.
 SLACK_SECONDS = 60.0
-_WAITS = ("", "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
 _SAYS = {
     "prepare": "rehearsal: {scratch} is made",
+    "warm": "rehearsal: {serving} is started on {scratch}",
     "migrate": "rehearsal: migrating {scratch} to {version}",
-    "judge": "rehearsal: {serving} is tried on the schema of {version}",
+    "judge": "rehearsal: {serving}, which ran through it, is asked again and then restarted",
 }
 
 Outcome = Literal["passed", "refused", "migration_failed", "impossible"]
 
 
-# What it means that a container of the pod has failed.
-_ENDS: tuple[tuple[str, Outcome], ...] = (
-    ("prepare", "impossible"),
-    ("migrate", "migration_failed"),
-    ("judge", "refused"),
-)
+# The containers that end, in their order, and what it means that one has failed.
+_STEPS: dict[str, Outcome] = {
+    "prepare": "impossible",
+    "warm": "impossible",
+    "migrate": "migration_failed",
+    "judge": "refused",
+}
+# Before the deadline, when Kubernetes removes the pod and its logs with it.
+_LOGS_BEFORE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Container:
         exit_code: of its end, None before.
         message: its termination message.
         waiting: why it does not run yet, reason and text.
+        restarts: how often it was started again.
     """
 
     name: str
@@ -59,6 +60,11 @@ class Container:
     exit_code: int | None = None
     message: str = ""
     waiting: tuple[str, str] = ("", "")
+    restarts: int = 0
+
+    @property
+    def begun(self) -> bool:
+        return self.running or self.exit_code is not None
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,8 @@ class Rehearsed:
         seconds: it took.
         words: the last words of the container that decided, as JSON or as the end of its log.
         logs: the end of the log of what went wrong.
+        container: of the pod, that decided.
+        exit_code: of that container; None if it has not ended by itself.
         stopped: it was ended because nobody waits for it; what it had made is removed.
     """
 
@@ -115,6 +123,8 @@ class Rehearsed:
     seconds: float = 0.0
     words: str = ""
     logs: tuple[str, ...] = ()
+    container: str = ""
+    exit_code: int | None = None
     stopped: bool = False
 
 
@@ -197,70 +207,122 @@ class Rehearsals:
         begun = self.now()
         self.cluster.clear_rehearsals(trial.module, SLACK_SECONDS)
         self.cluster.create_job(job)
-        result = self._follow(trial, serving, job["metadata"]["name"], begun)
+        result = _Following(self, trial, serving, job["metadata"]["name"], begun).end()
         if self.listener:
             self.listener.rehearsed(result)
         return result
 
-    def _follow(self, trial: Trial, serving: Serving, job: str, begun: float) -> Rehearsed:
-        said = ""
-        stuck: tuple[str, float] | None = None
 
-        def ended(outcome: Outcome, words: str, pod: str = "", container: str = "") -> Rehearsed:
-            logs = tuple(self.cluster.tail(pod, container)) if pod and outcome != "passed" else ()
-            return Rehearsed(
-                trial.module, trial.version.label, serving.version, job, outcome, self.now() - begun, words, logs
-            )
+class _Following:
+    """One rehearsal's pod, followed to its end."""
 
-        for state in self.cluster.follow(job):
-            if self.stopped():
-                self.cluster.clear_rehearsals(trial.module, SLACK_SECONDS)
-                return replace(ended("impossible", "interrupted; what it had made is removed"), stopped=True)
-            if isinstance(state, str):
-                return ended("impossible", state)
-            by_name = {c.name: c for c in state.containers}
-            at = next((n for n in ("judge", "migrate", "prepare") if n in by_name and _begun(by_name[n])), "")
-            if at and at != said:
-                said = at
-                text = _SAYS[at].format(scratch=trial.scratch, version=trial.version.label, serving=serving.version)
-                if self.listener:
-                    self.listener.rehearsing(trial.module, text)
-            for name, bad in _ENDS:
-                container = by_name.get(name)
-                if container and container.exit_code is not None:
-                    if container.exit_code:
-                        outcome: Outcome = bad if name != "judge" or _refuses(container.message) else "impossible"
-                        blamed = "previous" if outcome == "refused" else name
-                        return ended(outcome, container.message, state.name, blamed)
-                    if name == "judge":
-                        return ended("passed", container.message)
-            if state.gone or state.reason:
-                last = said or "prepare"
-                why = f"it did not end within {trial.settings.rehearsal.deadline_seconds} s, or its pod was removed"
-                outcome = "migration_failed" if last == "migrate" else "impossible"
-                return ended(outcome, f"{why} (at {last}{': ' + one_line(state.reason) if state.reason else ''})")
-            waiting = [(c.name, *c.waiting) for c in state.containers if c.waiting[0] not in _WAITS]
-            if not waiting:
-                stuck = None
-                continue
-            name, reason, text = waiting[0]
-            if stuck is None or stuck[0] != name:
-                stuck = (name, self.now())
-            elif self.now() - stuck[1] > patience(reason):
-                outcome = "migration_failed" if name == "migrate" else "impossible"
-                return ended(outcome, f"container {name} cannot start: {one_line(f'{reason}: {text}')}")
-        return ended("impossible", "the cluster told nothing more of it")
+    def __init__(self, rehearsals: Rehearsals, trial: Trial, serving: Serving, job: str, begun: float) -> None:
+        self._all, self._trial, self._serving, self._job, self._begun = rehearsals, trial, serving, job, begun
+        self._at = ""
+        self._stuck: tuple[str, float] | None = None
+        self._kept: tuple[str, ...] = ()
 
+    def end(self) -> Rehearsed:
+        """Follows it."""
+        for state in self._all.cluster.follow(self._job):
+            if self._all.stopped():
+                self._all.cluster.clear_rehearsals(self._trial.module, SLACK_SECONDS)
+                return replace(self._ended("impossible", "interrupted; what it had made is removed"), stopped=True)
+            found = self._ended("impossible", state) if isinstance(state, str) else self._seen(state)
+            if found is not None:
+                return found
+        return self._ended("impossible", "the cluster told nothing more of it")
 
-def patience(reason: str) -> float:
-    """Seconds for which a container may wait for a reason other than being made."""
-    return BUSY_SECONDS if reason in _OF_A_BUSY_NODE else PATIENCE_SECONDS
+    def _seen(self, state: PodState) -> Rehearsed | None:
+        """How it ended, by what its pod is like; None while it goes on."""
+        by_name = {c.name: c for c in state.containers}
+        self._tell(by_name)
+        for name, outcome in _STEPS.items():
+            step = by_name.get(name)
+            if step and step.exit_code:
+                return self._failed(step, outcome, state.name)
+        judge, warm, previous = by_name.get("judge"), by_name.get("warm"), by_name.get("previous")
+        if judge and judge.exit_code == 0:
+            # What the serving version said when it could not be started anew is in its log.
+            logs = self._tail(state.name, "previous") if previous and not previous.running else ()
+            return self._ended("passed", self._verdict(judge, state.name), logs, "judge", 0)
+        if previous and previous.restarts and not previous.running and not (warm and warm.exit_code == 0):
+            return self._does_not_start(previous, state.name)
+        if state.gone or state.reason:
+            why = f"it did not end within {self._trial.settings.rehearsal.deadline_seconds} s, or its pod was removed"
+            reason = f": {one_line(state.reason)}" if state.reason else ""
+            return self._ended("impossible", f"{why} (at {self._at or 'its start'}{reason})", self._kept, self._at)
+        if self._all.now() - self._begun > self._trial.settings.rehearsal.deadline_seconds - _LOGS_BEFORE_SECONDS:
+            self._kept = self._tail(state.name, "previous" if self._at in ("warm", "judge") else self._at)
+        return self._waits(state)
+
+    def _tell(self, by_name: Mapping[str, Container]) -> None:
+        at = next((n for n in reversed(_STEPS) if n in by_name and by_name[n].begun), "")
+        if at and at != self._at:
+            self._at = at
+            if self._all.listener:
+                text = _SAYS[at].format(
+                    scratch=self._trial.scratch, version=self._trial.version.label, serving=self._serving.version
+                )
+                self._all.listener.rehearsing(self._trial.module, text)
+
+    def _failed(self, step: Container, outcome: Outcome, pod: str) -> Rehearsed:
+        words = self._verdict(step, pod) if step.name == "judge" else step.message
+        if step.name == "judge" and not _refuses(words):
+            outcome = "impossible"  # it has come to no verdict, and failed itself
+        blamed = "previous" if step.name == "warm" or outcome == "refused" else step.name
+        return self._ended(outcome, words, self._tail(pod, blamed), step.name, step.exit_code)
+
+    def _verdict(self, judge: Container, pod: str) -> str:
+        """The verdict as the last line of the log has it whole; the termination message where that is not to be had."""
+        last = (self._tail(pod, "judge") or ("",))[-1]
+        return last if "outcome" in read(last) else judge.message
+
+    def _does_not_start(self, previous: Container, pod: str) -> Rehearsed:
+        code = f" (exit code {previous.exit_code})" if previous.exit_code is not None else ""
+        text = f"{self._serving.version}, which serves, does not stay up on a copy of its own schema{code}"
+        hint = (
+            "See what it needs there: rehearse: copy for its rows, rehearsal.env for its environment; "
+            "rehearsal.serve: false judges the schema alone."
+        )
+        words = json.dumps({"message": text, "hint": hint})
+        return self._ended("impossible", words, self._tail(pod, "previous"), "previous", previous.exit_code)
+
+    def _waits(self, state: PodState) -> Rehearsed | None:
+        """Whether it waits for what will not come."""
+        found = next(((c, limit) for c in state.containers if (limit := patience(*c.waiting)) is not None), None)
+        if found is None:
+            self._stuck = None
+            return None
+        container, limit = found
+        if self._stuck is None or self._stuck[0] != container.name:
+            self._stuck = (container.name, self._all.now())
+        if self._all.now() - self._stuck[1] < limit:
+            return None
+        outcome: Outcome = "migration_failed" if container.name == "migrate" else "impossible"
+        why = f"container {container.name} cannot start: {one_line(': '.join(container.waiting))}"
+        return self._ended(outcome, why, container=container.name)
+
+    def _tail(self, pod: str, container: str) -> tuple[str, ...]:
+        return tuple(self._all.cluster.tail(pod, container)) if pod and container else ()
+
+    def _ended(
+        self, outcome: Outcome, words: str, logs: tuple[str, ...] = (), container: str = "", code: int | None = None
+    ) -> Rehearsed:
+        return Rehearsed(
+            self._trial.module,
+            self._trial.version.label,
+            self._serving.version,
+            self._job,
+            outcome,
+            self._all.now() - self._begun,
+            words,
+            logs,
+            container,
+            code,
+        )
 
 
 def _refuses(words: str) -> bool:
     """Whether the judge has come to a verdict; if not, it failed itself."""
     return read(words).text("outcome") == "breaks"
-
-
-def _begun(container: Container) -> bool:
-    return container.running or container.exit_code is not None

@@ -372,6 +372,9 @@ _ROUTINES = _select(
     "AND NOT EXISTS (SELECT FROM pg_depend r WHERE r.classid = 'pg_proc'::regclass AND r.objid = p.oid AND r.deptype = 'i')",
     {
         "oid": "p.oid::text",
+        # Other routines whose names are in its body.
+        "names": f"""(SELECT jsonb_agg(DISTINCT quote_ident(q.proname)) FROM regexp_matches(p.prosrc, '\\w+', 'g') w (word)
+            JOIN pg_proc q ON q.proname = lower(w.word[1]) AND q.oid <> p.oid AND q.oid >= {_FIRST_OID_OF_USERS})""",
         # A relation whose rows it returns, and how it says so.
         "rows of": f"""(SELECT {_name("rn.nspname", "r.relname")} FROM pg_type y JOIN pg_class r ON r.oid = y.typrelid
             JOIN pg_namespace rn ON rn.oid = r.relnamespace WHERE y.oid = p.prorettype AND r.relkind <> 'c')""",

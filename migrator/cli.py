@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from migrator import compatibility, database, fingerprint
 from migrator.errors import InvalidMigration
@@ -21,6 +22,9 @@ from migrator.runner import plan, run, tell_missing
 from migrator.sessions import connect
 from migrator.settings import Settings
 from migrator.statements import without_strings
+
+if TYPE_CHECKING:
+    from migrator import rehearsal
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
@@ -58,8 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         "drop-database": "drop the database POSTGRES_DATABASE, with all its data",
         "create-topics": "create a stack's stream and its consumers in NATS JetStream unless they exist",
         "rehearse-prepare": "make the database SCRATCH_DATABASE beside the real one, with its schema",
-        "rehearse-judge": "compare the scratch database with before, and try the serving version on it",
-        "rehearse-hold": "at SIGTERM, drop the scratch database",
+        "rehearse-warm": "wait for the serving version on the scratch database, and have it open its connections",
+        "rehearse-judge": "compare the scratch database with before, and ask the serving version again",
+        "rehearse-hold": "ask the serving version all the while; at SIGTERM, drop the scratch database",
         "backup": "back the database up, and read the backup back",
         "backups": "list the backups there are",
         "restore": "put a backup in the database's place; what was there is kept under another name",
@@ -86,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--contract", action="store_true", help="no version runs any more that uses what is removed"
             )
-        if name in ("witness", "rehearse-prepare", "rehearse-judge", "rehearse-hold"):
+        if name == "witness" or name.startswith("rehearse-"):
             command.add_argument(
                 "--folder", type=Path, required=True, metavar="DIR", help="where the first look is kept"
             )
@@ -108,19 +113,27 @@ def _parser() -> argparse.ArgumentParser:
                 "--accept-differences", action="store_true", help="take it although it is not what was backed up"
             )
         if name == "rehearse-prepare":
-            command.add_argument("--mode", choices=("schema", "copy"), default="schema", help="with the rows too?")
-            command.add_argument("--limit", type=int, default=0, metavar="BYTES", help="no rows of a larger database")
+            command.add_argument("--mode", choices=("schema", "sample", "copy"), default="schema", help="with rows?")
+            command.add_argument(
+                "--limit", type=int, default=0, metavar="N", help="copy: bytes of the database; sample: rows of a table"
+            )
             command.add_argument(
                 "--table", action="append", default=[], metavar="NAME", help="its rows too, always; repeatable"
             )
-        if name == "rehearse-judge":
+        if name in ("rehearse-warm", "rehearse-judge", "rehearse-hold"):
             command.add_argument("--previous", required=True, metavar="VERSION", help="the version that serves")
             command.add_argument("--not-started", action="store_true", help="only the schema is judged")
             command.add_argument("--port", type=int, required=True, help="that it listens on")
             command.add_argument("--health", default="", metavar="PATH", help="answers 200 once it is healthy")
             command.add_argument("--probes", default="[]", metavar="JSON", help="requests that it must answer")
+        if name == "rehearse-warm":
             command.add_argument("--seconds", type=float, default=60, help="to become healthy")
+        if name == "rehearse-hold":
+            command.add_argument("--alive-port", type=int, default=0, help="of its container's liveness probe")
+        if name == "rehearse-judge":
+            command.add_argument("--target", default="", metavar="VERSION", help="that is migrated to")
             command.add_argument("--contract", action="store_true", help="removing what it does not use is allowed")
+            command.add_argument("--policy", default="{}", metavar="JSON", help="what refuses; see rehearsal.Policy")
     return parser
 
 
@@ -299,8 +312,20 @@ def _rehearse_prepare(parsed: argparse.Namespace, environment: Mapping[str, str]
     from migrator import rehearsal
 
     return rehearsal.prepare(
-        environment, parsed.folder, parsed.mode, parsed.limit, parsed.table, _say("rehearse-prepare")
+        environment,
+        parsed.folder,
+        parsed.mode,
+        parsed.limit,
+        parsed.table,
+        _say("rehearse-prepare"),
+        rehearsal.statements_from(environment.get("REHEARSAL_STATEMENTS", "")),
     )
+
+
+def _rehearse_warm(parsed: argparse.Namespace, _environment: Mapping[str, str]) -> Words:
+    serving = _serving(parsed)
+    assert serving is not None, "a version that is not started is not waited for"
+    return {"outcome": "warm", "probes": serving.warm(parsed.seconds)}
 
 
 def _rehearse_judge(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
@@ -309,13 +334,11 @@ def _rehearse_judge(parsed: argparse.Namespace, environment: Mapping[str, str]) 
     return rehearsal.judge(
         environment,
         parsed.folder,
-        parsed.port,
-        parsed.health,
-        rehearsal.probes_from(parsed.probes),
-        seconds=parsed.seconds,
-        contract=parsed.contract,
+        _serving(parsed),
         previous=parsed.previous,
-        started=not parsed.not_started,
+        target=parsed.target,
+        contract=parsed.contract,
+        policy=rehearsal.Policy.from_json(parsed.policy),
         log=_say("rehearse-judge"),
     )
 
@@ -323,7 +346,16 @@ def _rehearse_judge(parsed: argparse.Namespace, environment: Mapping[str, str]) 
 def _rehearse_hold(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Words:
     from migrator import rehearsal
 
-    return rehearsal.hold(environment, parsed.folder, _say("rehearse-hold"))
+    return rehearsal.hold(environment, parsed.folder, _say("rehearse-hold"), _serving(parsed), parsed.alive_port)
+
+
+def _serving(parsed: argparse.Namespace) -> rehearsal.Serving | None:
+    from migrator import rehearsal
+
+    if parsed.not_started:
+        return None
+    probes = rehearsal.probes_from(parsed.probes)
+    return rehearsal.Serving(parsed.previous, parsed.port, parsed.health, probes, parsed.folder, _say(parsed.command))
 
 
 _COMMANDS = {
@@ -337,6 +369,7 @@ _COMMANDS = {
     "drop-database": _drop_database,
     "create-topics": _create_topics,
     "rehearse-prepare": _rehearse_prepare,
+    "rehearse-warm": _rehearse_warm,
     "rehearse-judge": _rehearse_judge,
     "rehearse-hold": _rehearse_hold,
     "witness": _witness,

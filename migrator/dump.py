@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -38,7 +38,14 @@ _PRIVILEGES = re.compile(r"\d+; \d+ \d+ (DEFAULT )?ACL ")
 LOCK_WAIT = "--lock-wait-timeout=5000"  # milliseconds; a dump queues behind DDL, and others behind the dump
 
 
-def copy(source: str, target: str, rows: Sequence[str] | None, folder: Path, snapshot: str = "") -> list[str]:
+def copy(
+    source: str,
+    target: str,
+    rows: Sequence[str] | None,
+    folder: Path,
+    snapshot: str = "",
+    fill: Callable[[], None] | None = None,
+) -> list[str]:
     """Fills a database with the schema of another, and with rows.
 
     Args:
@@ -47,6 +54,7 @@ def copy(source: str, target: str, rows: Sequence[str] | None, folder: Path, sna
         rows: options of pg_dump that select tables, and none of them no rows; None for all rows.
         folder: for the tools' files; a pod's root cannot be written to.
         snapshot: that all of it is of, as the server has exported it.
+        fill: puts rows into the tables itself, which have no constraints, indexes and triggers yet.
 
     Returns:
         What the role may not make, such as an event trigger, where nothing else needs it.
@@ -59,7 +67,8 @@ def copy(source: str, target: str, rows: Sequence[str] | None, folder: Path, sna
     with tempfile.TemporaryDirectory(dir=folder) as made:
         whole, wanted = Path(made, "dump"), Path(made, "list")
         # Materialized views are filled after the rows, if there are any.
-        schema = ["--section=pre-data", "--section=post-data"] if rows is None else ["--schema-only"]
+        filled = rows is None or fill is not None
+        schema = ["--section=pre-data", "--section=post-data"] if filled else ["--schema-only"]
         _said_by("pg_dump", *options, *schema, "--format=custom", f"--file={whole}", env=environment(source))
         listed = _said_by("pg_restore", "--list", str(whole)).splitlines()
         # That an extension's comment can be set takes its owner, whom nothing here needs.
@@ -72,6 +81,8 @@ def copy(source: str, target: str, rows: Sequence[str] | None, folder: Path, sna
         if rows is None or rows:
             which = ["--section=data"] if rows is None else ["--data-only", *rows]
             pour_dump(source, target, [*options, *which], folder)
+        if fill:
+            fill()
         return lacking + _apply(target, sections[1], Path(made))
 
 

@@ -6,6 +6,7 @@
     ├── DatabaseUnavailable     no connection: address, credentials, TLS, or it stayed away too long
     ├── StatementFailed         the server refused a statement; the transaction was rolled back
     ├── Refused                 (`rehearsal`) the version that serves would not survive the migration
+    ├── Unanswered              (`rehearsal`) the version that serves does not answer on the copy of its own schema
     ├── Blocked                 other sessions held a lock for the whole budget; rolled back
     ├── DatabaseCommandFailed   CREATE DATABASE or DROP DATABASE was refused
     │   └── ForeignDatabase     a database has the mark of another stack or module; it was left alone

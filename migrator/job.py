@@ -80,7 +80,8 @@ def attempt(command: str, action: Callable[[], Words], environment: Mapping[str,
     Args:
         command: its name, told in the words.
         action: gives the words of a success; raises MigratorError or Terminated otherwise.
-        environment: TERMINATION_LOG overrides the path of the last words, MIGRATE_MODULE_VERSION is repeated in them.
+        environment: TERMINATION_LOG overrides the path of the last words, TERMINATION_LIMIT their length in bytes;
+            MIGRATE_MODULE_VERSION is repeated in them.
         as_json: print the words to stdout too.
 
     Returns:
@@ -119,7 +120,9 @@ def attempt(command: str, action: Callable[[], Words], environment: Mapping[str,
         "module_version": environment.get("MIGRATE_MODULE_VERSION", "") or words.get("module_version", ""),
         "seconds": round(time.monotonic() - started, 3),
     }
-    _leave(words, Path(environment.get("TERMINATION_LOG", TERMINATION_LOG)))
+    limit = environment.get("TERMINATION_LIMIT", "")
+    path = Path(environment.get("TERMINATION_LOG", TERMINATION_LOG))
+    _leave(words, path, int(limit) if limit.isdecimal() else _LIMIT)
     if as_json:
         print(json.dumps(words), flush=True)
     return code
@@ -144,12 +147,12 @@ def fit(words: Words, limit: int = _LIMIT) -> bytes:
     return encoded
 
 
-def _leave(words: Words, path: Path) -> None:
+def _leave(words: Words, path: Path, limit: int) -> None:
     # Outside of Kubernetes there is no such file, and none shall appear in /dev.
     if str(path) == TERMINATION_LOG and not os.access(path, os.W_OK):
         return
     with contextlib.suppress(OSError):
-        path.write_bytes(fit(words))
+        path.write_bytes(fit(words, limit))
 
 
 def _words_of(error: MigratorError) -> Words:

@@ -21,12 +21,13 @@ from .errors import InvalidSettings, InvalidVersion, MissingVersion, SettingsErr
 from .gateway import GatewaySettings, Route
 from .load import NAMESPACE, load, set_versions
 from .model import StackSettings
-from .module import JobSettings, ModuleSettings, S3Settings
+from .module import CompatibilitySettings, JobSettings, ModuleSettings, S3Settings
 from .postgres import PostgresServer
 from .versions import Version
 
 __all__ = [
     "NAMESPACE",
+    "CompatibilitySettings",
     "File",
     "GatewaySettings",
     "InvalidSettings",

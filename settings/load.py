@@ -63,7 +63,25 @@ def load(
     for name, module in settings.modules.items():
         if module.version is None:
             raise MissingVersion(name, settings.versions)
-    return settings
+    return _with_statements(settings, root)
+
+
+def _with_statements(settings: StackSettings, root: Path) -> StackSettings:
+    """With the whole paths of the modules' files of statements: who reads them later may work in another folder."""
+    found: dict[str, ModuleSettings] = {}
+    for name, module in settings.modules.items():
+        if (statements := module.rehearsal.statements) is None:
+            continue
+        path = root / statements
+        try:
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            why = f"cannot read {statements}: {error.strerror}"
+            raise SettingsError(f"{NAMESPACE}:modules.{name}.rehearsal.statements: {why}") from None
+        rehearsal = module.rehearsal.model_copy(update={"statements": str(path.resolve())})
+        found[name] = module.model_copy(update={"rehearsal": rehearsal})
+    return settings.model_copy(update={"modules": {**settings.modules, **found}}) if found else settings
 
 
 def set_versions(modules: Mapping[str, Any], overrides: Mapping[str, str], where: str = "--set") -> dict[str, str]:

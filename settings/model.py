@@ -19,7 +19,7 @@ from .infrastructure import (
     RegistrySettings,
     TemporalSettings,
 )
-from .module import CommonSettings, ModuleSettings
+from .module import CommonSettings, CompatibilitySettings, ModuleSettings
 from .postgres import PostgresServer
 from .versions import Version
 
@@ -250,6 +250,12 @@ class StackSettings(Settings):
         kind = self.kind(module)
         asked = self.modules[module].rehearsal.serve
         return not (kind.consumes or kind.needs_temporal(self.version(module))) if asked is None else asked
+
+    def compatibility(self, module: str) -> CompatibilitySettings:
+        """What a rehearsal of a module refuses, with the default of its kind."""
+        settings = self.modules[module].compatibility
+        default = settings.default or ("refuse" if self.modules[module].kind == "custom" else "warn")
+        return settings.model_copy(update={"default": default})
 
     @property
     def public_url(self) -> str | None:

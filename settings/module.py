@@ -69,7 +69,10 @@ class ProbeSettings(Settings):
 
 
 class ProbeRequest(Settings):
-    """A request that the version that serves must answer on the rehearsed schema."""
+    """A request that the version that serves must answer, before a rehearsed migration and after it.
+
+    Each time `{{attempt}}` in path, body and headers is something else, and so is the value of Idempotency-Key: what writes must write again.
+    """
 
     path: RequestPath = Field(description="with its query, in ASCII")
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET"
@@ -78,11 +81,48 @@ class ProbeRequest(Settings):
     expect: int | None = Field(None, ge=100, le=599, description="the status; default: any below 500")
 
 
+class FindingSettings(Settings):
+    """What somebody has decided about some findings of a rehearsal."""
+
+    rule: str = Field("*", min_length=1, description="the rule's id, or a pattern of it such as column-*")
+    object: str = Field("*", min_length=1, description="the object's name, or a pattern of it such as public.orders.*")
+    level: Literal["warn", "refuse"] = "warn"
+    reason: str = Field(min_length=1, description="why; shown with the finding and kept in the record of the migration")
+
+
+class CompatibilitySettings(Settings):
+    """Which findings of a rehearsal refuse the migration."""
+
+    default: Literal["refuse", "warn"] | None = Field(
+        None,
+        description="of a change that might break the version that serves, while nothing shows that it does; default: "
+        "warn for kinds of the catalogue, whose vendor promises compatibility, else refuse",
+    )
+    restart: Literal["refuse", "warn"] = Field(
+        "warn", description="of a version that keeps running but cannot be started anew on the migrated schema"
+    )
+    statement_hours: float = Field(
+        24,
+        ge=0,
+        le=8784,
+        description="hours for which statements must have been counted before it counts that none is hurt",
+    )
+    findings: tuple[FindingSettings, ...] = Field(
+        (), description="decisions about single findings; the first that fits counts"
+    )
+
+
 class RehearsalSettings(Settings):
     """How a migration is rehearsed on a scratch database, and the version that serves tried on the result."""
 
     deadline_seconds: int = Field(300, ge=10, le=86_400, description="a rehearsal that takes longer refuses the update")
     copy_limit: Quantity = Field("1Gi", description="`copy` takes the rows of databases up to this size")
+    sample_rows: int = Field(
+        50_000,
+        ge=1,
+        le=10_000_000,
+        description="`sample` takes so many rows of each table, and those that they refer to",
+    )
     tables: tuple[str, ...] = Field((), description="whose rows the migration needs; the tools' own records are known")
     serve: bool | None = Field(
         None,
@@ -90,6 +130,12 @@ class RehearsalSettings(Settings):
         "works for Temporal, where it would take what is meant for the real one",
     )
     requests: tuple[ProbeRequest, ...] = Field((), description="that the version that serves must answer")
+    statements: str | None = Field(
+        None,
+        min_length=1,
+        description="file beside Pulumi.yaml with the statements that the version that serves uses, as SQL or as PostgreSQL's log; "
+        "besides those that pg_stat_statements has",
+    )
     env: dict[EnvironmentName, str] = Field(
         {},
         description="of the migration and of the version that serves, there: to keep them from queues and other services",
@@ -147,6 +193,10 @@ class BackupSettings(Settings):
 
 def _off(value: object) -> object:
     return "off" if value is False else value  # YAML 1.1 reads `off` as false
+
+
+def _default_alone(value: Any) -> Any:
+    return {"default": value} if isinstance(value, str) else value
 
 
 class AutoscalingSettings(Settings):
@@ -226,12 +276,16 @@ class CommonSettings(Settings):
     resources: Resources = Resources()
     probe: ProbeSettings = ProbeSettings()
     migration: MigrationSettings = MigrationSettings()
-    rehearse: Annotated[Literal["schema", "copy", "off"], BeforeValidator(_off)] = Field(
+    rehearse: Annotated[Literal["schema", "sample", "copy", "off"], BeforeValidator(_off)] = Field(
         "schema",
-        description="try a migration on a scratch database first, with the schema or with the rows too; "
+        description="try a migration on a scratch database first, with the schema, with some rows of each table, or with all of them; "
         "needs a role that may create databases",
     )
     rehearsal: RehearsalSettings = RehearsalSettings()
+    compatibility: Annotated[
+        CompatibilitySettings,
+        BeforeValidator(_default_alone, json_schema_input_type=Literal["refuse", "warn"] | CompatibilitySettings),
+    ] = Field(CompatibilitySettings(), description="what a rehearsal refuses; `refuse` or `warn` alone is its default")
     backup: Annotated[Literal["pvc", "s3", "command", "off"], BeforeValidator(_off)] = Field(
         "off",
         description="back the database up before each migration: to a volume of the module's own, to S3, or by a command of yours",

@@ -119,6 +119,7 @@ ssl_key_file = '{key}'
 password_encryption = 'scram-sha-256'
 
 shared_buffers = 256MB
+shared_preload_libraries = 'pg_stat_statements'
 # In files below the data directory, so that not even kill -9 leaves anything in /dev/shm.
 dynamic_shared_memory_type = mmap
 # A commit is handed to the kernel but not waited for until it is on the disk. It survives the end of every process,
@@ -166,6 +167,7 @@ def ensure_admin() -> None:
     """Make the role that applications are administered with, or put its password and rights right."""
     info = json.loads((paths.state_dir() / "postgres.json").read_text(encoding="utf-8"))
     with _connect() as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         exists = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ADMIN]).fetchone()
         if exists:
             return

@@ -28,6 +28,7 @@ import uvicorn
 
 from devkit.sample import loops
 from devkit.sample.app import Ledger, Receive, Scope, Send
+from devkit.sample.errors import Unavailable
 from devkit.sample.store import Store
 from devkit.sample.versions import Version
 
@@ -161,6 +162,11 @@ async def _serve(settings: Settings, version: Version) -> int:
     server = _Server(config, ledger, settings.drain_seconds)
     if store:
         await store.open()
+        if version.exact and (newer := await _newer_schema(store, version)):
+            # Formance's ledger starts on no schema that a later version has made, and goes on where one is made under it.
+            _log.error("rollback detected, last register version: %d, last available version: %d", newer, version.needs)
+            await store.close()
+            return 1
     _log.info(
         "%s %s listening on %s:%d, PID %d", settings.name, version.number, settings.host, settings.port, os.getpid()
     )
@@ -172,3 +178,12 @@ async def _serve(settings: Settings, version: Version) -> int:
             await store.close()
     _log.info("stopped")
     return 0 if server.started else 1
+
+
+async def _newer_schema(store: Store, version: Version) -> int:
+    """The number of a schema that is newer than the version's own, else 0; also where the database does not answer yet."""
+    try:
+        found = await store.schema_version()
+    except Unavailable:
+        return 0
+    return found if found > version.needs else 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import psycopg
+import psycopg.rows
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from devkit.sample.errors import Conflict, NotFound, Refused, Unavailable
@@ -225,6 +226,8 @@ class Store:
             NotFound: there is none of that id.
             Unavailable: the database does not answer.
         """
+        if self._version.prepared:
+            return await self._prepared_transaction(number)
         reference = "t.reference" if self._version.reference else "NULL"
         query = (
             f"SELECT t.id, t.description, t.created_at, {reference}, "
@@ -246,6 +249,43 @@ class Store:
             )
             found["metadata"] = pairs[0] if pairs else {}
         return found
+
+    async def _prepared_transaction(self, number: int) -> dict[str, object]:
+        """The same by a prepared `SELECT *`, whose result changes with the table."""
+
+        async def ask(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> dict[str, object] | None:
+            cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+            try:
+                found = await cursor.execute("SELECT * FROM transactions WHERE id = %s", (number,), prepare=True)
+            except psycopg.errors.FeatureNotSupported:
+                if self._version.prepared == "fails":
+                    raise
+                await connection.execute("DEALLOCATE ALL")
+                if self._version.prepared == "recovers":
+                    raise
+                found = await cursor.execute("SELECT * FROM transactions WHERE id = %s", (number,), prepare=True)
+            return await found.fetchone()
+
+        row = await self._with_connection(ask)
+        if row is None:
+            raise NotFound("not_found", f"no transaction {number}")
+        postings = await self._one(
+            "SELECT jsonb_agg(jsonb_build_object('account', account, 'amount', amount) ORDER BY position) "
+            "FROM postings WHERE transaction_id = %s",
+            number,
+        )
+        metadata = await self._one(
+            "SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM transaction_metadata WHERE transaction_id = %s",
+            number,
+        )
+        return {
+            "id": row["id"],
+            "description": row["description"],
+            "created_at": str(row["created_at"]),
+            "reference": row["reference"],
+            "postings": postings[0] if postings else [],
+            "metadata": metadata[0] if metadata else {},
+        }
 
     async def balance(self, account: str) -> int:
         """Gives an account's balance.

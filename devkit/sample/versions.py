@@ -23,6 +23,9 @@ class Version:
         needs: migration number its program needs in the database.
         reference: reads and writes the column `transactions.reference`.
         metadata: reads and writes the table `transaction_metadata`.
+        prepared: it reads transactions by a prepared `SELECT *`, and where a column is added under it (0A000) it "fails" from
+            then on, "recovers" with the next request, or "retries" at once, as drivers differ; empty if it names its columns.
+        exact: it refuses to start on a newer schema, and keeps running on one, as Formance's ledger does.
         healthy: False for one whose health check never passes.
         good: whether a rollout of it succeeds on a database that nobody has prepared against it.
     """
@@ -33,6 +36,8 @@ class Version:
     needs: int
     reference: bool = True
     metadata: bool = False
+    prepared: str = ""
+    exact: bool = False
     healthy: bool = True
     good: bool = True
 
@@ -44,6 +49,7 @@ class Version:
 
 _LINE = ("1.0.0", "1.1.0")
 _LATER = (*_LINE, "1.6.0")
+_PREPARED = (*_LATER, "1.9.0", "1.9.1", "1.9.2", "1.9.3")
 
 VERSIONS = {
     version.number: version
@@ -84,6 +90,44 @@ VERSIONS = {
             metadata=True,
         ),
         Version("1.8.0", "good, but its migration takes 12 s", (*_LATER, "1.7.0", "1.8.0"), 180, metadata=True),
+        Version(
+            "1.9.0",
+            "prepares SELECT *, and does not outlive the column that 1.9.1 adds; starts on no newer schema than its own; has a "
+            "trigger that calls a function",
+            _PREPARED[:-3],
+            190,
+            metadata=True,
+            prepared="fails",
+            exact=True,
+        ),
+        Version(
+            "1.9.1",
+            "adds a column and drops that trigger with its functions; its driver forgets what fails, so each connection loses a "
+            "request to the next column",
+            _PREPARED[:-2],
+            191,
+            metadata=True,
+            prepared="recovers",
+            exact=True,
+        ),
+        Version(
+            "1.9.2",
+            "adds a column; its driver repeats what fails with 0A000",
+            _PREPARED[:-1],
+            192,
+            metadata=True,
+            prepared="retries",
+            exact=True,
+        ),
+        Version(
+            "1.9.3",
+            "adds another column, through which 1.9.2 loses nothing",
+            _PREPARED,
+            193,
+            metadata=True,
+            prepared="retries",
+            exact=True,
+        ),
     )
 }
 

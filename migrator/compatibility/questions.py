@@ -403,6 +403,34 @@ def old_columns(case: Case) -> frozenset[str]:
     return frozenset(each.short for each in case.before.of(case.parent, "column"))
 
 
+def is_trigger_function(routine: Object | None) -> bool:
+    """Whether only triggers can call a routine."""
+    return routine is not None and routine.attributes.get("returns") in ("trigger", "event_trigger")
+
+
+def was_called_by_triggers_alone(case: Case) -> bool:
+    """Whether all routines that name a removed one are trigger functions that are removed too, or are called by those alone."""
+    assert case.old is not None, "asked about a routine that was removed"
+    routines = [each for each in case.before.objects if each.kind in ROUTINES]
+    kept = {each.name for each in case.after.objects if each.kind in ROUTINES}
+
+    def internal(routine: Object, path: frozenset[str]) -> bool:
+        if routine.name in kept or routine.name in path:
+            return False
+        if is_trigger_function(routine):
+            return True
+        short = routine.short.partition("(")[0]
+        callers = [each for each in routines if each.name != routine.name and short in _names(each)]
+        return bool(callers) and all(internal(each, path | {routine.name}) for each in callers)
+
+    return internal(case.old, frozenset())
+
+
+def _names(routine: Object) -> list[str]:
+    found = routine.facts.get("names")
+    return found if isinstance(found, list) else []
+
+
 _TIMING = re.compile(
     r" (?:NOT DEFERRABLE|DEFERRABLE|INITIALLY DEFERRED|INITIALLY IMMEDIATE)"
     r"| ON (?:DELETE|UPDATE) (?:CASCADE|RESTRICT|NO ACTION|SET NULL|SET DEFAULT)(?: \([^)]*\))?"

@@ -52,8 +52,8 @@ break a statement; the rehearsal, which runs the previous version, finds them.
   The rehearsal answers whether such a row is written.
 - A default where there was none is `safe` unless a constraint holds the column: the previous version, which leaves the column out, has not
   relied on a value there. One that replaces another is `risky`: it has.
-- Every new column and every changed type is `risky` at least, as `cached-plan`: what a connection has prepared is in no catalogue, and a
-  rehearsal that starts the previous version anew has nothing prepared.
+- Every new column and every changed type is `risky` at least, as `cached-plan`: what a connection has prepared is in no catalogue. The
+  rehearsal asks the version that ran through the migration, and plans the statements in use again: those whose result changes are named.
 
 """
 

@@ -85,7 +85,12 @@ class Ledger(Kind[LedgerSettings]):
     name = "ledger"
     settings = LedgerSettings
     # The image's own command serves.
-    defaults = {"image": "ghcr.io/formancehq/ledger", "args": []}
+    # It lists the ledgers, so a rehearsal asks the database for something; formancehq/ledger, openapi.yaml: v2ListLedgers.
+    defaults = {
+        "image": "ghcr.io/formancehq/ledger",
+        "args": [],
+        "rehearsal": {"requests": [{"path": "/v2?pageSize=1"}]},
+    }
     debug_flag = True
     # formancehq/operator after v3.9.2, internal/core/version.go: MinimumStackVersion.
     oldest = "2.2.0"

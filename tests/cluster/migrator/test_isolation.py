@@ -59,9 +59,7 @@ class Pair:
         return self.judge(folder)
 
     def judge(self, folder: Path) -> dict[str, Any]:
-        return rehearsal.judge(
-            self.environment, folder, 1, "", (), seconds=1, contract=False, previous="1.0.0", started=False, log=print
-        )
+        return rehearsal.judge(self.environment, folder, None, previous="1.0.0", log=print)
 
 
 @pytest.fixture

@@ -118,9 +118,7 @@ def prepare(env: dict[str, str], folder: Path) -> None:
 
 
 def judge(env: dict[str, str], folder: Path) -> dict[str, Any]:
-    return rehearsal.judge(
-        env, folder, 1, "", (), seconds=1, contract=False, previous="1.0.0", started=False, log=print
-    )
+    return rehearsal.judge(env, folder, None, previous="1.0.0", log=print)
 
 
 def upgraded(env: dict[str, str], folder: Path) -> None:

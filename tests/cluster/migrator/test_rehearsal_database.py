@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 import migrator
 from migrator import fingerprint, rehearsal, traits
 from migrator.errors import StatementFailed
-from migrator.rehearsal import Refused
+from migrator.rehearsal import Refused, locks
 from tests.cluster.migrator.conftest import QUIET, REPOSITORY, Database, needs_roles, remove
 
 pytestmark = [pytest.mark.cluster, pytest.mark.stacks]
@@ -58,9 +59,7 @@ def prepare(real: Database, folder: Path) -> None:
 
 
 def judge(real: Database, folder: Path) -> dict[str, Any]:
-    return rehearsal.judge(
-        environment(real), folder, 1, "", (), seconds=1, contract=False, previous="1.0.0", started=False, log=print
-    )
+    return rehearsal.judge(environment(real), folder, None, previous="1.0.0", log=print)
 
 
 def rehearse(real: Database, folder: Path, sql: str) -> dict[str, Any]:
@@ -237,7 +236,10 @@ def test_a_migration_that_fails_half_way_in_its_rehearsal_leaves_no_role_either(
     made: str, real: Database, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "migrator", "rehearse-hold", "--folder", str(tmp_path)], cwd=REPOSITORY,
+        [
+            sys.executable, "-m", "migrator", "rehearse-hold", "--folder", str(tmp_path), "--previous", "1.0.0",
+            "--port", "1", "--not-started",
+        ], cwd=REPOSITORY,
         env={**os.environ, **environment(real)}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr
@@ -280,7 +282,7 @@ def test_what_is_granted_in_the_real_database_is_granted_in_the_scratch_one(
     assert judge(real, tmp_path)["message"] == NOT_STARTED
 
 
-NOT_STARTED = "1.0.0 was not started on the new schema, which is judged by itself"
+NOT_STARTED = "1.0.0 was not started for the rehearsal; the schema is judged by itself"
 
 
 def test_a_migration_that_revokes_what_is_granted_is_refused(made: str, real: Database, tmp_path: Path) -> None:
@@ -342,3 +344,32 @@ def test_a_setting_that_lets_nobody_write_hinders_a_migration_but_not_what_is_ar
     ):
         connection.execute("CREATE TABLE u (a int)")
     assert judge(real, tmp_path)["outcome"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("ALTER TABLE t ADD COLUMN b int;\nSELECT pg_sleep(1.3);", [("ACCESS EXCLUSIVE", "public.t")]),
+        ("CREATE INDEX ON t (a);\nSELECT pg_sleep(1.3);", [("SHARE", "public.t")]),
+        ("ALTER TABLE t ADD COLUMN b int;", []),
+        ("CREATE TABLE made (a int);\nSELECT pg_sleep(1.3);", []),
+        ("INSERT INTO t VALUES (1);\nSELECT pg_sleep(1.3);", []),
+    ],
+)
+def test_a_lock_that_clients_would_wait_for_is_found_before_it_happens(
+    sql: str, found: list[tuple[str, str]], real: Database, tmp_path: Path
+) -> None:
+    where = rehearsal.Databases.of(environment(real))
+    stop = threading.Event()
+    begin = tmp_path / "statements.json"
+    watcher = threading.Thread(target=locks.watch, args=(where.scratch, tmp_path, begin, QUIET, print, stop))
+    watcher.start()
+    try:
+        words = rehearse(real, tmp_path, sql)
+    finally:
+        stop.set()
+        watcher.join(5)
+    told = [each["what"] for each in words["findings"] if each["rule"] == "lock-held"]
+    assert len(told) == len(found), words["findings"]
+    for what, (mode, table) in zip(told, found, strict=True):
+        assert f"the migration holds {mode} on {table} for about 1." in what

@@ -91,10 +91,11 @@ def test_a_refused_rehearsal_refuses_the_update_with_the_column_named() -> None:
         assert part in told
 
 
-def test_a_migration_that_fails_in_its_rehearsal_ends_as_one_that_fails_in_earnest() -> None:
+def test_a_migration_that_fails_in_its_rehearsal_is_refused_as_nothing_real_was_touched() -> None:
     module = ModuleVerdict("ledger", "1.2.0", "1.1.0", Outcome.UNCHANGED)
     halted = halted_by(Rehearsal("migration_failed", "j", "1.1.0", 5.0, message="division by zero"), module)
-    assert halted.outcome is Outcome.MIGRATION_FAILED
+    assert halted.outcome is Outcome.REFUSED
+    assert halted.detail == "its migration fails in the rehearsal: division by zero"
     assert halted.job
     assert halted.job.database
     assert halted.job.database.unchanged is True

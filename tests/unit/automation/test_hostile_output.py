@@ -140,7 +140,7 @@ def test_whatever_a_rehearsal_says_it_is_reported(message: str, outcome: str, lo
         "dev", ENGINE, {"ledger": "1.2.0"}, Run(ok=outcome == "passed"), before=Snapshot({"ledger": Serving("1.1.0", 2, 2)}),
         after=Snapshot({"ledger": Serving("1.1.0", 2, 2)}), rehearsals={"ledger": found},
     )  # fmt: skip
-    assert verdict.exit_code == {"passed": 0, "migration_failed": 3}.get(outcome, 2)
+    assert verdict.exit_code == (0 if outcome == "passed" else 2)
     assert_harmless(wording.text(verdict))
     strict(verdict.as_json())
     assert _refuses(message) in (True, False)

@@ -10,7 +10,7 @@ import pytest
 
 from components.following import Ended, run_job
 from components.foreign_text import read
-from components.rehearsing import BUSY_SECONDS, Container, PodState
+from components.rehearsing import Container, PodState
 
 JOB: dict[str, Any] = {
     "metadata": {"name": "job"},
@@ -121,12 +121,13 @@ def test_a_pod_that_its_node_refuses_is_tried_again() -> None:
 
 
 def test_a_node_under_load_is_given_time_to_start_a_container() -> None:
-    ended, _, told = run(*[waits("CreateContainerError")] * 7, exits(0), seconds=BUSY_SECONDS / 30)
+    busy = PodState("p", (Container("backup", waiting=("CreateContainerError", "context deadline exceeded")),))
+    ended, _, told = run(*[busy] * 7, exits(0), seconds=3.0)
     assert ended.ok
-    assert "its pod waits: CreateContainerError: why" in told
+    assert "its pod waits: CreateContainerError: context deadline exceeded" in told
     assert any(line.startswith("its pod does not run yet, ") for line in told)
-    ended, _, _ = run(*[waits("CreateContainerError")] * 60, exits(0), seconds=BUSY_SECONDS / 30)
-    assert ended.words == "its pod cannot start: CreateContainerError: why"
+    ended, _, _ = run(*[busy] * 60, exits(0), seconds=3.0)
+    assert ended.words == "its pod cannot start: CreateContainerError: context deadline exceeded"
 
 
 @pytest.mark.parametrize("state", ["waiting", "reason"])

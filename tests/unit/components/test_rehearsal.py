@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.errors import RehearsalFailed
+from components.errors import RehearsalFailed, StatementsTooLong
 from components.names import Owner
 from components.rehearsal import Serving, Trial, manifest
 from components.rehearsing import Container, PodState, Rehearsals, Rehearsed
-from settings import ModuleSettings, Version
+from settings import CompatibilitySettings, ModuleSettings, Version
 
 OWNER = Owner("organization", "rollout", "dev")
 ENV: list[dict[str, Any]] = [
@@ -99,7 +103,8 @@ def test_the_serving_version_runs_as_its_deployment_runs_it_but_for_probes_hooks
         ["serve"],
         "Always",
     )
-    assert not {"readinessProbe", "livenessProbe", "lifecycle"} & set(previous)
+    assert not {"readinessProbe", "startupProbe", "lifecycle"} & set(previous)
+    assert previous["livenessProbe"]["tcpSocket"] == {"port": 61731}, "`hold` answers it, and has it restarted by that"
     assert [m["name"] for m in previous["volumeMounts"]] == ["config"]
     assert previous["securityContext"]["runAsUser"] == 7
     env = values(previous)
@@ -131,6 +136,41 @@ def test_a_version_none_of_whose_pods_is_ready_does_not_refuse_the_update_that_r
     containers = pod(manifest(trial(), replace(SERVING, ready=False), "dev", OWNER))
     assert "previous" not in containers
     assert "--not-started" in containers["judge"]["args"]
+
+
+def test_the_serving_version_is_up_and_warm_before_the_migration_begins() -> None:
+    spec = manifest(trial(), SERVING, "dev", OWNER)["spec"]["template"]["spec"]
+    names = [c["name"] for c in spec["initContainers"]]
+    assert names == ["hold", "prepare", "previous", "warm", "migrate"]
+    assert [c["name"] for c in spec["containers"]] == ["judge"]
+    assert {c["name"] for c in spec["initContainers"] if c.get("restartPolicy") == "Always"} == {"hold", "previous"}
+
+
+def test_a_port_of_the_modules_own_is_not_taken_for_the_liveness_probe() -> None:
+    container = {**SERVING.pod["containers"][0], "ports": [{"name": "http", "containerPort": 61731}]}
+    serving = replace(SERVING, pod={**SERVING.pod, "containers": [container]})
+    containers = pod(manifest(trial(), serving, "dev", OWNER))
+    assert containers["previous"]["livenessProbe"]["tcpSocket"] == {"port": 61732}
+    assert containers["hold"]["args"][-1] == "61732"
+
+
+def test_what_refuses_is_what_the_settings_say(tmp_path: Path) -> None:
+    decision = {"rule": "column-*", "object": "public.t.*", "level": "warn", "reason": "nobody reads it"}
+    wanted = CompatibilitySettings.model_validate({"default": "warn", "restart": "refuse", "findings": [decision]})
+    args = pod(manifest(replace(trial(), compatibility=wanted), SERVING, "dev", OWNER))["judge"]["args"]
+    given = json.loads(args[args.index("--policy") + 1])
+    assert given == {"default": "warn", "restart": "refuse", "hours": 24.0, "findings": [decision]}
+
+
+def test_a_file_of_statements_goes_along_compressed_and_one_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "statements.sql"
+    file.write_text("SELECT 1; " * 10_000)
+    tried = trial(rehearsal={"statements": str(file)})
+    value = values(pod(manifest(tried, SERVING, "dev", OWNER))["prepare"])["REHEARSAL_STATEMENTS"]
+    assert zlib.decompress(base64.b64decode(value)).decode() == file.read_text()
+    file.write_bytes(random.Random(1).randbytes(120_000))
+    with pytest.raises(StatementsTooLong, match="bytes when compressed"):
+        manifest(tried, SERVING, "dev", OWNER)
 
 
 def test_the_judge_asks_where_the_readiness_probe_asks() -> None:
@@ -229,7 +269,12 @@ def rehearse(*states: PodState | str, cluster: FakeCluster | None = None) -> tup
         (ended("judge", 1, outcome="failed"), "impossible"),
         (ended("migrate", 1, outcome="failed"), "migration_failed"),
         (ended("prepare", 1, outcome="failed"), "impossible"),
-        (PodState("p", (Container("migrate", running=True),), reason="DeadlineExceeded"), "migration_failed"),
+        (ended("warm", 1, outcome="failed"), "impossible"),
+        (PodState("p", (Container("migrate", running=True),), reason="DeadlineExceeded"), "impossible"),
+        (
+            PodState("p", (Container("previous", exit_code=1, restarts=1, waiting=("CrashLoopBackOff", "")),)),
+            "impossible",
+        ),
         (PodState("p", gone=True), "impossible"),
         ("Job x has no pod: exceeded quota", "impossible"),
     ],
@@ -246,6 +291,48 @@ def test_what_cannot_start_is_given_up_and_named() -> None:
     result, _ = rehearse(stuck, stuck, stuck, stuck)
     assert result
     assert (result.outcome, "no such image" in result.words) == ("migration_failed", True)
+
+
+def test_the_verdict_is_read_whole_from_the_log_which_a_termination_message_may_cut() -> None:
+    whole = json.dumps({"outcome": "breaks", "message": "all of it"})
+
+    @dataclass
+    class Cluster(FakeCluster):
+        def tail(self, pod: str, container: str) -> list[str]:
+            return ["a line", whole] if container == "judge" else [f"log of {container}"]
+
+    result, _ = rehearse(
+        cluster=Cluster([PodState("p", (Container("judge", exit_code=1, message='{"outcome": "br'),))])
+    )
+    assert result
+    assert (result.outcome, result.words, result.logs) == ("refused", whole, ("log of previous",))
+    assert (result.container, result.exit_code) == ("judge", 1)
+
+
+def test_a_serving_version_that_does_not_start_is_named_with_its_log_and_not_waited_for() -> None:
+    crashed = Container("previous", exit_code=3, restarts=1, waiting=("CrashLoopBackOff", "back-off 10s"))
+    result, _ = rehearse(PodState("p", (crashed, Container("warm", running=True))))
+    assert result
+    assert "1.1.0, which serves, does not stay up on a copy of its own schema (exit code 3)" in result.words
+    assert (result.container, result.exit_code, result.logs) == ("previous", 3, ("log of previous",))
+
+
+def test_a_serving_version_that_ends_when_it_is_restarted_at_the_end_leaves_its_log() -> None:
+    crashed = Container("previous", exit_code=1, restarts=2, waiting=("CrashLoopBackOff", ""))
+    warm = Container("warm", exit_code=0)
+    going = PodState("p", (crashed, warm, Container("judge", running=True)))
+    done = PodState("p", (crashed, warm, Container("judge", exit_code=0, message='{"outcome": "passed"}')))
+    result, _ = rehearse(going, done)
+    assert result
+    assert (result.outcome, result.logs) == ("passed", ("log of previous",))
+
+
+def test_at_its_deadline_the_log_of_what_it_was_at_is_there_though_the_pod_is_gone() -> None:
+    at = PodState("p", (Container("migrate", running=True),))
+    result, _ = rehearse(*[at] * 60, PodState("", gone=True))
+    assert result
+    assert (result.outcome, result.container, result.logs) == ("impossible", "migrate", ("log of migrate",))
+    assert "did not end within 300 s" in result.words
 
 
 def test_a_refusal_shows_the_log_of_the_version_that_serves() -> None:

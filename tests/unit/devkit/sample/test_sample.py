@@ -33,7 +33,22 @@ def test_every_version_needs_the_newest_of_its_own_migrations(version: versions.
 
 def test_no_two_migrations_of_any_version_share_a_number() -> None:
     everything = files.read([directory for directory in versions.SQL.iterdir() if directory.is_dir()])
-    assert [each.number for each in everything] == [100, 110, 120, 130, 140, 150, 151, 160, 170, 180]
+    assert [each.number for each in everything] == [
+        100,
+        110,
+        120,
+        130,
+        140,
+        150,
+        151,
+        160,
+        170,
+        180,
+        190,
+        191,
+        192,
+        193,
+    ]
 
 
 def test_no_later_version_carries_a_file_that_went_wrong() -> None:

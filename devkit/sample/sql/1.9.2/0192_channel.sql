@@ -1,0 +1,3 @@
+-- How it reached the ledger.
+
+ALTER TABLE transactions ADD COLUMN channel text;

@@ -1,0 +1,3 @@
+-- The batch that it came in.
+
+ALTER TABLE transactions ADD COLUMN batch bigint;
