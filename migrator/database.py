@@ -216,13 +216,16 @@ def drop(wanted: Target, settings: Settings, log: Log, owner: Owner | None = Non
         contextlib.closing(unhindered(connect(wanted.conninfo, settings, log))) as connection,
         marks.undisturbed(connection, wanted.name),
     ):
-        for found in marks.databases(connection, wanted.name):
-            if found.mark and not (owner and marks.is_live(found, owner)):
-                raise ForeignDatabase(
-                    f"database {wanted.name} belongs to {found.mark.owner}, as its comment says; it was not dropped",
-                    hint="Set ROLLOUT_STACK and ROLLOUT_MODULE.",
-                )
         try:
+            with connection.transaction(force_rollback=True):
+                # Waits for who renames it or comments on it, whom DROP DATABASE would wait for too, and then drop it all the same.
+                connection.execute(sql.SQL("COMMENT ON DATABASE {} IS NULL").format(sql.Identifier(wanted.name)))
+            for found in marks.databases(connection, wanted.name):
+                if found.mark and not (owner and marks.is_live(found, owner)):
+                    raise ForeignDatabase(
+                        f"database {wanted.name} belongs to {found.mark.owner}, as its comment says; it was not dropped",
+                        hint="Set ROLLOUT_STACK and ROLLOUT_MODULE.",
+                    )
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(wanted.name)))
         except psycopg.errors.InvalidCatalogName:
             log(f"database {wanted.name} does not exist")

@@ -17,6 +17,7 @@ from typing import IO
 import psycopg
 
 from migrator.errors import DatabaseCommandFailed, InvalidMigration
+from migrator.redaction import without_rows
 from migrator.sessions import UNHINDERED, refusal
 from migrator.statements import split
 
@@ -86,17 +87,17 @@ def copy(
 
 
 def _apply(target: str, script: str, folder: Path) -> list[str]:
-    """Runs a script of pg_restore in one transaction; gives what of it the role was not allowed to do.
+    """Runs a script of pg_restore in one transaction; gives what of it the role was not allowed to do, or the rehearsal does not do.
 
     Raises:
         DatabaseCommandFailed: the server refused a part for another reason, such as that it needs what was not allowed.
     """
     errors = _errors(target, script, folder, stop=True)
-    if errors and errors[0][0] == "42501":
+    if errors and errors[0][0] in _LEFT_OUT:
         # Once more, statement by statement: what is refused is left out, and what needs it fails for a reason of its own.
         errors = _errors(target, script, folder, stop=False)
-    allowed = [message for state, message in errors if state == "42501"]
-    others = [each for each in errors if each[0] != "42501"]
+    allowed = [message for state, message in errors if state in _LEFT_OUT]
+    others = [each for each in errors if each[0] not in _LEFT_OUT]
     if others:
         state, message = others[0]
         text = f"psql: {message}" + (f" (before that: {allowed[0]})" if allowed else "")
@@ -105,9 +106,16 @@ def _apply(target: str, script: str, folder: Path) -> list[str]:
     return allowed
 
 
+_LEFT_OUT = (
+    "42501",
+    "25006",
+)  # 25006 is what `isolation` answers, such as to a materialized view that asks another server
 _WITHOUT = "An administrator can make it trusted, put the extension into template1, or let this role make it."
 # As psql writes it with VERBOSITY verbose, in whatever language the server speaks.
 _ERROR = re.compile(r"^(?:psql:\S+ )?\S+: +([0-9A-Z]{5}): (.*)$")
+
+
+_COPY = re.compile(r"COPY [^:\"\n]+\d+")
 
 
 def _errors(target: str, script: str, folder: Path, *, stop: bool) -> list[tuple[str, str]]:
@@ -129,11 +137,17 @@ def _errors(target: str, script: str, folder: Path, *, stop: bool) -> list[tuple
         code = psql.wait()
         said.seek(0)
         text = said.read().decode(errors="replace")
-    found = [(m[1], m[2]) for m in map(_ERROR.match, text.splitlines()) if m]
+    found = _states(text)
     errors = [each for each in found if not each[0].startswith(("00", "01"))]
     if code and not errors:
         raise failure("psql", text)
     return errors
+
+
+def _states(said: str) -> list[tuple[str, str]]:
+    """SQLSTATE and message of the errors in what psql says, without what is in rows."""
+    found = [(m[1], m[2]) for m in map(_ERROR.match, said.splitlines()) if m]
+    return [(state, without_rows(state, message)[0]) for state, message in found]
 
 
 def pour_dump(source: str, target: str, options: Sequence[str], folder: Path | None = None) -> None:
@@ -220,7 +234,7 @@ def _said_by(program: str, *arguments: str, env: dict[str, str] | None = None) -
 
 
 def run_script(
-    target: str, said: IO[bytes], how: Sequence[str] = ("--set=ON_ERROR_STOP=1",)
+    target: str, said: IO[bytes], how: Sequence[str] = ("--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose")
 ) -> subprocess.Popen[bytes]:
     """Starts a psql that runs the script in its standard input in one transaction: killed before the end, it has done nothing.
 
@@ -256,6 +270,10 @@ def pour(script: IO[bytes], psql: IO[bytes]) -> None:
 def failure(program: str, said: str) -> DatabaseCommandFailed:
     """What one of the tools said, with what to do about it."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if program == "psql" and (errors := [each for each in _states(said) if each[0] >= "03"]):
+        # Detail and context have rows in them, but for the place.
+        place = _COPY.search(said)
+        lines = [f"{message} (SQLSTATE {state})" + (f", {place.group()}" if place else "") for state, message in errors]
     text = " ".join(lines[:3]) or "no reason given"
     hint = ""
     if "server version mismatch" in said:

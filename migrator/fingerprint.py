@@ -21,7 +21,7 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
-from migrator import catalogue, printed
+from migrator import catalogue, printed, traits
 from migrator.errors import Blocked, DatabaseCommandFailed, InvalidMigration
 
 Value = str | int | bool | list[str] | None
@@ -250,9 +250,23 @@ def _attributes(given: Mapping[str, Value]) -> Mapping[str, Value]:
 
 
 def _in_one_form(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
-    if _PRINTED.isdisjoint(attributes):
+    if _PRINTED.isdisjoint(attributes) and "settings" not in attributes:
         return attributes
-    return {key: _printed(value) if key in _PRINTED else value for key, value in attributes.items()}
+    return {
+        key: _printed(value) if key in _PRINTED else _without_secrets(value) if key == "settings" else value
+        for key, value in attributes.items()
+    }
+
+
+def _without_secrets(settings: Value) -> Value:
+    """Settings with a digest of each value that may be secret: a fingerprint is stored and shown."""
+    assert isinstance(settings, list), "the query makes it a list"
+    found = []
+    for each in settings:
+        name, _, value = each.partition("=")
+        is_shown = value.startswith("sha256 ") or not traits.shown(name.rpartition(": ")[2], value).endswith("=…")
+        found.append(each if is_shown else f"{name}=sha256 {hashlib.sha256(value.encode()).hexdigest()[:16]}")
+    return found
 
 
 def _printed(value: Value) -> Value:

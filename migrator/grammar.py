@@ -36,7 +36,7 @@ _LETS_WRITE = {
 _LETS_READ = re.compile(r"AT_(?:Enable|Disable)(?:Always|Replica)?Trig(?:All|User)?")
 _OF_A_TABLE = ("OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE")
 _RELATIONS = ("OBJECT_TABLE", "OBJECT_FOREIGN_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_INDEX")
-_PLACEHOLDER = "something"
+PLACEHOLDER = "something"
 _DEEP = 8
 
 
@@ -444,9 +444,9 @@ def _written(node: Node) -> str:
     if kind == "A_Expr" and value["name"][0]["String"]["sval"] == "||":
         return _written(value["lexpr"]) + _written(value["rexpr"])
     if kind == "FuncCall" and value["funcname"][-1]["String"]["sval"] == "format" and value.get("args"):
-        text = re.sub(r"%(?:\d+\$)?-?\d*L", f"'{_PLACEHOLDER}'", _written(value["args"][0]))
-        return re.sub(r"%(?:\d+\$)?-?\d*[Is]", _PLACEHOLDER, text).replace("%%", "%")
-    return _PLACEHOLDER
+        text = re.sub(r"%(?:\d+\$)?-?\d*L", f"'{PLACEHOLDER}'", _written(value["args"][0]))
+        return re.sub(r"%(?:\d+\$)?-?\d*[Is]", PLACEHOLDER, text).replace("%%", "%")
+    return PLACEHOLDER
 
 
 def _called(given: Sequence[Command], routines: Mapping[str, Sequence[Command]], depth: int = 0) -> list[Command]:

@@ -56,7 +56,6 @@ _ALWAYS_ALONE = {
     "DropdbStmt": "DROP DATABASE",
 }
 _SERVER_WIDE = {
-    "AlterDatabaseStmt",
     "AlterRoleSetStmt",
     "AlterRoleStmt",
     "AlterSystemStmt",
@@ -67,6 +66,9 @@ _SERVER_WIDE = {
     "DropTableSpaceStmt",
     "DropdbStmt",
 }
+
+
+_OF_THE_SERVER = ("OBJECT_ROLE", "OBJECT_TABLESPACE", "OBJECT_PARAMETER_ACL")
 
 
 @dataclass(frozen=True)
@@ -438,8 +440,26 @@ def _type_without_equality(command: Command, _file: File, state: _State) -> Iter
 def _server_wide(command: Command, _file: File, state: _State) -> Iterator[LintFinding]:
     body = command.body
     wide = command.kind in _SERVER_WIDE or (command.kind == "GrantRoleStmt" and not body.get("is_grant"))
-    if command.kind == "RenameStmt":
-        wide = body["renameType"] in ("OBJECT_ROLE", "OBJECT_DATABASE", "OBJECT_TABLESPACE")
+    kind = body.get("renameType", body.get("objtype", body.get("objectType", "")))
+    if kind in _OF_THE_SERVER and not (command.kind == "GrantStmt" and body.get("is_grant")):
+        wide = True
+    if command.kind in ("DropOwnedStmt", "ReassignOwnedStmt"):
+        roles = {str(each["RoleSpec"].get("rolename", "")) for each in body["roles"]}
+        if roles - state.new_roles:
+            yield _finding(
+                "warning",
+                "server-wide",
+                "It reaches every database that the role owns or has a privilege on, the real one from a rehearsal too.",
+                "Name what it is to be: DROP, REVOKE, ALTER ... OWNER TO.",
+            )
+    if name := _named_database(command, str(kind)):
+        yield _finding(
+            "warning",
+            "server-wide",
+            f"It acts on the database called {name}, wherever it runs: a rehearsal does it in earnest.",
+            "In a DO block, EXECUTE format('...', current_database()) acts on the one that is being migrated.",
+        )
+        return
     if wide and str(body.get("role", {}).get("rolename", "")) not in state.new_roles:
         yield _finding(
             "warning",
@@ -447,6 +467,23 @@ def _server_wide(command: Command, _file: File, state: _State) -> Iterator[LintF
             "It changes the server for every database of it; no rehearsal, no fingerprint and no rollback covers that.",
             "Let whoever runs the server do it.",
         )
+
+
+def _named_database(command: Command, kind: str) -> str:
+    """The database that a statement changes by name; empty for others, and where the name is put in as it runs."""
+    body = command.body
+    name = ""
+    if command.kind in ("AlterDatabaseStmt", "AlterDatabaseSetStmt"):
+        name = body["dbname"]
+    elif command.kind == "AlterRoleSetStmt":
+        name = body.get("database", "")
+    elif command.kind == "RenameStmt" and kind == "OBJECT_DATABASE":
+        name = body["subname"]
+    elif command.kind == "GrantStmt" and kind == "OBJECT_DATABASE" and not body.get("is_grant"):
+        name = body["objects"][0]["String"]["sval"]
+    elif kind == "OBJECT_DATABASE" and "object" in body:
+        name = body["object"]["String"]["sval"]
+    return "" if name == grammar.PLACEHOLDER else str(name)
 
 
 def _lifted(command: Command, file: File, rest: Sequence[Sequence[Command]], state: _State) -> Iterator[LintFinding]:

@@ -27,7 +27,7 @@ from migrator.errors import Blocked, Blocker
 from migrator.sessions import Log, connect, describe, pause
 from migrator.settings import Settings
 
-_CLASS = 1_835_624_306  # "migr"; advisory locks are per database already
+CLASS = 1_835_624_306  # "migr"; advisory locks are per database already
 _SESSION, _TRANSACTION = 1, 2
 
 
@@ -63,7 +63,7 @@ class RunnerLock:
             if self.pooled:
                 self.connection.execute("ROLLBACK")
             else:
-                self.connection.execute(f"SELECT pg_advisory_unlock({_CLASS}, {_SESSION})".encode())
+                self.connection.execute(f"SELECT pg_advisory_unlock({CLASS}, {_SESSION})".encode())
         self.connection.close()
 
     def check(self) -> None:
@@ -93,10 +93,10 @@ class RunnerLock:
 
     def _try(self) -> bool:
         if not self.pooled:
-            return _true(self.connection, f"SELECT pg_try_advisory_lock({_CLASS}, {_SESSION})")
+            return _true(self.connection, f"SELECT pg_try_advisory_lock({CLASS}, {_SESSION})")
         # While a long statement runs elsewhere, nothing happens in this transaction.
         self.connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
-        if _true(self.connection, f"SELECT pg_try_advisory_xact_lock({_CLASS}, {_SESSION})"):
+        if _true(self.connection, f"SELECT pg_try_advisory_xact_lock({CLASS}, {_SESSION})"):
             return True
         self.connection.execute("ROLLBACK")
         return False
@@ -104,12 +104,12 @@ class RunnerLock:
 
 def lock_transaction(connection: psycopg.Connection) -> bool:
     """Tries to take the lock that the migrations' own transaction holds until it ends."""
-    return _true(connection, f"SELECT pg_try_advisory_xact_lock({_CLASS}, {_TRANSACTION})")
+    return _true(connection, f"SELECT pg_try_advisory_xact_lock({CLASS}, {_TRANSACTION})")
 
 
 def lock_session(connection: psycopg.Connection) -> bool:
     """Tries to take the same lock for a session, until its end or `cleanup.clean`."""
-    return _true(connection, f"SELECT pg_try_advisory_lock({_CLASS}, {_TRANSACTION})")
+    return _true(connection, f"SELECT pg_try_advisory_lock({CLASS}, {_TRANSACTION})")
 
 
 def holders(connection: psycopg.Connection) -> tuple[Blocker, ...]:
@@ -117,7 +117,7 @@ def holders(connection: psycopg.Connection) -> tuple[Blocker, ...]:
     rows = connection.execute(
         "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = %s AND objsubid = 2 "
         "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()",
-        (_CLASS,),
+        (CLASS,),
     ).fetchall()
     return describe(connection, [row[0] for row in rows])
 

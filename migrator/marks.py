@@ -100,7 +100,12 @@ class Mark:
 
     def within(self, comment: str | None) -> str:
         """A comment with this mark in the place of any other."""
-        return "\n".join([*(line for line in (comment or "").split("\n") if line and not _is_mark(line)), str(self)])
+        return "\n".join(filter(None, [without(comment), str(self)]))
+
+
+def without(comment: str | None) -> str:
+    """A comment without marks."""
+    return "\n".join(line for line in (comment or "").split("\n") if line and not _is_mark(line))
 
 
 def _is_mark(line: str) -> bool:

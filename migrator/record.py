@@ -46,6 +46,7 @@ class Applied:
         done: how many of them are done; less than all only in an interrupted non-transactional file.
         done_checksum: checksum of those.
         complete: whether the file is applied as a whole.
+        session: what its statements have left in the session they ran in, in a way that their text does not tell.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Applied:
     done: int
     done_checksum: str
     complete: bool
+    session: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def read(connection: psycopg.Connection) -> list[Applied]:
     with connection.cursor(row_factory=class_row(Applied)) as cursor:
         try:
             cursor.execute(
-                "SELECT number, name, checksum, statements, done, done_checksum, applied_at IS NOT NULL AS complete "
-                "FROM migrator.migrations ORDER BY number"
+                "SELECT number, name, checksum, statements, done, done_checksum, applied_at IS NOT NULL AS complete, "
+                "coalesce(to_jsonb(m) ->> 'session', '') AS session FROM migrator.migrations m ORDER BY number"
             )
         except psycopg.errors.UndefinedTable:
             return []
@@ -139,6 +141,18 @@ def write(
             "runner": who[1],
         },
     )
+
+
+def keep_session(connection: psycopg.Connection, migration: Migration, session: str) -> None:
+    """Records what a file has left in its session; the column is made by the first that does.
+
+    Args:
+        connection: in the transaction of `write`.
+        migration: the file.
+        session: what.
+    """
+    connection.execute("ALTER TABLE migrator.migrations ADD COLUMN IF NOT EXISTS session text")
+    connection.execute("UPDATE migrator.migrations SET session = %s WHERE number = %s", (session, migration.number))
 
 
 def plan(files: Sequence[Migration], applied: Sequence[Applied]) -> Plan:

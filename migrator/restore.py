@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import psycopg
@@ -25,11 +25,11 @@ from psycopg import sql
 
 from migrator import database, fingerprint, marks, traits
 from migrator.backup import Checked, Digest, counted, feed, find, fingerprint_of
-from migrator.errors import BackupUnusable, Blocked, DatabaseCommandFailed, MigratorError
+from migrator.errors import BackupUnusable, Blocked, DatabaseCommandFailed, ForeignDatabase, MigratorError
 from migrator.job import Words, hold_signals, release_signals
 from migrator.marks import KEPT, LIVE, Mark, Owner
 from migrator.progress import telling
-from migrator.scratch import RESTORING, Scratch, beside, name_for
+from migrator.scratch import RESTORING, Scratch, beside, name_for, sent_out
 from migrator.sessions import Log, connect, conninfo, describe, pause, unhindered
 from migrator.settings import Settings
 from migrator.stores import Store
@@ -84,7 +84,7 @@ def restore(environment: Mapping[str, str], store: Store, wanted: str, *, differ
             with telling(log, "collecting the planner's statistics (ANALYZE)"):
                 connection.execute("ANALYZE")
         with contextlib.closing(_open(real.conninfo, settings, log)) as connection:
-            seconds, ended = _swap(connection, real, new.name, old if there else "", owner, settings, log)
+            seconds, ended = _swap(connection, real, copy, old if there else "", settings, log)
     except BaseException:
         with contextlib.suppress(MigratorError):
             copy.drop(settings, log)
@@ -180,32 +180,29 @@ def _same(backup: str, found: list[str]) -> None:
 def _swap(
     connection: psycopg.Connection,
     real: database.Target,
-    new: str,
+    copy: Scratch,
     old: str,
-    owner: Owner,
     settings: Settings,
     log: Log,
 ) -> tuple[float, int]:
     """Lets two databases change names and marks. Once they have, no signal ends the run before it has been told.
 
+    Whose they are is looked at again under the lock that a rename takes: restoring may have taken hours.
+
     Returns:
         Seconds in which nobody could connect, and how many sessions were ended.
+
+    Raises:
+        ForeignDatabase: one of them belongs to another by now.
     """
-    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
     for attempt in range(1, _ATTEMPTS + 1):
         hold_signals()
         begun = time.monotonic()
         try:
             log("the databases change places")
-            with _sent_out(real, settings, log) as ended, connection.transaction():
-                # The first takes the lock by which who connects now waits, until all who are in it have gone.
-                comment = next((found.comment for found in marks.databases(connection, real.name)), None)
-                if old:
-                    connection.execute(rename.format(sql.Identifier(real.name), sql.Identifier(old)))
-                    marks.put(connection, old, Mark.of(owner, KEPT, real.name))
-                connection.execute(rename.format(sql.Identifier(new), sql.Identifier(real.name)))
-                # With the mark of a scratch database, the next restore would drop what the module works on.
-                marks.put(connection, real.name, Mark.of(owner, LIVE, real.name), comment)
+            there = next((found.oid for found in marks.databases(connection, real.name)), 0)
+            with sent_out(there, real.conninfo, settings, log) as ended, connection.transaction():
+                _change_names(connection, real.name, copy, old)
             return time.monotonic() - begun, len(ended)
         except psycopg.errors.ObjectInUse as error:
             release_signals()
@@ -214,7 +211,7 @@ def _swap(
                 raise _held(connection, real, error) from None
         except psycopg.Error as error:
             # A commit whose answer was lost has happened, or not.
-            if not error.sqlstate and not _exists(real, new, settings, log):
+            if not error.sqlstate and not _exists(real, copy.target.name, settings, log):
                 return time.monotonic() - begun, len(ended)
             release_signals()
             raise DatabaseCommandFailed(
@@ -226,6 +223,26 @@ def _swap(
             release_signals()
             raise
     raise AssertionError("unreachable")
+
+
+def _change_names(connection: psycopg.Connection, real: str, copy: Scratch, old: str) -> None:
+    rename, new, owner, comment = sql.SQL("ALTER DATABASE {} RENAME TO {}"), copy.target.name, copy.mark.owner, None
+    # The first takes the lock by which who connects now waits, until all who are in it have gone.
+    if old:
+        connection.execute(rename.format(sql.Identifier(real), sql.Identifier(old)))
+        [was] = marks.databases(connection, old)
+        marks.is_live(replace(was, name=real), owner)
+        comment = was.comment
+        marks.put(connection, old, Mark.of(owner, KEPT, real))
+    connection.execute(rename.format(sql.Identifier(new), sql.Identifier(real)))
+    [now] = marks.databases(connection, real)
+    if now.mark != copy.mark:
+        raise ForeignDatabase(
+            f"{new}, into which was restored, has another mark by now; nothing was put in the place of {real}",
+            hint="See who has changed its comment, and restore again.",
+        )
+    # With the mark of a scratch database, the next restore would drop what the module works on.
+    marks.put(connection, real, Mark.of(owner, LIVE, real), comment)
 
 
 def _exists(real: database.Target, name: str, settings: Settings, log: Log) -> bool:
@@ -247,35 +264,3 @@ def _held(connection: psycopg.Connection, real: database.Target, error: psycopg.
         sqlstate=error.sqlstate or "",
         blockers=describe(connection, pids),
     )
-
-
-@contextlib.contextmanager
-def _sent_out(real: database.Target, settings: Settings, log: Log) -> Iterator[set[int]]:
-    """Ends, again and again, the sessions in the real database."""
-    ended: set[int] = set()
-    stop = threading.Event()
-    # As patient as any other: a server that has no connection left at this moment has one in the next.
-    connection = _open(real.conninfo, settings, log)
-
-    def send() -> None:
-        while not stop.is_set():
-            with contextlib.suppress(psycopg.Error):
-                # One by one: a session of a role that may not be ended must not protect the others.
-                rows = connection.execute(
-                    "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-                    (real.name,),
-                ).fetchall()
-                for (pid,) in rows:
-                    with contextlib.suppress(psycopg.Error):
-                        connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
-                        ended.add(int(pid))
-            stop.wait(0.05)
-
-    thread = threading.Thread(target=send, name="send-out", daemon=True)
-    thread.start()
-    try:
-        yield ended
-    finally:
-        stop.set()
-        thread.join()
-        connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sys
 import threading
@@ -26,9 +27,9 @@ from migrator.errors import (
     Terminated,
 )
 from migrator.files import Migration
-from migrator.lock import RunnerLock, holders, lock_session, lock_transaction, name_all
+from migrator.lock import CLASS, RunnerLock, holders, lock_session, lock_transaction, name_all
 from migrator.progress import Paced
-from migrator.redaction import redacted
+from migrator.redaction import redacted, told
 from migrator.sessions import Log, Watcher, connect, execute_one, is_lost, is_transient, pause
 from migrator.settings import Settings
 from migrator.statements import Statement
@@ -44,6 +45,20 @@ _HINTS = {
     "55P04": "Put the ALTER TYPE ... ADD VALUE into a file of its own before this one: its value cannot be used before it is committed.",
     "57014": "statement_timeout ended it: MIGRATE_STATEMENT_TIMEOUT sets how many seconds it may take, 0 for no limit.",
 }
+_CATCHES = re.compile(r"\bEXCEPTION\s+WHEN\b", re.IGNORECASE)
+# Values of an enum that this transaction has added to a type which is older.
+_ADDED = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_enum e JOIN pg_catalog.pg_type t ON t.oid = e.enumtypid, (
+    SELECT array_agg(transactionid) FROM pg_catalog.pg_locks WHERE pid = pg_backend_pid() AND locktype = 'transactionid') own (xids)
+    WHERE e.xmin = ANY (own.xids) AND t.xmin <> ALL (own.xids))
+"""
+# Routines that catch errors, and tables whose triggers call one.
+_CATCHING = """
+WITH catching AS (SELECT p.oid, p.proname::text FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+    WHERE l.lanname = 'plpgsql' AND p.prosrc ~* '\\mexception\\s+when\\M')
+SELECT proname FROM catching UNION SELECT c.relname FROM catching k JOIN pg_catalog.pg_trigger t ON t.tgfoid = k.oid
+    JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+"""
 _ADDS_VALUE = re.compile(r"\bADD\s+VALUE\b", re.IGNORECASE)
 _SETS_CONSTRAINTS = re.compile(r"\bSET\s+CONSTRAINTS\s+(?P<all>ALL\b)?", re.IGNORECASE)
 _OURSELVES = 'SET TRANSACTION READ WRITE; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL "role" TO DEFAULT'
@@ -226,6 +241,8 @@ class _Run:
         self._rolled_back = "nothing had begun; the database is as it was"
         self._sent: _Sent | None = None
         self._ends: set[int] = set()  # numbers of files after which PostgreSQL demands a COMMIT
+        self._given: dict[str, str] | None = None  # settings with which the session was opened
+        self._left: dict[str, str] = {}  # in it by the statement that has run
         self._running: _Running | None = None
         self._trouble: _Passing | None = None  # after which it is about to try again
         self._statements = Paced(log)
@@ -256,7 +273,10 @@ class _Run:
                     RunnerLock(self._conninfo, self._settings, self._log) as lock,
                     contextlib.closing(connect(self._conninfo, self._settings, self._log)) as connection,
                 ):
+                    self._given = None
                     return self._locked(connection, lock, attempt + 1)
+            except _Outdated:
+                wait = 0.0
             except (_Passing, psycopg.Error) as error:
                 if isinstance(error, psycopg.Error):  # outside of any statement of ours: the lock, the record
                     if not is_transient(error):
@@ -362,6 +382,8 @@ class _Run:
                 self._before = todo.before
             if not todo.pending:
                 break
+            if self._is_outdated(connection, lock):
+                raise _Outdated
             alike = next(groupby(todo.pending, key=lambda each: each.transactional))
             batch = list(alike[1])
             if alike[0]:
@@ -391,6 +413,11 @@ class _Run:
         except StatementFailed as error:
             if error.sqlstate != _UNSAFE_NEW_ENUM_VALUE or not self._divide(batch, error.file):
                 raise
+            return
+        except _Ends as end:
+            self._ends.add(end.number)
+            self._running = None
+            self._log(f"rolled back: {end}; so it ends a transaction")
             return
         self._rolled_back = f"nothing to roll back; {', '.join(self._applied)} is committed"
 
@@ -466,17 +493,49 @@ class _Run:
             for index in range(len(migration.statements)):
                 self._wait_less(connection)
                 self._execute(connection, lock, pid, migration, index)
-            self._check_deferred(connection, migration)
+            is_deferred = self._check_deferred(connection, migration)
             connection.execute("RELEASE SAVEPOINT migrator_file")
             self._reset(connection, local=True)
+            if rest := batch[batch.index(migration) + 1 :]:
+                self._end(connection, migration, rest, is_deferred)
             who = (self._settings.module_version, self._settings.runner)
             record.write(connection, migration, len(migration.statements), time.monotonic() - began, who)
 
-    def _check_deferred(self, connection: psycopg.Connection, migration: Migration) -> None:
+    def _end(
+        self, connection: psycopg.Connection, migration: Migration, rest: Sequence[Migration], is_deferred: bool
+    ) -> None:
+        """Ends the transaction after a file that leaves what the next one would not find if it ran by itself.
+
+        Raises:
+            _Ends: there is such a thing.
+        """
+        if not is_deferred:
+            raise _Ends(migration, "has checked a deferred constraint whose name another one has that is not deferred")
+        # What takes the place of a setting that is gone only a new session knows.
+        if gone := sorted((self._given or {}).keys() - cleanup.given(connection).keys()):
+            raise _Ends(migration, f"takes from the database or the role its {', '.join(gone)}")
+        added = connection.execute(_ADDED).fetchone() == (True,)
+        if added or any(_ADDS_VALUE.search(each.text) for each in migration.statements):
+            names = {str(name) for (name,) in connection.execute(_CATCHING).fetchall()}
+            text = " ".join(each.text for later in rest for each in later.statements)
+            if _CATCHES.search(text) or names & set(re.findall(r"\w+", text)):
+                raise _Ends(
+                    migration, "adds an enum's value, and what comes after it would catch that it cannot be used yet"
+                )
+
+    def _is_outdated(self, connection: psycopg.Connection, lock: RunnerLock) -> bool:
+        """Whether a session that is opened now would have other settings than this one; behind a pooler none of its own."""
+        now = cleanup.given(connection)
+        if self._given is None or lock.pooled:
+            # Nobody knows when a pooler has opened a session: it is given all of them each time.
+            self._given = {} if lock.pooled else now
+        return not lock.pooled and now != self._given
+
+    def _check_deferred(self, connection: psycopg.Connection, migration: Migration) -> bool:
         self._wait_less(connection)
         sets = [found for each in migration.statements for found in _SETS_CONSTRAINTS.finditer(each.text)]
         try:
-            cleanup.check_deferred(
+            return cleanup.check_deferred(
                 connection, sets_constraints=bool(sets), sets_all=any(found["all"] for found in sets)
             )
         except psycopg.Error as error:
@@ -510,6 +569,9 @@ class _Run:
                 if rows.get(migration.number, 0) != done:
                     raise _Passing(None, migration, None, text="another runner has gone on with it")
             _create_record(connection)
+            kept = next((each.session for each in record.read(connection) if each.number == migration.number), "")
+            if 0 < done < total:
+                _refuse_hidden(migration, done, json.loads(kept or "[]"))
             if done == total:
                 self._log(f"{migration.name}: what was left of it is gone from the file")
                 with self._committed(connection, (migration.name,), f"{migration.name} is done"):
@@ -520,12 +582,21 @@ class _Run:
                 # Set in another session than this one; the statements that are left were written to run under it.
                 if migration.statements[index].sets_the_session():
                     self._execute(connection, lock, pid, migration, index)
+            before = {} if lock.pooled else _left(connection)
+            hidden: dict[str, str] = {}  # what a later statement finds and no text tells
             for index in range(done, total):
                 lock.check()
                 began = time.monotonic()
                 self._execute(connection, lock, pid, migration, index)
                 seconds = time.monotonic() - began
                 last = index + 1 == total
+                now = self._left if lock.pooled else _left(connection)
+                different = {each for each in {*before, *now} if before.get(each) != now.get(each)}
+                is_told = migration.statements[index].sets_the_session() or migration.statements[index].made()
+                hidden = {key: value for key, value in hidden.items() if key not in different}
+                if not is_told:
+                    hidden |= {each: now.get(each, "") for each in different}
+                before = {} if lock.pooled else now
                 with (
                     self._committed(connection, (migration.name,), f"{migration.name} is done")
                     if last
@@ -534,6 +605,11 @@ class _Run:
                     # What the file has set is for its next statement, and not for the record.
                     connection.execute(_OURSELVES)
                     record.write(connection, migration, index + 1, seconds, who)
+                    if hidden or kept:
+                        kept = json.dumps(sorted(hidden))
+                        record.keep_session(connection, migration, kept)
+                if lock.pooled and not last:
+                    _refuse_hidden(migration, index + 1, list(hidden))
             if not lock.pooled:
                 self._reset(connection, local=False)  # the lock goes with the rest
 
@@ -558,16 +634,23 @@ class _Run:
                 else:
                     text = concurrently.cleared(connection, statement, self._log)
                     # One round trip, within which no pooler gives the session to another. A file for which the statement
-                    # sets something is refused; this is for what a text does not tell.
+                    # sets something is refused; this is for what a text does not tell. Before it is what others have left.
                     with contextlib.ExitStack() as ending, connection.pipeline():
                         try:
+                            # BEGIN makes the transaction that has begun by itself one that COMMIT ends without a warning.
+                            for command in (*cleanup.COMMANDS, "BEGIN", "COMMIT"):
+                                connection.execute(command)
                             execute_one(connection, text)
+                            for command in ("BEGIN", "COMMIT"):
+                                connection.execute(command)
+                            left = cleanup.left(connection, CLASS)
                             for command in cleanup.COMMANDS:
                                 connection.execute(command)
                         except Terminated:
                             # psycopg cancels only what it waits for, and the pipeline's end waits for what was sent before.
                             ending.enter_context(_cancelled(connection))
                             raise
+                    self._left = dict(left.fetchall())
         except psycopg.Error as error:
             self._blockers = watcher.seen or self._blockers
             # A parameter that nobody fills in is a protocol violation, of class 08 like a connection that breaks.
@@ -635,6 +718,9 @@ class _Run:
             "client_connection_check_interval": 1.0,
         }
         cleanup.clean(connection)
+        if local:
+            before = self._given or {}
+            cleanup.give(connection, {k: v for k, v in cleanup.given(connection).items() if before.get(k) != v})
         commands = [f"SET {scope} {name} = {round(seconds * 1000)}" for name, seconds in milliseconds.items()]
         connection.execute("; ".join(commands).encode())
 
@@ -669,6 +755,18 @@ class _Run:
             sqlstate=trouble.sqlstate,
             **place,  # type: ignore[arg-type]
         )
+
+
+class _Ends(Exception):
+    """A file after which a transaction has to end."""
+
+    def __init__(self, migration: Migration, why: str) -> None:
+        self.number = migration.number
+        super().__init__(f"{migration.name} {why}")
+
+
+class _Outdated(Exception):
+    """What is committed gives a new session other settings than this one has."""
 
 
 @dataclass(frozen=True)
@@ -773,6 +871,29 @@ def _refuse_lost(migration: Migration, done: int) -> None:
             )
 
 
+def _left(connection: psycopg.Connection) -> dict[str, str]:
+    return dict(cleanup.left(connection, CLASS).fetchall())
+
+
+def _refuse_hidden(migration: Migration, done: int, hidden: Sequence[str]) -> None:
+    """Refuses to go on without what a function or EXECUTE has set in a session that has ended, or is another's behind a pooler."""
+    rest = migration.statements[done:]
+    kinds = ("the relation ", "the function ", "the statement ", "the cursor ")
+    names = {each: next((each.removeprefix(kind) for kind in kinds if each.startswith(kind)), "*") for each in hidden}
+    lost = [
+        each
+        for each, name in names.items()
+        if any(statement.mentions(f'"{name}"' if name != "*" else name) for statement in rest)
+    ]
+    if lost:
+        raise _invalid(
+            migration,
+            migration.statements[done - 1],
+            f"after statement {done} the rest would run without {', '.join(lost)}, which a function or EXECUTE has left in another session",
+            f"End the file after statement {done}, and write the rest into a new one, with what it needs.",
+        )
+
+
 def _refuse_standby(connection: psycopg.Connection) -> None:
     row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
     if row and row[0]:
@@ -814,18 +935,16 @@ def _failed(error: psycopg.Error, migration: Migration, statement: Statement) ->
     line = statement.line
     if diagnosis.statement_position:
         line = statement.line_at(int(diagnosis.statement_position))
-    hint = _HINTS.get(error.sqlstate or "") or redacted(diagnosis.message_hint or "", statement.text)
+    before = ";\n".join(each.text for each in migration.statements[: migration.statements.index(statement)])
+    hint = _HINTS.get(error.sqlstate or "") or redacted(diagnosis.message_hint or "", statement.text, before)
     if error.sqlstate == _NOT_IN_A_TRANSACTION and migration.transactional:
         hint = "Put it into a file of its own that starts with `-- migrate: non-transactional`."
     elif error.sqlstate == _SYNTAX_ERROR and not diagnosis.statement_position:
         hint = "The server sees several statements here, and the runner one: their ends must be plain to see for both."
     elif error.sqlstate == _PROTOCOL_VIOLATION:
         hint = "A parameter such as $1 has no value in a file; write the value."
-    details = [diagnosis.message_detail, diagnosis.context and " ".join(diagnosis.context.split())]
-    message = ". ".join([diagnosis.message_primary or " ".join(str(error).split()), *filter(None, details)])
-    message = redacted(message, statement.text)
     return StatementFailed(
-        message,
+        told(error, statement.text, before),
         hint=hint,
         file=migration.name,
         line=line,
@@ -837,13 +956,9 @@ def _failed(error: psycopg.Error, migration: Migration, statement: Statement) ->
 def _refused(
     error: psycopg.Error, what: str, *, file: str = "", hint: str = "", quoted: Sequence[Migration] = ()
 ) -> StatementFailed:
-    message = error.diag.message_primary or " ".join(str(error).split())
-    detail = f". {error.diag.message_detail}" if error.diag.message_detail else ""
-    if quoted:
-        sql = ";\n".join(each.text for migration in quoted for each in migration.statements)
-        message, detail = redacted(message, sql), redacted(detail, sql)
+    sql = ";\n".join(each.text for migration in quoted for each in migration.statements)
     return StatementFailed(
-        f"{what}: {message}{detail}",
+        f"{what}: {told(error, sql, context=False)}",
         hint=_HINTS.get(error.sqlstate or "") or error.diag.message_hint or hint,
         file=file,
         sqlstate=error.sqlstate or "",

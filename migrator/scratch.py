@@ -15,9 +15,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import secrets
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, LiteralString
 
 import psycopg
@@ -107,7 +109,7 @@ class Scratch:
             for each in databases(connection):
                 if is_of(each, self.mark):
                     log(f"{each.name} is left of an earlier run")
-                    _drop(connection, each, self.target.conninfo, settings, log)
+                    _drop(connection, each, self.mark, self.target.conninfo, settings, log)
                 elif each.name == name:
                     raise _foreign(each)
                 elif each.name in _as_before(self.mark):
@@ -194,7 +196,7 @@ class Scratch:
                 return False
             if not is_of(found, self.mark) and found.oid != oid:
                 raise _foreign(found)
-            _drop(connection, found, self.target.conninfo, settings, log)
+            _drop(connection, found, self.mark, self.target.conninfo, settings, log)
         return True
 
 
@@ -249,14 +251,33 @@ def _foreign(found: Found) -> ForeignDatabase:
     )
 
 
-def _drop(connection: psycopg.Connection, found: Found, server: str, settings: Settings, log: Log) -> None:
-    statement = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(found.name))
+def _drop(connection: psycopg.Connection, found: Found, mark: Mark, server: str, settings: Settings, log: Log) -> None:
+    """Drops a database if it is, under the server's lock, what it was found to be.
+
+    DROP DATABASE goes by the name: it waits for who renames the database or comments on it, and then drops what has the name.
+    So the database is renamed first. That takes the same lock, in a transaction, and what it has locked can be looked at;
+    and nobody else knows the new name.
+    """
+    name, aside = found.name, name_for(mark.database, mark.purpose, secrets.token_hex(_DIGITS // 2))
     try:
-        try:
-            connection.execute(statement)
-        except psycopg.errors.ObjectInUse:
-            _free(conninfo(server, dbname=found.name), settings, log)
-            connection.execute(statement)
+        for last in (False, True):
+            try:
+                if name != aside:
+                    with sent_out(found.oid, server, settings, log), connection.transaction():
+                        names = sql.Identifier(name), sql.Identifier(aside)
+                        connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*names))
+                        [now] = databases(connection, aside)
+                        if (now.oid, now.mark) != (found.oid, found.mark):
+                            raise _foreign(replace(now, name=name))
+                        put(connection, aside, mark)  # killed from here on, it is known again
+                    name = aside
+                # Nobody is in it. FORCE would also end an autovacuum worker, which only a superuser may; without, it is sent away.
+                connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+                break
+            except psycopg.errors.ObjectInUse:
+                if last:
+                    raise
+                _free(conninfo(server, dbname=name), settings, log)
     except psycopg.errors.InvalidCatalogName:
         return
     except psycopg.Error as error:
@@ -268,6 +289,44 @@ def _drop(connection: psycopg.Connection, found: Found, server: str, settings: S
     log(f"database {found.name} dropped")
 
 
+@contextlib.contextmanager
+def sent_out(oid: int, server: str, settings: Settings, log: Log) -> Iterator[set[int]]:
+    """Ends, again and again, the sessions in a database; those that have been are given.
+
+    Args:
+        oid: of the database.
+        server: connection string of the maintenance database.
+        settings: budgets.
+        log: where lines for people go.
+    """
+    ended: set[int] = set()
+    stop = threading.Event()
+    # As patient as any other: a server that has no connection left at this moment has one in the next.
+    connection = unhindered(connect(server, settings, log))
+
+    def send() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(psycopg.Error):
+                # One by one: a session of a role that may not be ended must not protect the others.
+                rows = connection.execute(
+                    "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datid = %s AND pid <> pg_backend_pid()", (oid,)
+                ).fetchall()
+                for (pid,) in rows:
+                    with contextlib.suppress(psycopg.Error):
+                        connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+                        ended.add(int(pid))
+            stop.wait(0.05)
+
+    thread = threading.Thread(target=send, name="send-out", daemon=True)
+    thread.start()
+    try:
+        yield ended
+    finally:
+        stop.set()
+        thread.join()
+        connection.close()
+
+
 # What keeps a database from being dropped although nobody is in it. A subscription is parted from its slot first, which belongs
 # to another server and may be what the live database reads from.
 _HOLDS = """
@@ -276,9 +335,6 @@ SELECT format('ALTER SUBSCRIPTION %1$I DISABLE', subname), format('ALTER SUBSCRI
 FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database()
 UNION ALL SELECT format('ROLLBACK PREPARED %L', gid), '', ''
 FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()
-UNION ALL SELECT format('SELECT pg_catalog.pg_terminate_backend(%s)', active_pid), '',
-    format('SELECT pg_catalog.pg_drop_replication_slot(%L)', slot_name)
-FROM pg_catalog.pg_replication_slots WHERE database = current_database() AND active
 """
 
 

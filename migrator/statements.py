@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from migrator.errors import InvalidMigration
@@ -201,6 +201,46 @@ def with_quoted_passwords(sql: str) -> str:
     return _UNQUOTED_PASSWORD.sub(lambda found: f"{found[1]}'{found[2].strip(chr(34))}'", sql)
 
 
+def unquoted_values(sql: str, tokens: Sequence[tuple[str, int, int]]) -> list[tuple[int, int]]:
+    """Where values of settings of one's own stand without quotes: `SET app.key = word` sets a string all the same.
+
+    Args:
+        sql: the text.
+        tokens: kind, start and end of each that is neither blank nor comment.
+    """
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < len(tokens):
+        end = _after_name(sql, tokens, at)
+        at += 1
+        while at < end:
+            at = end
+            begin, stop = tokens[at - 1][2], -1
+            while at < len(tokens) and stop in (-1, tokens[at][1]) and sql[tokens[at][1]] not in ";,":
+                begin, stop, at = (begin if stop >= 0 else tokens[at][1]), tokens[at][2], at + 1
+            if stop >= 0 and sql[begin:stop].upper() != "DEFAULT":
+                found.append((begin, stop))
+            if at < len(tokens) and sql[tokens[at][1]] == ",":
+                end = at + 1
+    return found
+
+
+def _after_name(sql: str, tokens: Sequence[tuple[str, int, int]], at: int) -> int:
+    """The index of the token after `SET a.b =`, 0 if nothing of the kind begins here."""
+
+    def word(index: int) -> str:
+        return sql[tokens[index][1] : tokens[index][2]].upper() if index < len(tokens) else ""
+
+    if word(at) != "SET":
+        return 0
+    at += 2 if word(at + 1) in ("LOCAL", "SESSION") and word(at + 2) != "." else 1
+    if word(at + 1) != ".":
+        return 0
+    while word(at + 1) == ".":
+        at += 2
+    return at + 2 if word(at + 1) in ("=", "TO") and at + 2 < len(tokens) else 0
+
+
 def without_strings(sql: str) -> str:
     """Gives SQL with its strings left out, and without comments: what is secret in it is in one of them, whatever it is for.
 
@@ -209,9 +249,30 @@ def without_strings(sql: str) -> str:
     Args:
         sql: statements, or the beginning of some: what is not closed counts as a string or comment to its end.
     """
-    shown: list[str] = []
-    position = 0
     sql = with_quoted_passwords(sql)
+    tokens = list(_lenient(sql))
+    code = [each for each in tokens if each[0] not in ("space", "line_comment")]
+    values = dict(unquoted_values(sql, code))
+    shown: list[str] = []
+    hidden = 0
+    for kind, begin, stop in tokens:
+        if begin < hidden:
+            continue
+        if begin in values:
+            hidden = values[begin]
+            shown.append("'…'")
+        elif kind == "dollar":
+            shown.append("$$…$$")
+        elif kind in ("string", "escape_string"):
+            shown.append("'…'")
+        elif kind != "line_comment":
+            shown.append(sql[begin:stop])
+    return "".join(shown)
+
+
+def _lenient(sql: str) -> Iterator[tuple[str, int, int]]:
+    """Gives kind, start and end of all that is no block comment; what is not closed ends with the text."""
+    position = 0
     while position < len(sql):
         match = _TOKEN.match(sql, position)
         assert match is not None, "every character matches `other`"
@@ -223,14 +284,9 @@ def without_strings(sql: str) -> str:
             break
         if kind == "dollar":
             closing = sql.find(text, stop)
-            stop, text = (closing + len(text) if closing >= 0 else len(sql)), "$$…$$"
-        elif kind in ("string", "escape_string"):
-            text = "'…'"
-        elif kind == "line_comment":
-            text = ""
-        shown.append(text)
+            stop = closing + len(text) if closing >= 0 else len(sql)
+        yield kind, position, stop
         position = stop
-    return "".join(shown)
 
 
 def split(sql: str) -> list[Statement]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from migrator.redaction import redacted
 from migrator.sessions import refusal
 
 # Whose values PostgreSQL keeps as lists of quoted names; the one string that another list is would be one name here.
@@ -53,7 +54,7 @@ class Setting:
     value: str
 
     def __str__(self) -> str:
-        return f"setting {self.name}={self.value}" + (f" of role {self.role}" if self.role else "")
+        return f"setting {shown(self.name, self.value)}" + (f" of role {self.role}" if self.role else "")
 
     def statement(self, database: str) -> sql.Composed:
         """What makes it in a database."""
@@ -67,6 +68,26 @@ class Setting:
             sql.Identifier(*self.name.split(".")),
             sql.SQL(", ").join(sql.Literal(each) for each in values or [""]),
         )
+
+
+# Settings whose words are names of schemas, zones, locales and the like. Of all others, one's own (`app.key`) above all, only a
+# number or a switch is shown: a secret may stand in any.
+_HARMLESS = re.compile(
+    "search_path|role|timezone|datestyle|intervalstyle|client_encoding|default_(?:tablespace|table_access_method|text_search_config"
+    "|toast_compression|transaction_isolation)|temp_tablespaces|lc_(?:messages|monetary|numeric|time)|bytea_output|xml(?:binary|option)"
+    "|client_min_messages|log_(?:min_messages|min_error_statement|statement)|plan_cache_mode|session_replication_role"
+    "|synchronous_commit|(?:local|session)_preload_libraries",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(
+    r"-?\d{1,15}(?:\.\d+)?\s?(?:us|ms|s|min|h|d|B|kB|MB|GB|TB)?|on|off|true|false|yes|no|auto", re.IGNORECASE
+)
+
+
+def shown(name: str, value: str) -> str:
+    """A setting as it may be printed."""
+    harmless = _HARMLESS.fullmatch(name) or ("." not in name and _PLAIN.fullmatch(value))
+    return f"{name}={value if harmless else '…'}"
 
 
 def parts(name: str, value: str) -> list[str]:
@@ -153,4 +174,4 @@ def copy_grants(connection: psycopg.Connection, source: str, target: str) -> Non
 def _refused(connection: psycopg.Connection, what: str, statement: sql.Composed) -> list[str]:
     """Runs a statement; gives what it was for and why the server refused it, nothing if it did not."""
     why = refusal(connection, statement)
-    return [f"{what}: {why}"] if why else []
+    return [f"{what}: {redacted(why, statement.as_string(None))}"] if why else []

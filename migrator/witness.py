@@ -26,6 +26,7 @@ from migrator.compatibility import Finding, classify
 from migrator.errors import MigratorError
 from migrator.sessions import Log, connect
 from migrator.settings import Settings
+from migrator.statements import without_strings
 
 # Beside a migration nobody waits for long: for the database before it, and after it within the pod's grace period.
 PATIENCE = {"connect_budget": 3.0, "connect_timeout": 2}
@@ -166,7 +167,7 @@ def _keep(path: Path, text: str) -> None:
 
 
 _WRITING = """
-SELECT pid, left(regexp_replace(coalesce(query, ''), '\\s+', ' ', 'g'), 200) FROM pg_catalog.pg_stat_activity
+SELECT pid, coalesce(query, '') FROM pg_catalog.pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user AND backend_xid IS NOT NULL
   AND client_addr IS NOT DISTINCT FROM inet_client_addr()
 ORDER BY pid
@@ -190,7 +191,9 @@ def _settle(connection: psycopg.Connection) -> str:
         if not first:
             return ""
         if time.monotonic() > end:
-            each = "; ".join(f"PID {pid}: {query}" for pid, query in first.items())
+            each = "; ".join(
+                f"PID {pid}: {' '.join(without_strings(query).split())[:200]}" for pid, query in first.items()
+            )
             return f"the migration's session still runs on the server, and what it commits is not in this: {each}"
         time.sleep(0.05)
 

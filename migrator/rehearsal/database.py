@@ -97,6 +97,7 @@ def prepare(
     settings = Settings.from_environment({}, connect_budget=5.0)
     _claimed(where, settings, log)
     _made(where, folder, settings, log)
+    isolation.isolate_empty(where.scratch, settings, log)
     notice = ""
     with (
         contextlib.closing(connect(where.real, settings, log, name="rehearsal")) as connection,
@@ -127,9 +128,7 @@ def prepare(
             seen = evidence.seen_by_server(connection, maintenance, where.name)
         large = evidence.large_tables(connection)
     with contextlib.closing(unhindered(connect(where.scratch, settings, log, name="rehearsal"))) as connection:
-        free = isolation.isolate(
-            connection
-        )  # before anything else, which the database's own event triggers would hear of
+        free = isolation.isolate(connection)  # of what was poured in; before anything else
         lacking += _settings_copied(where, settings, log) + dump.copy_privileges(where.real, connection, folder)
         for line in lacking:
             log(f"not copied: {line}")

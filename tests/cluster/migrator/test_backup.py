@@ -742,3 +742,17 @@ def test_names_stay_within_what_postgresql_allows() -> None:
     assert name.endswith("_before_restore_20260101T000000")
     made: Callable[[str], str] = lambda text: scratch.beside(text, "-restoring")  # noqa: E731
     assert len(made("ä" * 40).encode()) <= 63
+
+
+def test_a_restore_that_fails_on_a_row_says_where_and_not_what(books: Database, folder: Path) -> None:
+    books.execute("CREATE TABLE tokens (token text); INSERT INTO tokens VALUES ('correct-horse')")
+    books.execute("""
+        CREATE FUNCTION short(text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+            IF current_database() LIKE '%-restoring-%' THEN RETURN $1::int > 0; END IF; RETURN true; END $$;
+        ALTER TABLE tokens ADD CHECK (short(token))
+    """)
+    take(books, folder)
+    with pytest.raises(DatabaseCommandFailed) as caught:
+        back(books, folder)
+    assert 'invalid input syntax for type integer: "…" (SQLSTATE 22P02), COPY tokens, line 1' in caught.value.message
+    assert "correct" not in caught.value.message + caught.value.hint

@@ -335,3 +335,172 @@ def test_a_copy_has_rows_sequences_views_and_large_objects(pair: Pair, tmp_path:
         assert connection.execute(query).fetchone() == (1, 1, 2, b"large")
         with pytest.raises(psycopg.errors.RaiseException, match="no more"):
             connection.execute("INSERT INTO child VALUES (9, 1)")
+
+
+def dblink(pair: Pair, sql: str = "UPDATE invoice SET note = ''rehearsed''") -> str:
+    return f"dblink_exec('{by_libpq(pair, pair.uri)}', '{sql}')"
+
+
+@pytest.mark.parametrize("tag", ["CREATE FUNCTION", "CREATE EVENT TRIGGER", "GRANT"])
+@pytest.mark.parametrize("body", ["PERFORM {0}", "RAISE EXCEPTION 'nobody changes this schema'"])
+def test_event_triggers_of_the_copy_do_nothing_while_it_is_made(
+    pair: Pair, tmp_path: Path, tag: str, body: str
+) -> None:
+    pair.execute(f"""
+        CREATE EXTENSION dblink; CREATE TABLE t (a int); GRANT SELECT ON t TO PUBLIC;
+        CREATE FUNCTION tell() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN {body.format(dblink(pair))}; END $$;
+        CREATE EVENT TRIGGER tell_of_ddl ON ddl_command_end {f"WHEN TAG IN ('{tag}')" if tag != "CREATE EVENT TRIGGER" else ""}
+            EXECUTE FUNCTION tell()
+    """)
+    rehearsal.prepare(pair.environment, tmp_path, "schema", 0, (), print)
+    assert unchanged(pair)
+    assert pair.judge(tmp_path)["outcome"] == "passed"
+    assert unchanged(pair)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM dblink('{0}', 'UPDATE invoice SET note = ''rehearsed'' RETURNING id') AS t (id bigint)",
+        "SELECT {1}",
+        "SELECT * FROM outside",
+    ],
+)
+def test_a_materialized_view_that_asks_another_server_is_left_empty_in_a_copy(
+    pair: Pair, tmp_path: Path, query: str
+) -> None:
+    pair.execute("CREATE EXTENSION dblink; CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+    pair.execute(f"CREATE VIEW outside AS SELECT {dblink(pair)}")
+    text = query.format(by_libpq(pair, pair.uri), dblink(pair))
+    pair.execute(f"CREATE MATERIALIZED VIEW seen AS {text}; CREATE MATERIALIZED VIEW kept AS SELECT a FROM t")
+    with psycopg.connect(make_conninfo(pair.uri, dbname=pair.other.name), autocommit=True) as connection:
+        connection.execute("TRUNCATE invoice; INSERT INTO invoice VALUES (1, 'as it was')")
+    words = rehearsal.prepare(pair.environment, tmp_path, "copy", 1 << 30, (), print)
+    assert "a rehearsal does not connect to elsewhere by dblink" in words["message"]
+    assert unchanged(pair)
+    with psycopg.connect(make_conninfo(pair.uri, dbname=pair.scratch)) as connection:
+        row = connection.execute("SELECT relispopulated FROM pg_class WHERE relname = 'seen'").fetchone()
+        assert row == (False,)
+        assert connection.execute("SELECT a FROM kept").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE FUNCTION x(text, text) RETURNS text LANGUAGE c STRICT AS '$libdir/dblink', 'dblink_exec'; SELECT x({0})",
+        "CREATE FUNCTION dblink_exec(text, text) RETURNS text LANGUAGE c STRICT AS 'dblink'; SELECT dblink_exec({0})",
+        "DO $$ BEGIN CREATE FUNCTION x(text, text) RETURNS text LANGUAGE c AS '$libdir/dblink', 'dblink_exec'; PERFORM x({0}); END $$",
+        "CREATE FUNCTION x(text, text) RETURNS SETOF record LANGUAGE c AS '$libdir/dblink.so', 'dblink_record'; SELECT * FROM x({0}) AS t (a text)",
+        "CREATE EXTENSION dblink; ALTER EXTENSION dblink DROP FUNCTION dblink_exec(text, text); ALTER FUNCTION dblink_exec(text, text) RENAME TO x;"
+        "CREATE OR REPLACE FUNCTION x(text, text) RETURNS text LANGUAGE c STRICT AS '$libdir/dblink', 'dblink_exec'; SELECT x({0})",
+        "CREATE FUNCTION x(text) RETURNS text LANGUAGE c AS '$libdir/dblink', 'dblink_connect'; SELECT x(split_part({0}, '|', 1))",
+    ],
+)
+def test_dblink_is_known_by_its_code_and_not_by_its_name(pair: Pair, tmp_path: Path, text: str) -> None:
+    given = f"'{by_libpq(pair, pair.uri)}', 'DELETE FROM invoice'"
+    text = text.format(given if "|" not in text else given.replace("', '", "|"))
+    with pytest.raises(StatementFailed, match="a rehearsal does not connect to elsewhere"):
+        pair.rehearse(tmp_path, text.replace("; ", ";\n"))
+    assert unchanged(pair)
+    # Other functions of C are nobody's business, nor are those of it that connect to nothing.
+    words = pair.rehearse(
+        tmp_path,
+        "CREATE FUNCTION lexized(regdictionary, internal, internal, internal) RETURNS internal LANGUAGE c AS '$libdir/unaccent', 'unaccent_lexize';"
+        "CREATE FUNCTION pkey(text) RETURNS SETOF record LANGUAGE c AS '$libdir/dblink', 'dblink_get_pkey'",
+    )
+    assert words["outcome"] == "passed"
+
+
+OTHER_WRAPPER = """
+    CREATE TABLE parted (id bigint, note text) PARTITION BY RANGE (id);
+    CREATE FOREIGN TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (10) SERVER billing OPTIONS (table_name 'invoice');
+    CREATE TABLE parent (id bigint, note text);
+    CREATE FOREIGN TABLE child () INHERITS (parent) SERVER billing OPTIONS (table_name 'invoice')
+"""
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "TRUNCATE child",
+        "TRUNCATE parent",
+        "TRUNCATE parted CASCADE",
+        "DO $$ BEGIN EXECUTE 'TRUNCATE ONLY part'; END $$",
+        "ALTER FOREIGN TABLE child DISABLE TRIGGER ALL; TRUNCATE child",
+        "ALTER FOREIGN TABLE child DISABLE TRIGGER ALL; INSERT INTO child VALUES (2)",
+        "ALTER TABLE child DISABLE TRIGGER USER; DELETE FROM parent",
+        "ALTER TABLE parted DISABLE TRIGGER ALL; ALTER TABLE part DISABLE TRIGGER ALL; UPDATE parted SET note = 'rehearsed'",
+        "DROP TRIGGER rollout_rehearsal ON child; INSERT INTO child VALUES (2)",
+        "SET session_replication_role = replica; ALTER TABLE child ENABLE REPLICA TRIGGER rollout_rehearsal; DELETE FROM child",
+        "CREATE FOREIGN TABLE later (id bigint) SERVER billing OPTIONS (table_name 'invoice'); TRUNCATE later",
+    ],
+)
+def test_of_other_wrappers_nothing_is_truncated_and_no_trigger_stays_disabled(
+    pair: Pair, tmp_path: Path, write: str
+) -> None:
+    pair.execute(
+        server(pair).replace(
+            "CREATE SERVER billing FOREIGN DATA WRAPPER postgres_fdw",
+            "CREATE FOREIGN DATA WRAPPER other HANDLER postgres_fdw_handler; CREATE SERVER billing FOREIGN DATA WRAPPER other",
+        )
+        + OTHER_WRAPPER
+    )
+    with pytest.raises(StatementFailed, match="a rehearsal does not write to foreign table") as caught:
+        pair.rehearse(tmp_path, write.replace("; ", ";\n") if "$$" not in write else write)
+    assert caught.value.sqlstate == "25006"
+    pair.judge(tmp_path)
+    assert unchanged(pair)
+    assert pair.rehearse(tmp_path, "CREATE TABLE copied AS SELECT id FROM child")["outcome"] == "passed"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "SELECT pg_drop_replication_slot('{slot}')",
+        "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{slot}'",
+        "DO $$ BEGIN PERFORM pg_drop_replication_slot('{slot}'); END $$",
+        "SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())",
+        "SELECT pg_create_physical_replication_slot('{slot}_more')",
+        "SELECT pg_copy_physical_replication_slot('{slot}', '{slot}_more')",
+        "SELECT pg_replication_origin_create('{slot}')",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{other}'",
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = '{other}'",
+    ],
+)
+def test_what_all_databases_have_in_common_is_left_alone_by_the_server_s_own_functions(
+    pair: Pair, tmp_path: Path, call: str
+) -> None:
+    slot = f"feed_{secrets.token_hex(4)}"
+    with psycopg.connect(make_conninfo(pair.uri, dbname=pair.other.name), autocommit=True) as connection:
+        try:
+            connection.execute("SELECT pg_create_physical_replication_slot(%s, true)", (slot,))
+            before = connection.execute("SELECT slot_name, restart_lsn FROM pg_replication_slots").fetchall()
+            with pytest.raises(StatementFailed) as caught:
+                pair.rehearse(tmp_path, call.format(slot=slot, other=pair.other.name))
+            assert caught.value.sqlstate == "25006"
+            pair.judge(tmp_path)
+            assert connection.execute("SELECT slot_name, restart_lsn FROM pg_replication_slots").fetchall() == before
+            assert connection.execute("SELECT count(*) FROM pg_replication_origin").fetchone() == (0,)
+        finally:
+            connection.execute("SELECT pg_drop_replication_slot(%s)", (slot,))
+
+
+def test_sessions_in_the_copy_itself_may_be_ended(pair: Pair, tmp_path: Path) -> None:
+    text = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    assert pair.rehearse(tmp_path, text)["outcome"] == "passed"
+
+
+@pytest.mark.parametrize("how", ["{0}", "DO $$ BEGIN {0}; END $$", "SAVEPOINT a;\n{0};\nRELEASE a"])
+def test_drop_owned_takes_no_privilege_on_another_database(pair: Pair, role: str, tmp_path: Path, how: str) -> None:
+    grants = f"SELECT array_to_string(datacl, ' ') ~ '{role}' FROM pg_database WHERE datname = %s"
+    pair.execute(
+        f'GRANT CONNECT ON DATABASE "{pair.other.name}" TO {role}; CREATE TABLE t (a int); GRANT SELECT ON t TO {role}'
+    )
+    with pytest.raises(StatementFailed, match=f"takes no privilege on database {pair.other.name}"):
+        pair.rehearse(tmp_path, how.format(f"DROP OWNED BY {role}"))
+    pair.judge(tmp_path)
+    assert pair.own.value(grants, pair.other.name)
+    pair.execute(f'REVOKE CONNECT ON DATABASE "{pair.other.name}" FROM {role}')
+    with pytest.raises(rehearsal.Refused, match="breaks"):  # what it does in the copy is judged as ever
+        pair.rehearse(tmp_path, f"DROP OWNED BY {role}")
+    pair.execute(f"DROP OWNED BY {role}")

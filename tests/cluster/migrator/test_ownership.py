@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from migrator import backup, cli, database, marks, rehearsal, restore, scratch
 from migrator.database import Target
-from migrator.errors import ForeignDatabase, InvalidMigration
+from migrator.errors import ForeignDatabase, InvalidMigration, MigratorError
 from migrator.marks import KEPT, LIVE, Mark, Owner
 from migrator.scratch import PROOF, REHEARSAL, RESTORING, Scratch
 from migrator.settings import Settings
@@ -464,3 +465,154 @@ def test_a_database_that_is_claimed_while_it_is_about_to_be_dropped_is_not_dropp
         with pytest.raises(ForeignDatabase, match=r"belongs to module ledger of stack rollout\.staging"):
             dropping.result(60)
     assert here.rows(ledger) == ROWS
+
+
+def _waiting(here: Server, dropping: Any) -> None:
+    """Until somebody waits for a lock that whoever changes a database has, or it is done."""
+    query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND (locktype = 'object' AND classid = 'pg_database'::regclass OR locktype = 'transactionid')"
+    with psycopg.connect(here.uri, autocommit=True) as looking:
+        end = time.monotonic() + 20
+        while not dropping.done() and looking.execute(query).fetchone() == (0,):
+            assert time.monotonic() < end
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        (["COMMENT ON DATABASE \"{0}\" IS 'to be kept'"], "{0}"),
+        (['ALTER DATABASE "{0}" RENAME TO "{0}-keep"'], "{0}-keep"),
+        (['ALTER DATABASE "{0}" RENAME TO "{0}-keep"', 'ALTER DATABASE "{1}" RENAME TO "{0}"'], "{0}-keep"),
+        (['ALTER DATABASE "{1}" RENAME TO "{1}-keep"', 'ALTER DATABASE "{0}" RENAME TO "{1}"'], "{1}"),
+    ],
+)
+def test_what_somebody_is_about_to_keep_is_not_dropped(
+    here: Server, tmp_path: Path, changes: list[str], kept: str, known: bool
+) -> None:
+    """By the commands of a transaction that is open while it is looked at, and committed before it is dropped."""
+    ledger, other = here.make("ledger"), here.make("other")
+    env = environment(here, ledger)
+    prepare(env, tmp_path)
+    copy = rehearsal.Databases.of(env).copy
+    name = copy.target.name
+    here.execute(name, f"INSERT INTO entries SELECT n FROM generate_series(1, {ROWS}) n")
+    oid = here.found(name).oid if known else None
+    with psycopg.connect(here.uri) as changing, ThreadPoolExecutor(1) as pool:
+        for each in changes:
+            changing.execute(each.format(name, other).encode())
+        dropping = pool.submit(copy.drop, QUIET, print, oid)
+        _waiting(here, dropping)
+        changing.commit()
+        if "COMMENT" in changes[0] or (len(changes) > 1 and "{0}" in changes[1].rpartition(" ")[2]):
+            with pytest.raises(ForeignDatabase, match="left alone"):
+                dropping.result(60)
+        else:
+            dropping.result(60)
+    assert here.rows(kept.format(name, other)) == ROWS
+    assert [here.rows(here.name(each)) for each in here.all() if each != "ledger"] == [ROWS] * (len(here.all()) - 1)
+    assert len(here.all()) == 3
+
+
+def test_killed_while_it_is_dropped_a_scratch_database_is_known_again(
+    here: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = here.make("ledger")
+    env = environment(here, ledger)
+    prepare(env, tmp_path)
+    named = "DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE %I IS ''the ledger''', current_database()); END $$"
+    copy = rehearsal.Databases.of(env).copy
+    here.execute(copy.target.name, named)
+    real = marks.databases
+
+    def killed(connection: psycopg.Connection, name: str | None = None) -> Any:
+        if name not in (None, copy.target.name):
+            connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return real(connection, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scratch, "databases", killed)
+        with pytest.raises(MigratorError):
+            copy.drop(QUIET, print, here.found(copy.target.name).oid)
+    assert here.all() == ["ledger", "ledger-rehearsal-0123abcd"], "rolled back"
+    put = marks.put
+
+    def put_and_killed(connection: psycopg.Connection, name: str, mark: Mark) -> None:
+        put(connection, name, mark)
+        connection.execute("COMMIT")
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scratch, "put", put_and_killed)
+        with pytest.raises(Killed):
+            copy.drop(QUIET, print, here.found(copy.target.name).oid)
+    assert len(here.all()) == 2
+    prepare(environment(here, ledger, digits="aaaaaaaa"), tmp_path)
+    assert here.all() == ["ledger", "ledger-rehearsal-aaaaaaaa"]
+
+
+@pytest.mark.parametrize(
+    ("which", "mark"),
+    [
+        ("real", Mark.of(OTHER, LIVE, "")),
+        ("real", Mark.of(OTHER, REHEARSAL, "")),
+        ("new", Mark.of(OTHER, LIVE, "")),
+        ("new", None),
+    ],
+)
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_restore_does_not_put_away_what_has_become_another_s_meanwhile(
+    here: Server, tmp_path: Path, which: str, mark: Mark | None, committed: bool
+) -> None:
+    ledger = here.make("ledger")
+    env = environment(here, ledger)
+    backup.take(env, Folder(tmp_path), module="ledger", version="1.0.0", target="1.1.0", keep=3, log=print)
+    here.execute(ledger, "DELETE FROM entries WHERE n > 10")
+    with psycopg.connect(here.uri) as changing, ThreadPoolExecutor(1) as pool:
+
+        def log(line: str) -> None:
+            if line == "the databases change places":
+                [new] = [each for each in here.all() if "-restoring-" in each]
+                name = ledger if which == "real" else here.name(new)
+                changing.execute(
+                    sql.SQL("COMMENT ON DATABASE {} IS {}").format(
+                        sql.Identifier(name), sql.Literal(str(mark or "mine"))
+                    )
+                )
+                if committed:
+                    changing.commit()
+
+        restoring = pool.submit(restore.restore, env, Folder(tmp_path), "", differences=False, log=log)
+        if not committed:
+            _waiting(here, restoring)
+            changing.commit()
+        with pytest.raises(ForeignDatabase):
+            restoring.result(60)
+    assert here.rows(ledger) == 10
+    left = [each for each in here.all() if each != "ledger"]
+    assert len(left) == (which == "new"), "what has another mark is not dropped either"
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ("COMMENT ON DATABASE \"{0}\" IS '{2}'", "{0}"),
+        ('ALTER DATABASE "{0}" RENAME TO "{0}-keep"; ALTER DATABASE "{1}" RENAME TO "{0}"', "{0}"),
+        ('ALTER DATABASE "{0}" RENAME TO "{0}-keep"', "{0}-keep"),
+    ],
+)
+def test_a_module_s_database_that_becomes_another_s_while_it_is_about_to_be_dropped_is_not_dropped(
+    here: Server, change: str, kept: str
+) -> None:
+    mark = str(Mark.of(OTHER, LIVE, ""))
+    ledger, other = here.make("ledger"), here.make("other", mark)
+    with psycopg.connect(here.uri) as changing, ThreadPoolExecutor(1) as pool:
+        changing.execute(change.format(ledger, other, mark).encode())
+        dropping = pool.submit(database.drop, Target(ledger, here.uri), Settings(), print, PROD)
+        _waiting(here, dropping)
+        changing.commit()
+        if "-keep" in kept:
+            assert dropping.result(60) is False
+        else:
+            with pytest.raises(ForeignDatabase, match=r"stack rollout\.staging"):
+                dropping.result(60)
+    assert here.rows(kept.format(ledger)) == ROWS

@@ -79,7 +79,8 @@ def test_what_a_statement_outside_of_a_transaction_leaves_unseen_is_gone_from_ev
         "PERFORM set_config('search_path', 's', false), pg_advisory_lock(77); END$$"
     )
     base.write(
-        _0001_a="-- migrate: non-transactional\nCALL leave();\nVACUUM t;\nCREATE INDEX CONCURRENTLY t_a ON t (a)"
+        _0001_a="-- migrate: non-transactional\nCALL leave()",
+        _0002_b="-- migrate: non-transactional\nVACUUM t;\nCREATE INDEX CONCURRENTLY t_a ON t (a)",
     )
     assert migrator.run(pooled, base.directory, QUIET).outcome == "migrated"
     assert base.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 't_a'::regclass")
@@ -150,3 +151,81 @@ def test_a_statement_outside_of_a_transaction_is_cancelled_through_the_pooler(ba
     assert runner.end(60) == 128 + signal.SIGTERM
     assert (runner.words["file"], runner.words["line"]) == ("0001_a.sql", 3)
     assert base.value("SELECT done FROM migrator.migrations") == 1
+
+
+HIDDEN = """
+    CREATE SCHEMA s; CREATE TABLE s.t (a int); CREATE TABLE public.t (a int);
+    CREATE FUNCTION sets() RETURNS void LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('search_path', 's', false); END$$;
+    CREATE FUNCTION enters() RETURNS void LANGUAGE plpgsql AS $$BEGIN SET search_path = s; END$$;
+    CREATE FUNCTION makes() RETURNS void LANGUAGE plpgsql AS $$BEGIN CREATE TEMP TABLE t (a int); END$$;
+    CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$BEGIN PERFORM sets(); COMMIT; PERFORM 1; END$$;
+    CREATE FUNCTION on_row() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('search_path', 's', false); RETURN NEW; END$$;
+    CREATE TABLE fires (a int); CREATE TRIGGER fires BEFORE INSERT ON fires FOR EACH ROW EXECUTE FUNCTION on_row();
+    CREATE TABLE guarded (a int); INSERT INTO guarded VALUES (0)
+"""
+SETS = [
+    "SELECT sets()",
+    "SELECT enters()",
+    "WITH x AS MATERIALIZED (SELECT sets()) SELECT * FROM x",
+    "CALL commits()",
+    "INSERT INTO fires VALUES (1)",
+    "CREATE TABLE made AS SELECT 1 AS a, sets()::text",
+    "DO $$BEGIN EXECUTE 'SET search_path TO s'; END$$",
+    "DO $$BEGIN EXECUTE format('SET %I TO s', 'search_path'); COMMIT; END$$",
+    "SELECT makes()",
+]
+
+
+@pytest.mark.parametrize("sets", SETS)
+def test_what_a_function_or_execute_sets_for_the_next_statement_is_not_gone_without_a_word(
+    sets: str, base: Database, pooled: str
+) -> None:
+    base.execute(HIDDEN)
+    base.write(_0001_a=f"-- migrate: non-transactional\n{sets};\nINSERT INTO t VALUES (1)")
+    for _ in range(2):  # nor the next time
+        with pytest.raises(InvalidMigration, match="which a function or EXECUTE has left in another session") as caught:
+            migrator.run(pooled, base.directory, QUIET)
+        assert caught.value.line == 2
+    with pytest.raises(InvalidMigration):  # nor without the pooler
+        migrator.run(base.uri, base.directory, QUIET)
+    assert base.value("SELECT (SELECT count(*) FROM public.t) + (SELECT count(*) FROM s.t)") == 0
+    assert_clean(pooled)
+    # As the hint has it.
+    base.write(_0001_a=f"-- migrate: non-transactional\n{sets}", _0002_b="INSERT INTO t VALUES (1)")
+    assert len(migrator.run(pooled, base.directory, QUIET).applied) == 2
+    assert base.value("SELECT count(*) FROM public.t") == 1
+
+
+@pytest.mark.parametrize("sets", SETS)
+def test_nor_when_the_file_is_resumed(sets: str, base: Database) -> None:
+    base.execute(HIDDEN)
+    fails = "ALTER TABLE public.guarded ADD CHECK (a > 0)"
+    base.write(_0001_a=f"-- migrate: non-transactional\nSELECT 1;\n{sets};\n{fails};\nINSERT INTO t VALUES (1)")
+    with pytest.raises(StatementFailed):
+        migrator.run(base.uri, base.directory, QUIET)
+    base.execute("DELETE FROM guarded")
+    with pytest.raises(InvalidMigration):
+        migrator.run(base.uri, base.directory, QUIET)
+    assert base.value("SELECT (SELECT count(*) FROM public.t) + (SELECT count(*) FROM s.t)") == 0
+
+
+def test_without_an_interruption_it_is_as_it_was(base: Database) -> None:
+    base.execute(HIDDEN)
+    base.write(
+        _0001_a="-- migrate: non-transactional\nSELECT sets();\nINSERT INTO t VALUES (1);\nSET search_path TO public;\nSELECT 1"
+    )
+    assert migrator.run(base.uri, base.directory, QUIET).outcome == "migrated"
+    assert base.value("SELECT count(*) FROM s.t") == 1
+
+
+def test_what_is_set_for_its_own_transaction_or_function_hinders_nothing(base: Database, pooled: str) -> None:
+    base.execute("CREATE SCHEMA s; CREATE TABLE t (a int)")
+    base.execute("CREATE FUNCTION own() RETURNS int LANGUAGE sql SET search_path = s AS 'SELECT 1'")
+    base.execute("CREATE FUNCTION local() RETURNS text LANGUAGE sql AS $$SELECT set_config('search_path', 's', true)$$")
+    text = "-- migrate: non-transactional\nSELECT own();\nSELECT local();\nDO $$BEGIN SET LOCAL search_path = s; END$$;\nINSERT INTO t VALUES (1);\nVACUUM t"
+    base.write(_0001_a=text)
+    with psycopg.connect(
+        pooled, autocommit=True
+    ) as other:  # and has left something in the session that the pooler gives next
+        other.execute("SET work_mem = '7MB'")
+    assert migrator.run(pooled, base.directory, QUIET).outcome == "migrated"

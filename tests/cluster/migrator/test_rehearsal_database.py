@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,56 @@ def test_what_else_the_rehearsal_changes_of_the_server_is_told(
         real.execute(f"CREATE ROLE {made}_other; GRANT {made} TO {made}_other")
     words = rehearse(real, tmp_path, does.format(made, real.name))
     assert line.format(made, real.name) in told(words, real.name if "everybody" in line else made)
+
+
+@pytest.mark.parametrize(
+    ("does", "line"),  # with a blank at its end, in another database than the real one
+    [
+        ('REVOKE CONNECT ON DATABASE "{1}" FROM PUBLIC', "database {1}: datacl ["),
+        ('REVOKE CONNECT ON DATABASE "{1}" FROM PUBLIC ', "database {1}: datacl ["),
+        ('GRANT CREATE ON DATABASE "{1}" TO {0}', "database {1}: datacl ["),
+        ('ALTER DATABASE "{1}" CONNECTION LIMIT 7', "database {1}: datconnlimit 7, was -1"),
+        ('ALTER DATABASE "{1}" IS_TEMPLATE true', "database {1}: datistemplate True, was False"),
+        ('ALTER DATABASE "{1}" ALLOW_CONNECTIONS false', "database {1}: datallowconn False, was True"),
+        ('ALTER DATABASE "{1}" OWNER TO {0}', "database {1}: owner {0}, was "),
+        ("REASSIGN OWNED BY {0}_other TO {0}", "database {1}: owner {0}, was {0}_other"),
+        ("REASSIGN OWNED BY {0}_other TO {0} ", "database {1}: owner {0}, was {0}_other"),
+        ('ALTER DATABASE "{1}" RENAME TO "{1}-x"', "database {1}: name {1}-x, was {1}"),
+        ('ALTER DATABASE "{1}" RENAME TO "{1}-x" ', "database {1}: name {1}-x, was {1}"),
+        ("COMMENT ON DATABASE \"{1}\" IS 'a secret'", "database {1}: comment changed"),
+        ("COMMENT ON DATABASE \"{1}\" IS 'a secret' ", "database {1}: comment changed"),
+        (
+            "ALTER DATABASE \"{1}\" SET application_name TO 'a secret'",
+            "everybody: now application_name=… in database {1}",
+        ),
+        ("ALTER ROLE {0} SET application_name TO 'a secret'", "role {0}: application_name=… changed"),
+        (
+            "ALTER ROLE {0} IN DATABASE \"{1}\" SET application_name TO 'a secret'",
+            "role {0}: now application_name=… in database {1}",
+        ),
+    ],
+)
+def test_whatever_it_changes_of_a_database_is_told_without_what_may_be_secret(
+    made: str, real: Database, make_database: Callable[[], Database], tmp_path: Path, does: str, line: str
+) -> None:
+    base = make_database() if does.endswith(" ") else real
+    real.execute(f"CREATE ROLE {made} ROLE CURRENT_USER; CREATE ROLE {made}_other ROLE CURRENT_USER CREATEDB")
+    real.execute(f"ALTER ROLE {made} SET application_name TO 'another secret'")
+    if "_other" in does:
+        real.execute(f'ALTER DATABASE "{base.name}" OWNER TO {made}_other')
+    try:
+        words = rehearse(real, tmp_path, does.format(made, base.name))
+        assert any(each.startswith(line.format(made, base.name)) for each in told(words, ""))
+        assert "secret" not in str(words)
+    finally:
+        text = f"""
+            ALTER DATABASE "{base.name}-x" RENAME TO "{base.name}"; ALTER DATABASE "{base.name}" ALLOW_CONNECTIONS true;
+            ALTER DATABASE "{base.name}" IS_TEMPLATE false; ALTER DATABASE "{base.name}" OWNER TO CURRENT_USER;
+            REVOKE ALL ON DATABASE "{base.name}" FROM {made}"""
+        with psycopg.connect(make_conninfo(real.uri, dbname="postgres"), autocommit=True) as connection:
+            for each in text.split(";"):
+                with contextlib.suppress(psycopg.errors.InvalidCatalogName):
+                    connection.execute(each.encode())
 
 
 def test_a_migration_that_fails_half_way_in_its_rehearsal_leaves_no_role_either(

@@ -50,6 +50,9 @@ LEFT = (
     "UPDATE public.parent SET id = id + 1000",
     "ALTER TABLE public.child ADD COLUMN c{file} int",
     "CREATE TABLE public.new{file} (a int CONSTRAINT only{file} UNIQUE DEFERRABLE INITIALLY DEFERRED)",
+    "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET search_path TO other, public', current_database()); END$$",
+    "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET DateStyle TO ''SQL, DMY''', current_database()); END$$",
+    "DO $$BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path TO public, other', session_user, current_database()); END$$",
     "SAVEPOINT s; SET LOCAL DateStyle = 'SQL'; ROLLBACK TO SAVEPOINT s",
     "SAVEPOINT s2; SET SESSION statement_timeout = 5000; RELEASE SAVEPOINT s2",
 )
@@ -67,6 +70,7 @@ DO $$BEGIN
 EXCEPTION WHEN object_not_in_prerequisite_state THEN NULL; END$$;
 """
 SETUP = """
+DO $$BEGIN EXECUTE format('ALTER DATABASE %1$I RESET ALL; ALTER ROLE %2$I IN DATABASE %1$I RESET ALL', current_database(), session_user); END$$;
 DROP SCHEMA IF EXISTS public, other, migrator CASCADE; CREATE SCHEMA public; CREATE SCHEMA other;
 GRANT ALL ON SCHEMA public, other TO {role};
 CREATE TABLE shadowed (a int); CREATE SEQUENCE ids;
@@ -118,7 +122,10 @@ def one_by_one(base: Database, paths: Sequence[Path]) -> None:
 @example(
     files=[
         ["SET CONSTRAINTS ALL IMMEDIATE"],
-        [LEFT[30], "INSERT INTO public.new{file} VALUES (1), (1); DELETE FROM public.new{file}"],
+        [
+            next(each for each in LEFT if "only{file}" in each),
+            "INSERT INTO public.new{file} VALUES (1), (1); DELETE FROM public.new{file}",
+        ],
     ]
 )
 def test_any_files_at_once_one_by_one_and_behind_a_pooler_are_the_same_and_leave_no_trace(
@@ -289,3 +296,128 @@ def test_a_file_that_adds_and_uses_a_value_itself_has_nothing_committed_for_it(b
     with pytest.raises(StatementFailed):
         migrator.run(base.uri, base.directory, QUIET)
     assert base.value("SELECT to_regtype('phase') IS NULL")
+
+
+TO_DATABASE = "DO $$BEGIN EXECUTE format('ALTER DATABASE %I {}', current_database()); END$$"
+RECORDS = "INSERT INTO public.seen SELECT current_setting('search_path'), current_setting('timezone')"
+
+
+@pytest.mark.parametrize(
+    "gives",
+    [
+        [TO_DATABASE.format("SET search_path TO other")],
+        [TO_DATABASE.format("SET timezone TO ''Asia/Tokyo''")],
+        [TO_DATABASE.format(f"SET timezone TO ''{each}''") for each in ("Asia/Tokyo", "Africa/Cairo")],
+        [
+            "DO $$BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path TO other', session_user, current_database()); END$$"
+        ],
+        [TO_DATABASE.format("SET search_path TO other"), TO_DATABASE.format("RESET search_path")],
+        [TO_DATABASE.format("RESET timezone")],
+        [
+            TO_DATABASE.format("RESET ALL"),
+            TO_DATABASE.format("SET search_path TO other"),
+            TO_DATABASE.format("RESET ALL"),
+        ],
+        ["-- migrate: non-transactional\n" + TO_DATABASE.format("SET search_path TO other")],
+        [TO_DATABASE.format("SET search_path TO other"), f"-- migrate: non-transactional\n{RECORDS}; SELECT 1"],
+    ],
+)
+def test_what_a_file_gives_the_database_or_the_role_the_next_file_finds(
+    gives: list[str], make_database: Callable[[], Database]
+) -> None:
+    found = []
+    for how in (one_by_one, lambda base, _: migrator.run(base.uri, base.directory, QUIET)):
+        base = make_database()
+        base.execute("CREATE SCHEMA other; CREATE TABLE seen (search_path text, timezone text)")
+        base.execute(TO_DATABASE.format("SET timezone TO ''Europe/Paris''"))
+        paths = []
+        for number, text in enumerate([each for gift in gives for each in (gift, RECORDS)], 1):
+            paths.append(base.directory / f"{number:04}_file.sql")
+            paths[-1].write_text(text)
+        how(base, paths)
+        found.append(base.value("SELECT string_agg(s::text, ' ') FROM public.seen s"))
+    assert found[0] == found[1]
+    assert "Paris" in found[0] or "Tokyo" in found[0] or "RESET" in str(gives)
+
+
+def test_the_files_before_and_after_a_setting_stay_one_transaction(base: Database) -> None:
+    base.write(
+        _0001_a="CREATE TABLE a ()", _0002_b=TO_DATABASE.format("SET search_path TO other"), _0003_c="SELECT 1/0"
+    )
+    with pytest.raises(StatementFailed):
+        migrator.run(base.uri, base.directory, QUIET)
+    assert base.value("SELECT to_regclass('public.a') IS NULL AND current_setting('search_path') <> 'other'")
+
+
+SAME = """
+    CREATE TABLE p (id int PRIMARY KEY);
+    CREATE TABLE a (p int CONSTRAINT same REFERENCES p {0}); CREATE TABLE b (p int CONSTRAINT same REFERENCES p {1})
+"""
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [("", "DEFERRABLE INITIALLY DEFERRED"), ("DEFERRABLE", "DEFERRABLE INITIALLY DEFERRED"), ("", "DEFERRABLE")],
+)
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["INSERT INTO b VALUES (1); INSERT INTO p VALUES (1)", "ALTER TABLE b ADD COLUMN c int", "INSERT INTO b VALUES (2); INSERT INTO p VALUES (2)"],
+        ["INSERT INTO b VALUES (1); INSERT INTO p VALUES (1)", "INSERT INTO a VALUES (1); ALTER TABLE a ADD COLUMN c int"],
+        ["INSERT INTO b VALUES (1); INSERT INTO p VALUES (1)", "INSERT INTO a VALUES (9); INSERT INTO p VALUES (9)"],
+        ["INSERT INTO b VALUES (1)", "SELECT 1"],
+        ["SET CONSTRAINTS ALL IMMEDIATE", "INSERT INTO b VALUES (1); INSERT INTO p VALUES (1)"],
+        ["SET CONSTRAINTS ALL DEFERRED; INSERT INTO b VALUES (1); INSERT INTO p VALUES (1)", "INSERT INTO a VALUES (9); INSERT INTO p VALUES (9)"],
+    ],
+)  # fmt: skip
+def test_constraints_of_one_name_are_as_deferred_in_the_next_file_as_in_a_transaction_of_its_own(
+    files: list[str], kinds: tuple[str, str], make_database: Callable[[], Database]
+) -> None:
+    found = []
+    for how in (one_by_one, lambda base, _: migrator.run(base.uri, base.directory, QUIET)):
+        base = make_database()
+        base.execute(SAME.format(*kinds))
+        paths = []
+        for number, text in enumerate(files, 1):
+            paths.append(base.directory / f"{number:04}_file.sql")
+            paths[-1].write_text(text)
+        try:
+            how(base, paths)
+            found.append(
+                base.value(
+                    "SELECT concat((SELECT count(*) FROM a), (SELECT count(*) FROM b), (SELECT count(*) FROM p))"
+                )
+            )
+        except StatementFailed as error:
+            found.append(f"{error.sqlstate} in {error.file}")
+    assert found[0] == found[1]
+
+
+CATCHES = "BEGIN UPDATE job SET phase = 'paused'; EXCEPTION WHEN {} THEN INSERT INTO other VALUES (1); END"
+
+
+@pytest.mark.parametrize(
+    "uses",
+    [
+        f"DO $$ {CATCHES.format('OTHERS')} $$",
+        f"DO $$ BEGIN {CATCHES.format('unsafe_new_enum_value_usage')}; END $$",
+        f"DO $$ BEGIN EXECUTE $x$DO $y$ {CATCHES.format('SQLSTATE $z$55P04$z$')} $y$ $x$; END $$",
+        f"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ {CATCHES.format('OTHERS')} $$; SELECT f()",
+        "SELECT tries()",
+        "DO $$ BEGIN CALL calls(); END $$",
+        "INSERT INTO fires VALUES (1)",
+    ],
+)
+def test_where_something_would_catch_that_a_value_cannot_be_used_it_is_committed_before(
+    uses: str, base: Database
+) -> None:
+    base.write(**{**ENUM, "_0003_other": "CREATE TABLE other (n int)"}, _0004_use=uses)
+    base.execute(f"""
+        CREATE FUNCTION tries() RETURNS void LANGUAGE plpgsql AS $$ {CATCHES.format("OTHERS")} $$;
+        CREATE PROCEDURE calls() LANGUAGE plpgsql AS $$ {CATCHES.format("OTHERS")} $$;
+        CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {CATCHES.format("OTHERS")}; RETURN NEW; END $$;
+        CREATE TABLE fires (a int); CREATE TRIGGER fires BEFORE INSERT ON fires FOR EACH ROW EXECUTE FUNCTION fires()
+    """)
+    assert len(migrator.run(base.uri, base.directory, QUIET).applied) == 4
+    assert base.value("SELECT phase::text FROM job") == "paused"
+    assert base.value("SELECT count(*) FROM other") == 0
