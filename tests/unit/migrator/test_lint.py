@@ -306,7 +306,9 @@ def test_the_sample_s_contraction_is_found_and_its_good_versions_are_clean() -> 
         return {each.rule for each in lint([SQL / version]) if each.level != "advice"}
 
     assert rules("1.5.0") == {"ban-drop-column"}
-    assert {number: rules(number) for number, version in VERSIONS.items() if version.good and rules(number)} == {}
+    # 1.9.1 drops a trigger with the functions that it called; which of them a client may call no file tells.
+    found = {number: rules(number) for number, version in VERSIONS.items() if version.good and rules(number)}
+    assert found == {"1.9.1": {"ban-drop-function"}}
 
 
 def test_the_command_s_exit_code_tells_what_hurts_from_advice(
