@@ -19,6 +19,7 @@ _FLAGS = {
     "php": r"-[a-z]*r|--run",
     "pwsh": r"-(?:c|command|e|ec|enc|encodedcommand)",
     "lua": r"-e",
+    "shell": r"-c|--command|/c",
     "r": r"-e",
 }
 _NAMES = {
@@ -35,6 +36,13 @@ _NAMES = {
     "pwsh": "pwsh",
     "powershell": "pwsh",
     "lua": "lua",
+    "cmd": "shell",
+    "csh": "shell",
+    "elvish": "shell",
+    "fish": "shell",
+    "nu": "shell",
+    "tcsh": "shell",
+    "xonsh": "shell",
     "rscript": "r",
 }
 # How each runs another program without failing as it does.
@@ -78,15 +86,14 @@ def code_of(name: str, words: Sequence[str]) -> tuple[str, str] | None:
     """The language and the text of a program that stands in a command, None where none does."""
     language = _NAMES.get(re.sub(r"[\d.]+$", "", name))
     if name == "deno" and len(words) > 2 and words[1] == "eval":
-        return "node", words[-1][:_LONGEST]
+        return "node", words[-1]
     if language is None:
         return None
     for n, word in enumerate(words[1:-1], 1):
-        if re.fullmatch(_FLAGS[language], word.lower() if language == "pwsh" else word):
-            code = " ".join(words[n + 1 :]) if language == "pwsh" else words[n + 1]
-            return ("encoded" if word.lower().startswith(("-e", "-enc")) and language == "pwsh" else language), code[
-                :_LONGEST
-            ]
+        if re.fullmatch(_FLAGS[language], word.lower() if language in ("pwsh", "shell") else word):
+            code = " ".join(words[n + 1 :]) if language == "pwsh" or name == "cmd" else words[n + 1]
+            encoded = language == "pwsh" and word.lower().startswith("-e")
+            return "encoded" if encoded else language, code
         if not word.startswith("-"):
             return None  # a file
     return None
@@ -94,9 +101,17 @@ def code_of(name: str, words: Sequence[str]) -> tuple[str, str] | None:
 
 def read_code(language: str, code: str) -> Code:
     """What a program of a language says."""
-    words = _WORDS.findall(code)
-    if language == "encoded":
-        return Code([], "runs what is not to be read")
+    words = _WORDS.findall(code[:_LONGEST])
+    if language == "encoded" or len(code) > _LONGEST:
+        return Code(words, "runs what is not to be read")
+    if language == "shell":
+        *_, last = code.split("&&")
+        return Code(
+            words,
+            _PASSES_OVER
+            if re.search(r"[;\n|&]|\bor\b|\btry\b", code.replace("&&", "")) or "migrat" not in last
+            else "",
+        )
     if language == "pwsh":
         return Code(words, _of_powershell(code))
     runs = re.search(_RUNS[language], code) is not None

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .code import code_of, read_code
-from .runners import FORGETS, program_of, unwrapped
+from .runners import FORGETS, LEAVES, program_of, unwrapped
 from .shell import LONGEST, Does, Kind, Surroundings, outcome
 from .shell_calls import SHELLS
 from .shell_syntax import Unreadable
@@ -159,6 +159,11 @@ _FORGIVING = _words(
     "ignore-errors ignore-error ignore-failure ignore-failures continue-on-error continue-on-errors fail-never graceful no-fail "
     "allow-failure allow-failures exit-zero always-succeed no-bail"
 )
+# And those by which it does not wait for the end of what it does; some programs do nothing else.
+_LEAVING = _words("detach background daemon daemonize async no-wait nowait")
+_LEAVE = _words("pm2 forever supervisorctl systemctl rc-service screen tmux at batch")
+# Short flags by which a program that runs what a file says only tells of it.
+_TELLING = {"make": "nqt", "gmake": "nqt", "rake": "nTPWDA", "just": "nl", "task": "n", "gradle": "m", "gradlew": "m"}
 _FILE_OF_DATA = re.compile(
     r".*\.(?:sql|ya?ml|json|toml|ini|conf|cfg|env|properties|xml|csv|txt|md|log|lock|tar|gz|zip|crt|pem)"
 )
@@ -314,8 +319,8 @@ def _kind(words: Sequence[str], given: str = "") -> Does:
     if _builds(name, words):
         return Does("idle")
     if name in CLIENTS:
-        return read_client(name, words, given)
-    code = code_of(name, words)
+        return read_client(name, inner.words, given)
+    code = code_of(name, inner.words)
     if code is not None:
         return _of_code(*code)
     at = next((n for n, word in enumerate(words) if program_of([word]) in _FORWARD and not word.startswith("-")), None)
@@ -327,8 +332,11 @@ def _kind(words: Sequence[str], given: str = "") -> Does:
 def _builds(name: str, words: Sequence[str]) -> bool:
     if any(program_of([word]) in _BUILD for word in words[:4]):
         return True
+    if name in _TELLING and any(re.fullmatch(rf"-[a-zA-Z]*[{_TELLING[name]}][a-zA-Z]*", word) for word in words[1:]):
+        return True
     verbs = [word.lower() for word in words[1:] if not word.startswith(("-", "+"))]
-    return name in _BUILDS and bool(verbs) and verbs[0] in _BUILDS[name]
+    several = verbs if name in ("gradle", "gradlew", "mvn", "mvnw") else verbs[:1]
+    return name in _BUILDS and bool(verbs) and _BUILDS[name].issuperset(several)
 
 
 def _forgives(name: str, words: Sequence[str]) -> str:
@@ -337,13 +345,15 @@ def _forgives(name: str, words: Sequence[str]) -> str:
         after = words[n + 1].lower() if n + 1 < len(words) and not value else value.lower()
         if flag.startswith("--") and flag[2:].lower() in _FORGIVING and after not in _FALSE:
             return FORGETS
+        if flag.startswith("--") and flag[2:].lower() in _LEAVING and after not in _FALSE:
+            return LEAVES
         if flag == "--if-present":
             return "ends well where there is no such command"
         if name in ("make", "gmake") and re.fullmatch(r"-[a-zA-Z]*i[a-zA-Z]*", word):
             return FORGETS
         if name in ("mvn", "mvnw") and word == "-fn":
             return FORGETS
-    return ""
+    return LEAVES if name in _LEAVE else ""
 
 
 def _of_code(language: str, code: str) -> Does:

@@ -21,6 +21,7 @@ _TAKES = {
         "chpst": "-u -U -b -e -/ -n -l -L -m -d -o -p -f -c",
         "chroot": "",
         "chronic": "",
+        "coproc": "",
         "command": "",
         "builtin": "",
         "daemonize": "-a -c -e -o -p -l -u -E",
@@ -155,10 +156,14 @@ def _hides(name: str, flags: list[str]) -> str:
     # Without --wait it forks where it leads a process group, as the first process of a container does.
     if name == "setsid" and not any(re.fullmatch(r"-[a-z]*w[a-z]*|--wait", flag) for flag in flags):
         return LEAVES
-    if name == "daemonize" or (name == "start-stop-daemon" and not {"-b", "--background"}.isdisjoint(flags)):
+    if name in ("daemonize", "coproc") or (
+        name == "start-stop-daemon" and not {"-b", "--background"}.isdisjoint(flags)
+    ):
         return LEAVES
     if name == "systemd-run" and {"--wait", "--scope", "-P", "--pipe", "-t", "--pty"}.isdisjoint(flags):
         return LEAVES
+    if name == "tini" and "-e" in flags:
+        return "takes a status of failure for success"
     if name == "flock" and re.search(r"(?:-E|--conflict-exit-code)[ =]?0(?: |$)", " ".join(flags)):
         return "ends well where another has the lock"
     return ""

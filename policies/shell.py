@@ -60,8 +60,9 @@ Classify = Callable[[Words, str], Does]  # by its words, and by what is known of
 LONGEST = 16_384  # characters of a script
 _WORDS = 4_096  # of a command
 _DEEPEST = 12  # scripts in scripts, and commands in commands
-_STEPS = 3_000  # commands that are followed, on all ways through the script
+_STEPS = 6_000  # commands that are followed, on all ways through the script
 _WAYS = 200  # states between two commands
+_FEW = 24  # of which all is kept that is known of variables
 _TIMES = 16  # rounds of loops in each other whose words are taken one by one
 
 GOES_ON = "goes on after a command that has failed"
@@ -106,7 +107,22 @@ class Outcome(NamedTuple):
 
 
 _States = set[State]
-_ALWAYS = {"true": 0, ":": 0, "echo": 0, "printf": 0, "sleep": 0, "false": 1, "unset": 0, "shopt": 0}
+_ALWAYS = {
+    "pwd": 0,
+    "date": 0,
+    "hostname": 0,
+    "whoami": 0,
+    "id": 0,
+    "uname": 0,
+    "true": 0,
+    ":": 0,
+    "echo": 0,
+    "printf": 0,
+    "sleep": 0,
+    "false": 1,
+    "unset": 0,
+    "shopt": 0,
+}
 _DECLARES = frozenset(["export", "local", "readonly", "declare", "typeset"])
 _READS = frozenset(["read", "getopts", "mapfile", "readarray", "let"])  # into variables
 
@@ -118,6 +134,8 @@ class _Run:
         self.files = Files(around.files)
         self.steps = self.depth = self.calls = self.loops = 0
         self.times = 1
+        self.enclosing = 0  # loops around what is run, in its function or subshell
+        self.beyond = False  # and whether there are any around that
         self.before_trap: int | None = None
         self.functions: dict[str, Node] = {}
         self.exits: _States = set()
@@ -141,7 +159,7 @@ class _Run:
                 found.add(state)
                 continue
             self.exits = set()
-            trap = parsed(state.on_exit)
+            trap = self.parsed(state.on_exit)
             outer, self.before_trap = self.before_trap, state.status
             kept = self.run(trap, {replace(state, on_exit="")}, False)
             self.before_trap = outer
@@ -149,6 +167,19 @@ class _Run:
             found |= {s.passing(TRAP) for s in self.exits}
         self.exits = before
         return found
+
+    def parsed(self, script: str) -> Node:
+        if len(script) > LONGEST:
+            raise Unreadable(f"longer than {LONGEST} characters")
+        return parsed(script)
+
+    @contextmanager
+    def apart(self, beyond: bool | None = None) -> Iterator[None]:
+        """In a function, a subshell or, beyond no loop, another shell."""
+        kept = self.enclosing, self.beyond
+        self.enclosing, self.beyond = 0, bool(self.enclosing or self.beyond) if beyond is None else beyond
+        yield
+        self.enclosing, self.beyond = kept
 
     @contextmanager
     def deeper(self) -> Iterator[None]:
@@ -160,7 +191,9 @@ class _Run:
 
     def run(self, node: Node, states: _States, asked: bool) -> _States:
         """Every state after a node; ``asked``: its failure is a condition, and so nothing to ``set -e``."""
-        self.steps += 1
+        if len(states) > _FEW:
+            states = _forgetting(states)
+        self.steps += max(1, len(states))
         if self.steps > _STEPS or len(states) > _WAYS:
             raise Unreadable("too many ways through it")
         if not states:
@@ -198,7 +231,7 @@ class _Run:
         found: _States = set()
         for state in states:
             if state.status and state.on_error:
-                on_error, quiet = parsed(state.on_error), replace(state, on_error="")
+                on_error, quiet = self.parsed(state.on_error), replace(state, on_error="")
                 after = self.run(on_error, {quiet}, True)
                 ends = {replace(s, status=1) for s in after}
                 (self.exits.update if state.errexit else found.update)(
@@ -238,15 +271,14 @@ class _Run:
         functions = dict(self.functions)
         self.breaks, self.continues, self.returns = set(), set(), set()
         quiet = replace(state, on_exit="", errexit=state.errexit and not asked)
-        found = self.ends(node, quiet) | self.returns
+        with self.apart():
+            found = self.ends(node, quiet) | self.returns | self.breaks | self.continues
         self.breaks, self.continues, self.returns = kept
         self.functions = functions
         return found
 
     def child(self, script: str, flags: Words, arguments: tuple[str, ...] | None, state: State) -> _States:
         """Another shell, which has of this one what it exports."""
-        if len(script) > LONGEST:
-            raise Unreadable(f"longer than {LONGEST} characters")
         begin = State(
             failed=state.failed,
             variables=frozenset(v for v in state.variables if v[0] in state.exported),
@@ -257,8 +289,8 @@ class _Run:
         )
         kept = self.functions, self.calls, self.loops, self.times
         self.functions, self.calls, self.loops, self.times = {}, 0, 0, 1
-        with self.deeper():
-            found = {s.inside(state) for s in self.subshell(parsed(script), _set(flags, begin), False)}
+        with self.deeper(), self.apart(beyond=False):
+            found = {s.inside(state) for s in self.subshell(self.parsed(script), _set(flags, begin), False)}
         self.functions, self.calls, self.loops, self.times = kept
         return found
 
@@ -301,8 +333,8 @@ class _Run:
         return found | {replace(s, status=0) for s in states}
 
     def cases(self, node: Case, state: State, asked: bool) -> _States:
-        text = text_of(node.word, state.of)
-        every = [([text_of(p, state.of) for p in patterns], body) for patterns, body in node.branches]
+        text = text_of(node.word, self.files.known(state))
+        every = [([text_of(p, self.files.known(state)) for p in patterns], body) for patterns, body in node.branches]
         found: _States = set()
         if node.ends and is_known(text) and all(is_known(p) for patterns, _ in every for p in patterns):
             for patterns, body in every:
@@ -317,7 +349,7 @@ class _Run:
         if node.words is None:
             words = ["$@"] if state.arguments is None else list(state.arguments)
         else:
-            words = [word for w in node.words for word in fields(w, state.of)]
+            words = [word for w in node.words for word in fields(w, self.files.known(state))]
         if node.counts or not all(is_known(w) and not re.search(r"[*?\[{]", w) for w in words):
             at_least_one = any("$" not in w or "seq " in w for w in words)
         elif len(words) * self.times <= _TIMES:
@@ -330,6 +362,7 @@ class _Run:
     def one_by_one(self, node: Each, words: list[str], state: State, asked: bool) -> _States:
         kept = self.breaks, self.continues
         self.times *= max(1, len(words))
+        self.enclosing += 1
         states, found = {replace(state, status=0)}, set()
         for word in words:
             self.breaks, self.continues = set(), set()
@@ -337,6 +370,7 @@ class _Run:
             states = self.run(node.body, begin, asked) | self.continues
             found |= {replace(s, status=0) for s in self.breaks}
         self.times //= max(1, len(words))
+        self.enclosing -= 1
         self.breaks, self.continues = kept
         return found | states
 
@@ -354,34 +388,42 @@ class _Run:
         kept = self.breaks, self.continues
         self.breaks, self.continues = set(), set()
         self.loops += 1
+        self.enclosing += 1
         found: _States = set()
         seen: _States = set()
         todo = {s.having(sets, None) for s in states} if sets else states
+        first = True
         while todo:
             seen |= todo
             if condition is None:
                 body = todo
             else:
-                asked_for = self.run(condition, todo, True)
-                body = {s for s in asked_for if (s.status != 0) == until}
-                found |= {replace(s, status=0) for s in asked_for - body}
+                body = set()
+                for before in (0, 1):
+                    asked_for = self.run(condition, {s for s in todo if s.status == before}, True)
+                    goes = {s for s in asked_for if (s.status != 0) == until}
+                    body |= goes
+                    # It ends as its last round did.
+                    found |= {replace(s, status=0 if first else before) for s in asked_for - goes}
             after = self.run(inner, {s.passing(GOES_ON) for s in body}, asked) | self.continues
             if condition is None:
                 found |= after
             after = {s.passing(GOES_ON) for s in after}
-            todo = after - seen
+            todo, first = after if first else after - seen, False
         found |= {replace(s, status=0) for s in self.breaks}
         self.breaks, self.continues = kept
         self.loops -= 1
+        self.enclosing -= 1
         return found
 
     def substituted(self, scripts: abc.Iterable[str], states: _States, asked: bool) -> _States:
         for script in scripts:
-            # Bash does not hand set -e on to a substitution.
+            # Bash does not hand set -e on to a substitution, dash does.
             states = {
                 s.inside(before)
                 for before in states
-                for s in self.subshell(parsed(script), replace(before, errexit=False), asked)
+                for errexit in {False, before.errexit}
+                for s in self.subshell(self.parsed(script), replace(before, errexit=errexit), asked and not errexit)
             }
         return states
 
@@ -401,9 +443,9 @@ class _Run:
         for s in states:
             for array in (word for word in node.words if word.array is not None):  # declare -a x=(a b)
                 s = self.assigned(array.text.rstrip("="), array, s)
-            words = [text for word in node.words if word.array is None for text in fields(word, s.of)]
+            words = [text for word in node.words if word.array is None for text in fields(word, self.files.known(s))]
             if words:
-                given = {name: value_of(value, s.of) for name, value in node.assigned}
+                given = {name: value_of(value, self.files.known(s)) for name, value in node.assigned}
                 found |= self.given_too(words, given, s, asked, node.redirects)
             else:
                 # An assignment succeeds, or ends as the substitution in it.
@@ -414,7 +456,7 @@ class _Run:
         return found
 
     def assigned(self, name: str, word: Word, state: State) -> State:
-        value = value_of(word, state.of)
+        value = value_of(word, self.files.known(state))
         if name.endswith("+"):
             name = name[:-1]
             before = state.of(name)
@@ -468,13 +510,27 @@ class _Run:
                 (self.exits if name == "exit" or not self.calls else self.returns).add(replace(state, status=status))
             return set()
         if name in ("break", "continue"):
-            (self.breaks if name == "break" else self.continues).add(replace(state, status=0))
-            return set()
+            on = replace(state, status=0)
+            if self.enclosing or self.beyond:
+                (self.breaks if name == "break" else self.continues).add(on)
+            # Outside of a loop it does nothing; out of a function or a subshell in one, the shells differ.
+            return set() if self.enclosing else {on}
         if name == "set":
+            if any(re.fullmatch(r"-[A-Za-z]*n[A-Za-z]*|noexec", word) for word in words[1:]):
+                self.exits.add(replace(state, status=0))  # what follows is read, and not run
+                return set()
             return {_set(words[1:], state)}
+        if name == "alias":
+            for word in words[1:]:
+                alias, _, value = word.partition("=")
+                self.functions[alias] = self.parsed(f'{value or alias} "$@"')
+            return {replace(state, status=0)}
         if name == "shift":
             count = int(words[1]) if words[1:] and words[1].isdigit() else 1
             left = state.arguments[count:] if state.arguments is not None and words[1:2] in ([], [str(count)]) else None
+            if state.arguments is not None and count > len(state.arguments):
+                self.exits.add(replace(state, status=1))  # of dash
+                return {replace(state, status=1)}
             return {replace(state, arguments=left, status=0)}
         if name == "trap":
             return {_trapped(words[1:], state)}
@@ -493,7 +549,7 @@ class _Run:
             return {replace(state, folder=to, status=0), replace(state, status=1)}
         if name == "eval":
             with self.deeper():
-                return self.run(parsed(" ".join(words[1:])), {state}, asked)
+                return self.run(self.parsed(" ".join(words[1:])), {state}, asked)
         if name in (".", "source") and len(words) > 1:
             return self.sourced(words, state, asked)
         if name == "exec":
@@ -525,7 +581,7 @@ class _Run:
             return self.classified(words, unknown)
         arguments = tuple(words[2:]) or state.arguments
         with self.deeper():
-            return self.call(parsed(text), list(arguments) if arguments is not None else None, state, asked)
+            return self.call(self.parsed(text), list(arguments) if arguments is not None else None, state, asked)
 
     def program(self, words: list[str], state: State, redirects: tuple[Redirect, ...] = ()) -> _States:
         """A program, with what runs it before it."""
@@ -633,11 +689,20 @@ class _Run:
         kept, self.returns = self.returns, set()
         self.calls += 1
         given = None if arguments is None else tuple(arguments)
-        found = self.run(body, {replace(state, arguments=given)}, asked)
+        with self.apart():
+            found = self.run(body, {replace(state, arguments=given)}, asked)
         self.calls -= 1
         found |= self.returns
         self.returns = kept
         return self.checked({replace(s, arguments=state.arguments) for s in found}, asked)
+
+
+def _forgetting(states: _States) -> _States:
+    """The same ways with less known of their variables: what all have, and statuses."""
+    common = frozenset.intersection(*(state.variables for state in states))
+    return {
+        replace(state, variables=common | {v for v in state.variables if v[1] in ("0", FAILED)}) for state in states
+    }
 
 
 def _set(words: Words, state: State) -> State:

@@ -15,7 +15,7 @@ Value = str | tuple[str, ...]  # of an array
 Lookup = Callable[[str], Value | None]
 
 FAILED = "$(failed)"  # a status other than 0
-_LONGEST = 512  # a longer text is not kept: a loop may add to it without end
+_LONGEST = 4_096  # a longer text is not kept: a loop may add to it without end
 _BRACES = re.compile(r"\$\{(\w+|[?!#@*$-])(?:\[([^\[\]]*)\])?(?:(:?[-+=?])(.*))?\}", re.DOTALL)
 _COUNTED = re.compile(r"\$\(\(\s*\$?\w+\s*\+\s*1\s*\)\)")
 # What a text is split into; one that is not known may have blanks in it.
@@ -29,7 +29,8 @@ def is_known(text: str) -> bool:
 def fields(word: Word, known: Lookup) -> list[str]:
     """The words that a word becomes: an unquoted variable may be several, or none."""
     found: list[str] = []
-    begun = word.quoted and not any(_several(part) for part in word.parts)
+    several = any(_several(part) for part in word.parts)
+    begun = word.quoted and not several
     text = ""
     for part in word.parts:
         value = _value_of(part, known) if part.expands else part.text
@@ -37,7 +38,7 @@ def fields(word: Word, known: Lookup) -> list[str]:
             pieces = list(value) if part.quoted else [piece for one in value for piece in _FIELD.findall(one)]
         elif not part.expands or part.quoted or value is None:
             text += part.text if value is None else value
-            begun |= bool(text) or part.quoted
+            begun |= bool(text) or (part.quoted and not several)
             continue
         else:
             pieces = _FIELD.findall(value)
@@ -83,7 +84,9 @@ def _value_of(part: Part, known: Lookup) -> Value | None:
     if not text.startswith("${"):
         if _COUNTED.fullmatch(text):
             return FAILED  # a number other than 0
-        value = known(text[1:]) if re.fullmatch(r"\$(?:\w+|[?!#@*$-])", text) else None
+        if text.startswith("`"):
+            text = f"$({text[1:-1]})"
+        value = known(text[1:]) if text.startswith("$(") or re.fullmatch(r"\$(?:\w+|[?!#@*$-])", text) else None
         return _joined(value, text == "$*", part.quoted)
     found = _BRACES.fullmatch(text)
     if not found:

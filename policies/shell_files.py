@@ -6,11 +6,13 @@ import posixpath
 import re
 from collections.abc import Iterable, Sequence
 
-from .shell_expansion import is_known, text_of
+from .shell_expansion import Lookup, Value, is_known, text_of
 from .shell_state import State
 from .shell_syntax import Redirect
 
 NAMES = (".sh", ".bash", ".ksh", ".zsh")
+# <(cat FILE), and behind the dollar of a substitution (cat FILE) and (<FILE).
+_PRINTS = re.compile(r"<?\((?:cat[ \t]+|<[ \t]*)[\"']?([^\s;|&()\"']+)[\"']?[ \t]*\)")
 
 
 def plain(path: str) -> str:
@@ -39,6 +41,9 @@ class Files:
         """What is in a file, None where that is not known; one of which the folder is not known is found by its name."""
         if not self._texts:
             return None
+        substituted = _PRINTS.fullmatch(name)
+        if substituted:
+            name = substituted[1]
         path = self.path(name, state)
         if path in self._texts:
             return self._texts[path]
@@ -48,6 +53,18 @@ class Files:
         found = next((text for at, text in self._texts.items() if at.rpartition("/")[2] == last), None)
         # Without a folder it is looked for in those of PATH, where most programs are that have a name.
         return found if found and ("/" in name or found.startswith("#!") or name.endswith(NAMES)) else None
+
+    def known(self, state: State) -> Lookup:
+        """What is known of variables, and of the substitution of a file's text."""
+
+        def found(name: str) -> Value | None:
+            value = state.of(name)
+            if value is None and self._texts and _PRINTS.fullmatch(name):
+                text = self.text(name, state)
+                return None if text is None else text.rstrip("\n")
+            return value
+
+        return found
 
     def write(self, name: str, words: Sequence[str], state: State, redirects: Sequence[Redirect]) -> None:
         """What a command of the script itself writes, to be run by another."""

@@ -107,6 +107,9 @@ def _after_document(text: str, at: int, delimiter: str) -> tuple[int, int]:
     return len(text), len(text)
 
 
+_BACKQUOTED = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
+_ESCAPED = re.compile(r"\\([`\\$])")
+_DOLLAR_QUOTED = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _IN_DOUBLE = re.compile(r"[^\"`$\\]+")
 
 
@@ -131,12 +134,15 @@ def _word(text: str, at: int) -> tuple[Word, int]:
             parts.append(Part(text[at + 1 : end], False, True))
             quoted, at = True, end + 1
         elif character == "`":
-            end = text.find("`", at + 1)
-            if end < 0:
+            found = _BACKQUOTED.match(text, at)
+            if not found:
                 raise Unreadable("a quote that is not closed")
-            scripts.append(text[at + 1 : end])
-            parts.append(Part(text[at : end + 1], True, double))
-            at = end + 1
+            scripts.append(_ESCAPED.sub(r"\1", found[1]))
+            parts.append(Part(found[0], True, double))
+            at = found.end()
+        elif not double and (dollar := _DOLLAR_QUOTED.match(text, at)):
+            parts.append(Part(dollar[1], False, True))
+            quoted, at = True, dollar.end()
         elif text.startswith("$(", at) or (not double and text.startswith(("<(", ">("), at)):
             end = _closed(text, at + 2)
             if not text.startswith("$((", at):
@@ -180,28 +186,36 @@ def word_of(text: str) -> Word:
 
 def _closed_brace(text: str, at: int, double: bool) -> int:
     """Where an expansion in braces ends."""
-    depth = 1
+    depth, inner = 1, False
     while at < len(text):
         character = text[at]
         if character == "\\":
             at += 1
-        elif character == "'" and not double:
+        elif character == '"':
+            inner = not inner
+        elif character == "'" and not double and not inner:
             at = text.find("'", at + 1)
             if at < 0:
                 break
-        depth += (character == "{") - (character == "}")
+        elif not inner:
+            depth += (character == "{") - (character == "}")
         at += 1
         if depth == 0:
             return at
     raise Unreadable("a brace that is not closed")
 
 
-_IN_PARENTHESES = re.compile(r"[^()'\"\\]+")
+_IN_PARENTHESES = re.compile(r"[^()'\"\\<#ce\n$]+")
+_CASE = re.compile(r"\bcase\s+(?:\"[^\"]{0,200}\"|\$\([^()]{0,200}\)|\S{1,200})\s+in\b")
+_ESAC = re.compile(r"\besac\b")
+_DOCUMENT = re.compile(r"<<-?[ \t]*[\"'\\]?(\w+)[\"']?")
 
 
 def _closed(text: str, at: int) -> int:
-    """Where the parenthesis ends that is open."""
+    """Where the parenthesis ends that is open: not that of a pattern, nor one in a comment or a here-document."""
     depth, double = 1, False
+    cases: list[int] = []
+    documents: list[str] = []
     while at < len(text):
         character = text[at]
         if character == "\\":
@@ -210,11 +224,31 @@ def _closed(text: str, at: int) -> int:
             at = text.find("'", at + 1) + 1
             if not at:
                 break
+        elif character == "#" and not double and text[at - 1] in " \t\n;(":
+            at = _line_end(text, at)
+        elif character == "<" and not double and (document := _DOCUMENT.match(text, at)):
+            documents.append(document[1])
+            at = document.end()
+        elif character == "<" and text.startswith("<<<", at):
+            at += 3
+        elif double and text.startswith("$(", at):
+            at = _closed(text, at + 2)
+        elif character == "\n" and documents:
+            at, _ = _after_document(text, at + 1, documents.pop(0))
+            at -= bool(documents)  # the next begins where this one ends
+        elif not double and (case := _CASE.match(text, at)):
+            cases.append(depth)
+            at = case.end()
+        elif cases and not double and _ESAC.match(text, at):
+            cases.pop()
+            at += len("esac")
         else:
             plain = _IN_PARENTHESES.match(text, at)
             at = plain.end() if plain else at + 1
             if character == '"':
                 double = not double
+            if double or (character == ")" and cases and cases[-1] == depth):
+                continue
             depth += (character == "(") - (character == ")")
             if depth == 0:
                 return at

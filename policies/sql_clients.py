@@ -19,10 +19,13 @@ _HARMLESS = re.compile(
     r"|inet_server_\w+|has_\w+_privilege|length|lower|upper|values|interval|extract|from|where|not|any|all"
 )
 _STOPS = re.compile(r"^\s*\\set\s+ON_ERROR_STOP\s+(?:on|1|true|yes)\b", re.MULTILINE | re.IGNORECASE)
+_LONGEST = 4_096  # a longer text is not one that only looks
 _ON = ("", "1", "on", "true", "yes", "t", "y")
 
 
 def _only_looks(sql: str) -> bool:
+    if len(sql) > _LONGEST:
+        return False
     statements = [text.strip().lower() for text in sql.split(";") if text.strip()]
     return all(
         _LOOKS.match(text) and " into " not in text and all(_HARMLESS.fullmatch(name) for name in _CALLS.findall(text))
@@ -83,7 +86,12 @@ def _sqlcmd(words: Sequence[str], given: str) -> Does:
     return Does("other", "" if stops else _GOES_ON)
 
 
-CLIENTS = frozenset(["psql", "mysql", "mariadb", "sqlcmd"])
+def _sqlplus(words: Sequence[str], given: str) -> Does:
+    """https://docs.oracle.com/en/database/oracle/oracle-database/23/sqpug/WHENEVER-SQLERROR.html"""
+    return Does("other", "" if re.search(r"(?i)whenever\s+sqlerror\s+exit", " ".join((*words, given))) else _GOES_ON)
+
+
+CLIENTS = frozenset(["psql", "mysql", "mariadb", "sqlcmd", "sqlplus"])
 
 
 def read_client(name: str, words: Sequence[str], given: str) -> Does:
@@ -94,4 +102,6 @@ def read_client(name: str, words: Sequence[str], given: str) -> Does:
     """
     if name == "psql":
         return _psql(words, given)
+    if name == "sqlplus":
+        return _sqlplus(words, given)
     return _sqlcmd(words, given) if name == "sqlcmd" else _mysql(words)

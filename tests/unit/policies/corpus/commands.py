@@ -101,6 +101,20 @@ FORWARD = [
     "taskset 1 api migrate",
     "python -m flask db upgrade",
     "poetry run alembic upgrade head",
+    "gradle clean flywayMigrate",
+    "mvn clean flyway:migrate",
+    "npm --prefix api run migrate",
+    "php bin/console doctrine:migrations:migrate --no-interaction --allow-no-migration",
+    "mix do ecto.create, ecto.migrate",
+    "docker-entrypoint.sh migrate",
+    "make -k migrate",
+    "cmd /c api migrate",
+    "yarn workspace api migrate",
+    "pnpm --filter api run migrate",
+    "api migrate --async=false",
+    "tini -g -- api migrate",
+    "cargo sqlx migrate run",
+    "deno run -A npm:prisma migrate deploy",
 ]
 
 # Change no database: they look, prepare, talk, wait or do something else.
@@ -197,6 +211,13 @@ IDLE = [
     "psql -l",
     "loader /etc/migrate.yaml",
     "api seed migrate.sql",
+    "make -n migrate",
+    "make -t migrate",
+    "rake -n db:migrate",
+    "just -n migrate",
+    "gradle -m flywayMigrate",
+    "gradle clean build",
+    "mvn clean verify -Dit.test=Migrate",
 ]
 
 # Take a migration back, or more.

@@ -112,6 +112,16 @@ FAILS_TOO = [
     "set -e; api migrate; psql -v ON_ERROR_STOP=1 -f grants.sql",
     "for db in a b; do api migrate $db || exit 1; done; echo done",
     'set -e; x=${A:-${B:-c}}; api migrate --name "$x"; echo done',
+    "fish -c 'api migrate'",
+    "alias api=/srv/api\napi migrate",
+    'set -e\nif [ -n "$A0" ]; then X0=a; else X0=b; fi\nif [ -n "$A1" ]; then X1=a; else X1=b; fi\nif [ -n "$A2" ]; then X2=a; else X2=b; fi\nif [ -n "$A3" ]; then X3=a; else X3=b; fi\nif [ -n "$A4" ]; then X4=a; else X4=b; fi\nif [ -n "$A5" ]; then X5=a; else X5=b; fi\nif [ -n "$A6" ]; then X6=a; else X6=b; fi\nif [ -n "$A7" ]; then X7=a; else X7=b; fi\nif [ -n "$A8" ]; then X8=a; else X8=b; fi\napi migrate $X1\necho done',
+    'set -e\nargs=\'\'\n[ -n "$B0" ] && args="$args --b0 $B0"\n[ -n "$B1" ] && args="$args --b1 $B1"\n[ -n "$B2" ] && args="$args --b2 $B2"\n[ -n "$B3" ] && args="$args --b3 $B3"\n[ -n "$B4" ] && args="$args --b4 $B4"\n[ -n "$B5" ] && args="$args --b5 $B5"\n[ -n "$B6" ] && args="$args --b6 $B6"\n[ -n "$B7" ] && args="$args --b7 $B7"\n[ -n "$B8" ] && args="$args --b8 $B8"\napi migrate $args\necho done',
+    'set -e\nwhile [ $# -gt 0 ]; do\n  case $1 in\n    -a) A=$2; shift 2;;\n    *) break;;\n  esac\ndone\napi migrate "$@"\necho done',
+    "set -e\nTEXT=$(cat <<'EOF'\nit's ) done\nEOF\n)\napi migrate\necho \"$TEXT\"",
+    "set -e; V=$(case $(uname -m) in x86_64) echo amd64;; *) echo arm64;; esac); api migrate --arch $V; echo done",
+    "set -e; D=`dirname \\`pwd\\``; api migrate; echo $D",
+    "for i in 1 2 3; do f() { return 0; }; api migrate && exit 0; f; done; exit 1",
+    "set -e; break; api migrate; echo done",
 ]
 
 # May end well although their migration has failed.
@@ -220,6 +230,25 @@ HIDES = [
     "python -c 'from app import migrate\ntry: migrate()\nexcept Exception: pass'",
     "ruby -e 'system \"api migrate\"'",
     "php -r 'exec(\"api migrate\");'",
+    "coproc api migrate",
+    "tini -e 1 -- api migrate",
+    "pm2 start migrate",
+    "api migrate --detach",
+    "api migrate --background --quiet",
+    "fish -c 'api migrate; true'",
+    "cmd /c 'api migrate & exit 0'",
+    "tcsh -c 'api migrate || true'",
+    "S='api migrate; true'; eval \"$S\"",
+    "S='api migrate; true'; sh -c \"$S\"",
+    "alias run=\"sh -c 'api migrate; true'\"\nrun",
+    "api migrate; break; true",
+    "api migrate; continue",
+    "(api migrate; break); true",
+    "f() { break; }; api migrate; f",
+    "for i in a; do sh -c 'api migrate; break'; done",
+    '(exec api migrate); for i in "$@"; do api migrate; done',
+    "set -e; ! x=$(api migrate; true)",
+    "set --; ! (api migrate; shift)",
 ]
 
 # Never come to their migration.
@@ -234,7 +263,6 @@ NOTHING = [
     "cat <<EOF\napi migrate\nEOF\n",
     "true || api migrate",
     ":",
-    "command -v migrate",
     "command -v api && command -V migrate",
     "type migrate",
     "command exit 0; api migrate",
@@ -246,6 +274,10 @@ NOTHING = [
     "psql -c 'select 1'",
     "psql -h db -Atc 'SELECT version()' -c 'show search_path'",
     "mysql -e 'select count(*) from migrations'",
+    "set -n; api migrate",
+    "set -o noexec\napi migrate",
+    "alias api=true\napi migrate",
+    "bash -n -c 'api migrate'",
 ]
 
 # Take their migration back.
