@@ -177,7 +177,7 @@ _PARTS = re.compile(r"[^a-z0-9]+")
 _SUFFIX = re.compile(r"(?:^|[^a-z0-9])(?:auto)?migrate[:/._-]([a-z0-9]+(?:-(?:all|applied|sync|sql))?)(?![a-z0-9])")
 _LONGEST_WORD = 4096  # a longer word is no command's
 _NOWHERE = Surroundings()
-_LATER = "$(unknown)"  # a word that is known only when the update runs
+_LATER = "$KNOWN_LATER"  # a word that is known only when the update runs
 
 
 class Command(NamedTuple):

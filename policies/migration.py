@@ -381,8 +381,12 @@ def _is_selected(pod: Resource, program: Program) -> bool:
 def database_variables(workload: Resource, program: Program) -> list[str]:
     """What says that a workload uses a database: variables of any container, also out of ConfigMaps of the program, and addresses in
     arguments. Nothing of a container that may be the database itself.
+
+    Raises:
+        NotKnown: there is none as far as is known, and a variable may be an address.
     """
     found: list[str] = []
+    unknown: set[str] = set()
     main = serving(workload)
     ports = [get(port, "containerPort") for port in get(main, "ports") or ()] if main else []
     if main is None or not _DATABASE_PORTS.isdisjoint(ports):
@@ -394,9 +398,13 @@ def database_variables(workload: Resource, program: Program) -> list[str]:
         names = [str(_known(get, entry, "name")) for entry in given]
         # A database server is told by such a name which database to make.
         held = databases({"env": [entry for entry in given if entry is not UNKNOWN]})
-        found += [name for name in held if not is_name(name) or ports]
-        found += [name for name in names if is_address(name) and name not in held]
+        later = {name for name, value in held.items() if value is UNKNOWN and not is_name(name)}
+        found += [name for name in held if name not in later and (not is_name(name) or ports)]
+        found += [name for name in names if is_address(name) and (name not in held or name in later)]
+        unknown |= {name for name in later if not is_address(name)}
         found += ["arguments" for _ in _known(in_arguments, container) or ()]
+    if unknown and not found:
+        raise NotKnown(f"env.{min(unknown)}")
     return found
 
 
@@ -410,11 +418,15 @@ def reaches_a_database(workload: Resource, program: Program) -> list[str]:
     """What else says so: variables that have a server's host, and a proxy beside what serves.
 
     Nothing of a proxy that is itself what serves.
+
+    Raises:
+        NotKnown: there is none as far as is known, and a host may be empty, or an image a proxy's.
     """
     main = serving(workload)
     if main is None or _is_server(main) or _is_proxy(main):
         return []
     found: list[str] = []
+    unknown = ""
     for container in containers(workload):
         if container is not main and _is_proxy(container):
             found.append(f"container {_known(get, container, 'name')!r}")
@@ -422,8 +434,14 @@ def reaches_a_database(workload: Resource, program: Program) -> list[str]:
         given = _known(variables, container, workload, program) or _known(get, container, "env") or ()
         for entry in given:
             name = str(_known(get, entry, "name"))
-            if is_access(name) and _known(get, entry, "value") != "":
+            if is_access(name) and entry is not UNKNOWN and entry.get("value") is UNKNOWN:
+                unknown = unknown or f"env.{name}"
+            elif is_access(name) and _known(get, entry, "value") != "":
                 found.append(name)
+    if found:
+        get(main, "image")
+    elif unknown:
+        raise NotKnown(unknown)
     return found
 
 

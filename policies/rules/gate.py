@@ -317,11 +317,16 @@ def _against_its_jobs(resource: Resource, program: Program, said: str) -> Iterat
 def _against_its_variables(resource: Resource, program: Program, said: str) -> Iterator[Finding]:
     if annotation(resource, NO_DATABASE) != "true" or _known_migrations(resource, program):
         return
-    found = [f"its {name} names one" for name in database_variables(resource, program)]
-    found += [f"its {name} reaches one" for name in reaches_a_database(resource, program)]
-    for what in found[:1]:
+    yield from every(
+        _against_them(said, "names", lambda: database_variables(resource, program)),
+        _against_them(said, "reaches", lambda: reaches_a_database(resource, program)),
+    )
+
+
+def _against_them(said: str, does: str, names: Callable[[], list[str]]) -> Iterator[Finding]:
+    for name in names()[:1]:
         yield Finding(
-            f"{said}, and {what}",
+            f"{said}, and its {name} {does} one",
             f"Remove the annotation and add its migration Job; where another program migrates that database, annotate {NO_DATABASE}: elsewhere",
         )
 

@@ -494,6 +494,7 @@ BAD: dict[str, list[Change]] = {
     "another database that is exported": [shell("export POSTGRES_DB=other; exec api migrate")],
     "another database put together in the shell": [shell("N=other; exec api migrate --dsn postgres://db/$N")],
     "no-database, with PGHOST": no_database(env=[{"name": "PGHOST", "value": "db"}]),
+    "no-database, with PGHOST and a value that is not known": no_database(env=[{"name": "PGHOST", "value": "db"}, {"name": "LEVEL", "value": UNKNOWN}]),
     "no-database, with a host out of a Secret": no_database(env=[{"name": "DB_HOST", **SECRET}]),
     "no-database, with a socket of Cloud SQL": no_database(env=[{"name": "INSTANCE_CONNECTION_NAME", "value": "p:r:db"}]),
     "no-database, with a proxy beside it": [beside(DEPLOYMENT, **PROXY), *no_database()],
