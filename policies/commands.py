@@ -7,12 +7,16 @@ must have ``migrate`` for a part, and none of the verbs by which the known tools
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from .shell import LONGEST, SHELLS, Kind, outcome, script_of
+from .code import code_of, read_code
+from .runners import FORGETS, LEAVES, program_of, unwrapped
+from .shell import LONGEST, Does, Kind, Surroundings, outcome
+from .shell_calls import SHELLS
 from .shell_syntax import Unreadable
+from .sql_clients import CLIENTS, read_client
 from .values import UNKNOWN, NotKnown, get
 
 
@@ -32,13 +36,15 @@ _FORWARD: Mapping[str, frozenset[str]] = {
         "alembic": "upgrade",
         "atlas": "apply",
         "dbmate": "up migrate",
-        "diesel": "run",
+        "diesel": "run setup",
         "django-admin": "migrate migrate_schemas",
+        "dotnet-ef": "update",
         "drizzle-kit": "migrate push",
+        "ef": "update",
         "flask": "upgrade",
         "flyway": "migrate",
         "goose": "up up-by-one up-to",
-        "hasura": "apply",
+        "hasura": "apply deploy",
         "knex": "migrate:latest migrate:up",
         "knex-migrator": "init migrate",
         "kong": "bootstrap up finish",
@@ -54,7 +60,7 @@ _FORWARD: Mapping[str, frozenset[str]] = {
         "sequelize-cli": "db:migrate",
         "sql-migrate": "up",
         "sqitch": "deploy",
-        "sqlx": "run",
+        "sqlx": "run setup",
         "superset": "upgrade",
         "tern": "migrate",
         "typeorm": "migration:run",
@@ -79,7 +85,8 @@ _DRY = _words(
     "check-unapplied status preview what-if explain show-sql write-sql print-sql skip-execution "
     "skipexecutingmigrations"
 )
-_TARGETS = frozenset(["t", "target", "to", "version"])
+_TARGETS = frozenset(["t", "target", "to", "version", "destination"])
+_COUNTS = frozenset(["count", "steps"])
 _FALSE = _words("false no off 0 none never disabled disable skip manual")
 _TRUE = _words("true yes on 1 always auto up latest all only head")
 # Parts before ``migrate`` that make a word say something else: --skip-migrate, pre-migrate, wait-for-migrate.
@@ -107,19 +114,59 @@ _IDLE = _words(
     "umask trap exit return break continue basename dirname realpath readlink yes seq expr jq yq base64 md5sum "
     "sha256sum sha1sum cksum cmp diff patch split paste join fold fmt nl od xxd hexdump strings logger lsof fuser "
     "free top vmstat mount umount sync dd tar gzip gunzip zcat zip unzip xz bzip2 curl wget nc ncat netcat telnet "
+    "uvicorn gunicorn hypercorn daphne celery puma unicorn sidekiq nginx httpd caddy envoy haproxy pause "
     "ping dig nslookup host getent openssl ssh-keyscan git kubectl oc k8s-wait-for wait-for wait_for.sh wait-for.sh "
     "wait-for-it wait-for-it.sh kubewait pg_isready pg_config mysqladmin redis-cli pg_dump pg_dumpall mysqldump "
-    "mongodump ldd apk apt-get apt yum dnf pip gem pgrep tty stty clear reset-terminal usleep nproc shopt"
+    "command mongodump ldd apk apt-get apt yum dnf pip gem pgrep tty stty clear reset-terminal usleep nproc shopt"
 )
 _TOOLS_THAT_WAIT = frozenset(["job", "job-we", "job-wr", "pod", "pod-we", "pod-wr"])
-# Programs that run another, with what stands between: flags, numbers, settings.
-_RUNNERS = _words(
-    "exec command builtin env time timeout nice ionice nohup setsid stdbuf unbuffer chronic tini dumb-init catatonit "
-    "doas sudo gosu su-exec setpriv chpst runuser vault-env envconsul xargs catchsegv eatmydata faketime strace retry"
+# Programs that build, test or look at code: what they are told of is not run as it is in production.
+_BUILD = _words(
+    "pytest py.test unittest tox nox jest vitest mocha ava cypress playwright rspec phpunit pest gotestsum bats ctest eslint "
+    "prettier biome tsc swc esbuild webpack rollup vite ruff flake8 pylint mypy pyright black isort bandit rubocop "
+    "golangci-lint staticcheck gofmt goimports rustc rustfmt gcc g++ clang cc c++ javac kotlinc scalac protoc buf sqlc "
+    "sqlfluff squawk shellcheck hadolint yamllint pre-commit cmake ninja trivy cosign semgrep kaniko buildah buildctl "
+    "py_compile compileall"
 )
-_TAKE_A_NAME = frozenset(["gosu", "su-exec", "chpst"])
-# Programs that wait or ask, and then run another.
-_THEN = frozenset(["wait-for", "wait-for.sh", "wait-for-it", "wait-for-it.sh", "wait_for.sh", "dockerize"])
+# Of programs that do that and more, the verbs by which they run nothing of the application.
+_BUILDS: Mapping[str, frozenset[str]] = {
+    name: _words(verbs)
+    for name, verbs in {
+        "bun": "install add remove update build test link pm",
+        "bundle": "install update check lock add config cache clean",
+        "cargo": "build b test t check c clippy bench doc fmt install add update fetch vendor publish",
+        "composer": "install update require remove dump-autoload dumpautoload validate",
+        "deno": "test lint fmt check compile bundle cache install doc",
+        "docker": "build buildx pull push tag images image ps logs inspect save load login",
+        "dotnet": "build test publish restore pack add new clean format remove list",
+        "go": "build test vet install get mod fmt list doc env clean work",
+        "gradle": "build test assemble check clean jar classes compilejava compiletestjava",
+        "gradlew": "build test assemble check clean jar classes compilejava compiletestjava",
+        "mix": "test compile deps.get format deps.compile release",
+        "mvn": "compile test package verify install deploy clean validate test-compile",
+        "mvnw": "compile test package verify install deploy clean validate test-compile",
+        "npm": "test t install i ci add uninstall publish pack audit update outdated link view ls",
+        "pipenv": "install sync lock update check",
+        "pnpm": "test install i add remove update publish pack audit build fetch",
+        "podman": "build pull push tag images image ps logs inspect save load login",
+        "poetry": "install add build lock update publish check export",
+        "uv": "pip sync add lock build venv export",
+        "yarn": "test install add remove build lint publish pack audit upgrade",
+    }.items()
+}
+# Flags by which a program ends well also where what it is asked for has failed, or is not there.
+_FORGIVING = _words(
+    "ignore-errors ignore-error ignore-failure ignore-failures continue-on-error continue-on-errors fail-never graceful no-fail "
+    "allow-failure allow-failures exit-zero always-succeed no-bail"
+)
+# And those by which it does not wait for the end of what it does; some programs do nothing else.
+_LEAVING = _words("detach background daemon daemonize async no-wait nowait")
+_LEAVE = _words("pm2 forever supervisorctl systemctl rc-service screen tmux at batch")
+# Short flags by which a program that runs what a file says only tells of it.
+_TELLING = {"make": "nqt", "gmake": "nqt", "rake": "nTPWDA", "just": "nl", "task": "n", "gradle": "m", "gradlew": "m"}
+_FILE_OF_DATA = re.compile(
+    r".*\.(?:sql|ya?ml|json|toml|ini|conf|cfg|env|properties|xml|csv|txt|md|log|lock|tar|gz|zip|crt|pem)"
+)
 _INTERPRETERS = re.compile(
     r"(?:python|pypy|php|ruby|node|perl)[\d.]*|deno|bun|tsx|ts-node|npx|bunx|pnpm|yarn|npm|java|dotnet|make|task|just|"
     + "|".join(sorted(SHELLS))
@@ -129,6 +176,8 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PARTS = re.compile(r"[^a-z0-9]+")
 _SUFFIX = re.compile(r"(?:^|[^a-z0-9])(?:auto)?migrate[:/._-]([a-z0-9]+(?:-(?:all|applied|sync|sql))?)(?![a-z0-9])")
 _LONGEST_WORD = 4096  # a longer word is no command's
+_NOWHERE = Surroundings()
+_LATER = "$KNOWN_LATER"  # a word that is known only when the update runs
 
 
 class Command(NamedTuple):
@@ -140,6 +189,8 @@ class Command(NamedTuple):
         backwards: a command of it takes a migration back.
         hides: how it may end well although what migrates, or may, has failed; empty where it does not.
         unreadable: why its script cannot be judged; empty where it can.
+        fails: it may fail.
+        ran: the words of the commands that migrate or may do anything, the variables that they are given first.
     """
 
     migrates: bool = False
@@ -147,10 +198,49 @@ class Command(NamedTuple):
     backwards: bool = False
     hides: str = ""
     unreadable: str = ""
+    fails: bool = True
+    ran: frozenset[tuple[str, ...]] = frozenset()
 
 
-def argv(container: Mapping[str, Any]) -> list[Any]:
-    """A container's command and arguments, with the variables replaced that it has in plain text; ``UNKNOWN`` where that is not known."""
+# https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/#use-environment-variables-to-define-arguments
+_VARIABLE = re.compile(r"\$\$|\$\(([A-Za-z_.-][\w.-]*)\)")
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """A text with the variables in it that are known, as Kubernetes has it."""
+    return _VARIABLE.sub(lambda v: "$" if v[0] == "$$" else variables.get(v[1], v[0]), text)
+
+
+def texts(entries: Iterable[Any]) -> dict[str, str]:
+    """The variables of which the text is known, each with those before it that are in it."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+            continue
+        found.pop(entry["name"], None)
+        if isinstance(entry.get("value"), str):
+            found[entry["name"]] = expanded(entry["value"], found)
+    return found
+
+
+def surroundings(
+    container: Mapping[str, Any], entries: Iterable[Any] | None = None, files: Mapping[str, str] | None = None
+) -> Surroundings:
+    """What is known of a container.
+
+    Args:
+        entries: its variables, where more is known of them than it says itself.
+        files: the texts of what is mounted.
+    """
+    if entries is None:
+        entries = _known(container, "env") or ()
+    known = texts(entries if isinstance(entries, list) else ())
+    folder = _known(container, "workingDir")
+    return Surroundings(tuple(known.items()), tuple((files or {}).items()), folder if isinstance(folder, str) else "")
+
+
+def argv(container: Mapping[str, Any], around: Surroundings | None = None) -> list[Any]:
+    """A container's command and arguments, with the variables replaced whose text is known; ``UNKNOWN`` where that is not known."""
     found: list[Any] = []
     for key in ("command", "args"):
         try:
@@ -161,121 +251,154 @@ def argv(container: Mapping[str, Any]) -> list[Any]:
         if not isinstance(several, list):
             raise TypeError(key)
         found += several
-    if any(isinstance(word, str) and "$(" in word for word in found):
-        texts = _plain_variables(container)
-        found = [_VARIABLE.sub(lambda v: texts.get(v[1], v[0]), w) if isinstance(w, str) else w for w in found]
+    if any(isinstance(word, str) and "$" in word for word in found):
+        known = dict((around or surroundings(container)).variables)
+        found = [expanded(w, known) if isinstance(w, str) else w for w in found]
     return found
 
 
-# https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/#use-environment-variables-to-define-arguments
-_VARIABLE = re.compile(r"\$\(([A-Za-z_][\w.-]*)\)")
-
-
-def _plain_variables(container: Mapping[str, Any]) -> dict[str, str]:
+def _known(container: Mapping[str, Any], key: str) -> Any:
     try:
-        env = get(container, "env") or ()
-        return {str(e["name"]): e["value"] for e in env if isinstance(e, Mapping) and isinstance(e.get("value"), str)}
+        return get(container, key)
     except NotKnown:
-        return {}
+        return None
 
 
-def read(container: Mapping[str, Any]) -> Command:
+def read(container: Mapping[str, Any], around: Surroundings | None = None) -> Command:
     """What a container runs.
 
     Raises:
         NotKnown: what is known of it does not migrate, and not everything is known.
     """
-    words = argv(container)
-    known = command(tuple(str(word) for word in words if word is not UNKNOWN))
-    if UNKNOWN in words and not known.migrates:
+    found = read_known(container, around)
+    if not found.migrates and UNKNOWN in argv(container):
         raise NotKnown("command")
-    return known
+    return found
 
 
-_SHELLS_FILES = (".sh", ".bash", ".ksh", ".zsh")
-# What stands before a file that a script runs.
-_RUNS = r"(?:sh|bash|dash|ash|ksh|zsh|source|\.|exec|then|do|else)[ \t]{1,9}(?:-[a-z]+[ \t]{1,9})*"
-
-
-def of_file(words: Sequence[str], path: str, text: str) -> Command | None:
-    """What a file of a shell does that a command runs, None where the file is no shell's.
-
-    Args:
-        words: of the command, to the one that names the file.
-        path: of the file.
-        text: of the file. A configuration, SQL or a program of another language is nothing that a shell runs.
-    """
-    first = text.partition("\n")[0]
-    by = first.removeprefix("#!").split() if first.startswith("#!") else []
-    if by and _program(by[-1:] if by[0].endswith("/env") else by[:1]) not in SHELLS:
-        return None
-    if not by and not path.endswith(_SHELLS_FILES) and not _is_run_by_a_shell(words, path):
-        return None
-    flags = [word for word in _unwrapped(words[:-1]) if re.fullmatch(r"[-+][abefhkmnuvxo]+|errexit|pipefail", word)]
-    return command(("sh", *(flag for flag in by[1:] if flag.startswith("-")), *flags, "-c", text))
-
-
-def _is_run_by_a_shell(words: Sequence[str], path: str) -> bool:
-    *before, word = words
-    if word == path:  # the command itself, or a shell's first argument
-        return not before or _program(_unwrapped(before)) in SHELLS
-    place = re.escape(path)
-    return re.search(rf"(?:^|[;&|(){{\n]|(?:^|[\s;&|(]){_RUNS})[ \t]*[\"']?{place}(?![\w./-])", word) is not None
+def read_known(container: Mapping[str, Any], around: Surroundings | None = None) -> Command:
+    """What a container runs as far as is known."""
+    around = around or surroundings(container)
+    return command(tuple(_LATER if word is UNKNOWN else str(word) for word in argv(container, around)), around)
 
 
 @lru_cache(maxsize=4096)  # the rules ask about a program's containers again and again
-def command(words: tuple[str, ...]) -> Command:
+def command(words: tuple[str, ...], around: Surroundings = _NOWHERE) -> Command:
     """What a command does, by its words."""
     if not words:
         return Command(other=True)  # whatever the image's own is
-    if words[0].startswith("-") and re.fullmatch(r"-[A-Za-z]*c", words[0]):
+    if re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", words[0]):
         words = ("sh", *words)  # the image's entrypoint is a shell
-    unwrapped = _unwrapped(words)
-    nested = None if _program(unwrapped) in _IDLE else script_of(words)
-    if nested is None:
-        kind = _kind(words)
-        return Command(kind == "migrates", kind == "other", kind == "backwards")
-    flags, script = nested
     try:
-        found = outcome(script, flags, _kind)
+        found = outcome(words, around, _kind)
         if not found.migrates and found.other:
-            found = found._replace(hides=outcome(script, flags, _any_may_migrate).hides)
+            found = found._replace(hides=outcome(words, around, _any_may_migrate).hides)
     except Unreadable as e:
         # What cannot be followed may do anything, and is no gate before it can.
-        return Command(migrates=_WORD in script[:LONGEST].lower(), other=True, unreadable=str(e))
-    return Command(found.migrates, found.other, found.backwards, found.hides)
+        return Command(migrates=any(_WORD in word[:LONGEST].lower() for word in words), other=True, unreadable=str(e))
+    return Command(found.migrates, found.other, found.backwards, found.hides, "", found.fails, found.ran)
 
 
-def _any_may_migrate(words: Sequence[str]) -> Kind:
-    kind = _kind(words)
-    return "migrates" if kind == "other" else kind
+def _any_may_migrate(words: Sequence[str], given: str = "") -> Does:
+    does = _kind(words, given)
+    return does._replace(kind="migrates") if does.kind == "other" else does
 
 
-def _kind(words: Sequence[str]) -> Kind:
+def _kind(words: Sequence[str], given: str = "") -> Does:
     """What one command does; one that is told to do nothing is idle."""
-    words = [word[:_LONGEST_WORD] for word in _unwrapped(words)]
-    name = _program(words)
-    if not words or name in _IDLE or (name in _TOOLS_THAT_WAIT and len(words) > 1):
-        return "idle"
-    if name in SHELLS and any(re.fullmatch(r"-[a-z]*n[a-z]*", word) for word in words[1:2]):
-        return "idle"  # read, and not run
-    at = next((n for n, word in enumerate(words) if _program([word]) in _FORWARD and not word.startswith("-")), None)
-    if at is not None:
-        return _of_a_tool(_program([words[at]]), words[at + 1 :])
-    return _of_any(words)
+    inner = unwrapped(words)
+    words = [word[:_LONGEST_WORD] for word in inner.words]
+    name = program_of(words)
+    if (
+        not words
+        or name in _IDLE
+        or (name in SHELLS and len(words) == 1)
+        or (name in _TOOLS_THAT_WAIT and len(words) > 1)
+    ):
+        return Does("idle")
+    if _builds(name, words):
+        return Does("idle")
+    if name in CLIENTS:
+        return read_client(name, inner.words, given)
+    code = code_of(name, inner.words)
+    if code is not None:
+        return _of_code(*code)
+    at = next((n for n, word in enumerate(words) if program_of([word]) in _FORWARD and not word.startswith("-")), None)
+    back = any(map(_VERSION_0.fullmatch, inner.settings))
+    kind = _of_a_tool(program_of([words[at]]), words[at + 1 :]) if at is not None else _of_any(words)
+    return Does("backwards" if back and kind in ("migrates", "other") else kind, _forgives(name, words))
 
 
-def _of_a_tool(name: str, said: list[str]) -> Kind:
+def _builds(name: str, words: Sequence[str]) -> bool:
+    if any(program_of([word]) in _BUILD for word in words[:4]):
+        return True
+    if name in _TELLING and any(re.fullmatch(rf"-[a-zA-Z]*[{_TELLING[name]}][a-zA-Z]*", word) for word in words[1:]):
+        return True
+    verbs = [word.lower() for word in words[1:] if not word.startswith(("-", "+"))]
+    several = verbs if name in ("gradle", "gradlew", "mvn", "mvnw") else verbs[:1]
+    return name in _BUILDS and bool(verbs) and _BUILDS[name].issuperset(several)
+
+
+def _forgives(name: str, words: Sequence[str]) -> str:
+    for n, word in enumerate(words):
+        flag, _, value = word.partition("=")
+        after = words[n + 1].lower() if n + 1 < len(words) and not value else value.lower()
+        if flag.startswith("--") and flag[2:].lower() in _FORGIVING and after not in _FALSE:
+            return FORGETS
+        if flag.startswith("--") and flag[2:].lower() in _LEAVING and after not in _FALSE:
+            return LEAVES
+        if flag == "--if-present":
+            return "ends well where there is no such command"
+        if name in ("make", "gmake") and re.fullmatch(r"-[a-zA-Z]*i[a-zA-Z]*", word):
+            return FORGETS
+        if name in ("mvn", "mvnw") and word == "-fn":
+            return FORGETS
+    return LEAVES if name in _LEAVE else ""
+
+
+def _of_code(language: str, code: str) -> Does:
+    """What a program in the command does, in the language of an interpreter."""
+    said = read_code(language, code)
+    kind: Kind = "other"
+    for n, word in enumerate(said.words):
+        if program_of([word]) in _FORWARD:
+            found = _of_a_tool(program_of([word]), said.words[n + 1 : n + 8])
+            kind = found if found in ("migrates", "backwards") else kind
+    if any(not _DONE_BY.isdisjoint(_PARTS.split(_CAMEL.sub("-", word).lower())) for word in said.words):
+        kind = "migrates" if kind == "other" else kind
+        following = {verb.lower() for verb in _NEXT.findall(code)}
+        if not _BACK.isdisjoint(following):
+            kind = "backwards"
+        elif not _LOOKS.isdisjoint(following):
+            kind = "idle"
+    return Does(kind, said.hides)
+
+
+# What stands behind the word in the same list or call.
+_NEXT = re.compile(r"(?<![a-zA-Z0-9])migrate[\s'\",:./-]{1,5}([a-zA-Z]+)")
+
+
+def _of_a_tool(name: str, said: Sequence[str]) -> Kind:
     tool = _FORWARD[name]
     verbs = [word.lower() for word in said if not word.startswith("-") and _VERSION_0.fullmatch(word) is None]
     forward = next((n for n, verb in enumerate(verbs) if verb in tool), None)
+    after = "" if forward is None else "".join(verbs[forward + 1 : forward + 2])
     back = any(_is_back(verb) for verb in verbs) or _flags_back(said)
-    if back:
+    if back or (name in ("ef", "dotnet-ef") and after == "0"):
         return "backwards"
     if forward is None:
         return "idle" if said else "other"
     # alembic upgrade head --sql prints.
-    return "idle" if _is_dry(said) or "--sql" in said else "migrates"
+    return "idle" if _is_dry(said) or "--sql" in said or after in ("0", "+0") or _counts_none(said) else "migrates"
+
+
+def _counts_none(words: Sequence[str]) -> bool:
+    """Whether no migration is asked for, by their number."""
+    for n, word in enumerate(words):
+        flag, _, value = word.lstrip("-").lower().partition("=")
+        if word.startswith("-") and flag in _COUNTS and (value or "".join(words[n + 1 : n + 2])) == "0":
+            return True
+    return False
 
 
 def _is_back(verb: str) -> bool:
@@ -301,7 +424,9 @@ def _of_any(words: Sequence[str]) -> Kind:
         or any(map(_VERSION_0.fullmatch, words))
     ):
         return "backwards"
-    if not _LOOKS.isdisjoint(suffixes | verbs) or _is_dry(words):
+    if not _LOOKS.isdisjoint(suffixes | verbs) or _is_dry(words) or _counts_none(words):
+        return "idle"
+    if any(lowered[n : n + 2] in (["up", "0"], ["up", "+0"]) for n in range(first, len(lowered))):
         return "idle"
     return "migrates" if any(_asks(words, n) for n in named) else "idle"
 
@@ -313,6 +438,10 @@ _VERBS_FORWARD = _words("up run apply deploy execute latest upgrade migrate")
 
 
 def _of_migrations(words: Sequence[str]) -> Kind:
+    if program_of(words) == "efbundle":  # https://learn.microsoft.com/ef/core/managing-schemas/migrations/applying
+        return "backwards" if "0" in words[1:2] else "idle" if _is_dry(words) else "migrates"
+    if any(re.fullmatch(r"(?:app:)?db:prepare(?::\w+)?", word) for word in words):
+        return "idle" if _is_dry(words) else "migrates"
     for n, word in enumerate(words):
         found = None if word.startswith("-") else _MIGRATIONS.fullmatch(word.lower())
         if found:
@@ -332,7 +461,7 @@ def _names(words: Sequence[str], n: int) -> bool:
     """Whether a word names migrations: by a part of it, and not as a name of something else."""
     word = words[n]
     parts = _PARTS.split(_CAMEL.sub("-", word.partition("=")[0]).lower())
-    if _DONE_BY.isdisjoint(parts) or "://" in word:
+    if _DONE_BY.isdisjoint(parts) or "://" in word or (n and _FILE_OF_DATA.fullmatch(word)):
         return False
     before = words[n - 1] if n else ""
     if not before.startswith("-") or before == "--" or "=" in before or word.startswith("-"):
@@ -403,45 +532,4 @@ def _flags_back(words: Sequence[str]) -> bool:
 
 
 def _interprets(words: Sequence[str]) -> bool:
-    return _INTERPRETERS.fullmatch(_program(words)) is not None
-
-
-def _program(words: Sequence[str]) -> str:
-    """The name of a program: without its folder, its version and what says the language it is written in."""
-    if not words:
-        return ""
-    name = words[0].rpartition("/")[2].lower()
-    name = name.partition("@")[0] if name.partition("@")[0] else name
-    return (
-        name
-        if name in ("manage.py", "wait-for-it.sh", "wait-for.sh", "wait_for.sh")
-        else re.sub(r"\.(?:js|mjs|cjs|exe|phar)$", "", name)
-    )
-
-
-def _unwrapped(words: Sequence[str]) -> list[str]:
-    """The words of the program that is run in the end: without settings, and programs that only run others."""
-    left = list(words)
-    while left:
-        if re.match(r"[A-Za-z_]\w*=", left[0]) and not _VERSION_0.fullmatch(left[0]):
-            left = left[1:]
-            continue
-        name = _program(left)
-        if name in _THEN and "--" in left:
-            left = left[left.index("--") + 1 :]
-            continue
-        if name == "dockerize":
-            n = 1
-            while n < len(left) and left[n].startswith("-"):
-                n += 1 if "=" in left[n] else 2
-            left = left[n:]
-            continue
-        if name not in _RUNNERS or len(left) == 1:
-            return left
-        left = left[1 + (name in _TAKE_A_NAME) :]
-        while left and (left[0].startswith("-") or re.fullmatch(r"\d+(?:\.\d+)?[smhd]?", left[0])):
-            takes = left[0] in ("-u", "-n", "-s", "-k", "-g", "--user", "--signal", "--kill-after") and len(left) > 1
-            left = left[
-                1 + (takes and "=" not in left[0] and name in ("sudo", "doas", "nice", "timeout", "runuser", "xargs")) :
-            ]
-    return left
+    return _INTERPRETERS.fullmatch(program_of(words)) is not None

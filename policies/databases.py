@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +18,12 @@ _NAME = re.compile(
 _ADDRESS = re.compile(
     rf"(?:\w+_)?(?:{_SERVERS})_?(?:URL|URI|DSN|CONN|CONNECTION(?:_?(?:STRING|URL|URI))?|CONNSTRING)(?:_\w+)?"
     r"|(?:\w+_)?(?:DATASOURCE_URL|CONNECTIONSTRINGS?__\w+)",
+    re.IGNORECASE,
+)
+# And one that says where its server is, whose database may be the program's own default.
+_ACCESS = re.compile(
+    rf"(?:\w+_)?(?:{_SERVERS}|DATASOURCE)_?(?:HOST(?:NAME|ADDR|S)?|ADDR(?:ESS)?|SERVER|ENDPOINT|SOCKET|SERVICE(?:FILE|_HOST)?|INSTANCE"
+    r")(?:_FILE)?|(?:\w+_)?INSTANCE_CONNECTION_NAME|CLOUD_?SQL_\w+",
     re.IGNORECASE,
 )
 _OTHERS = re.compile(r"REDIS|CACHE|AMQP|RABBIT|KAFKA|NATS|BLOB|STORAGE|QUEUE|BUS|ELASTIC|SEARCH", re.IGNORECASE)
@@ -81,17 +87,38 @@ def is_address(variable: str) -> bool:
     return _ADDRESS.fullmatch(variable[:200]) is not None and _OTHERS.search(variable) is None
 
 
+def is_access(variable: str) -> bool:
+    """Whether a variable is called as one that says where a database's server is."""
+    return _ACCESS.fullmatch(variable[:200]) is not None and _OTHERS.search(variable) is None
+
+
 def in_arguments(container: Mapping[str, Any]) -> set[str]:
-    """The databases that the URIs in a container's command and arguments name."""
-    found: set[str | None] = set()
+    """The databases that a container's command and arguments name."""
+    found: set[str] = set()
     for key in ("command", "args"):
+        words = []
         for n in range(len(get(container, key) or ())):
             try:
-                line = str(get(container, key, n))
+                words.append(str(get(container, key, n)))
             except NotKnown:
                 continue
-            words = line.split()
-            found |= {named_in(text) for word in (line, *words) for text in (word, word.partition("=")[2].strip("\"'"))}
+        found |= in_words([part for word in words for part in (word, *word.split())])
+    return found
+
+
+def in_words(words: Sequence[str]) -> set[str]:
+    """The databases that a command names: by an address, or by a flag or a variable that is called so."""
+    found: set[str | None] = set()
+    for n, word in enumerate(words):
+        flag, equals, value = word[:_LONGEST].partition("=")
+        value = value.strip("\"'")
+        found |= {named_in(word), named_in(value)}
+        if flag.startswith("-"):
+            after = value if equals else words[n + 1] if n + 1 < len(words) else ""
+            if is_name(flag.lstrip("-").replace("-", "_")) and after and not after.startswith("-"):
+                found.add(named_in(after) or after)
+        elif equals and is_name(flag):
+            found.add(value)
     return {name for name in found if name}
 
 
@@ -99,7 +126,7 @@ def may_be_one(name: Any, other: Any) -> bool:
     """Whether two of those may be one database: a variable in a name may stand for anything."""
     if isinstance(name, Mapping) or isinstance(other, Mapping):
         return True  # what two Secrets hold may be the same
-    return bool(name == other) or any(isinstance(n, str) and _VARIABLE.search(n) for n in (name, other))
+    return bool(name == other) or any(isinstance(n, str) and ("$" in n or "`" in n) for n in (name, other))
 
 
 def named_in(text: str) -> str | None:

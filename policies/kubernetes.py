@@ -47,6 +47,14 @@ HOOKS = (
     ("lifecycle", "postStart"),
     ("lifecycle", "preStop"),
 )
+# Kinds of operators that may hold containers or a pod template, and make pods of their own software: databases, poolers, monitoring, CI.
+_OPERATED = re.compile(
+    r"([\w-]+\.)*(monitoring\.coreos\.com|elastic\.co|crunchydata\.com|acid\.zalan\.do|cnpg\.io|strimzi\.io|percona\.com|rabbitmq\.com|mongodb\.com"
+    r"|opentelemetry\.io|jaegertracing\.io|victoriametrics\.com|grafana\.integreatly\.org|redis\.opstreelabs\.in|mariadb\.com|kafka\.banzaicloud\.io"
+    r"|actions\.github\.com|actions\.summerwind\.dev|apps\.gitlab\.com|jenkins\.io|keycloak\.org|datastax\.com|k8ssandra\.io|scylladb\.com|altinity\.com"
+    r"|minio\.min\.io|banzaicloud\.com|dragonflydb\.io|stackgres\.io|kubedb\.com|zookeeper\.pravega\.io|solr\.apache\.org|nats\.io|gateway\.envoyproxy\.io"
+    r"|vault\.hashicorp\.com|secrets\.hashicorp\.com|oceanbase\.oceanbase\.com|pingcap\.com|mysql\.oracle\.com|temporal\.io)/.*"
+)
 _OTHERS_TEMPLATE = ("spec", "template")  # of kinds that are not Kubernetes' own, such as Argo's Rollout
 _SERVING = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod")
 # https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/ : what the provider waits without the annotation.
@@ -94,6 +102,16 @@ def _has_others_template(resource: Resource) -> bool:
         return isinstance(get(resource.props, *_OTHERS_TEMPLATE, "spec", "containers"), list)
     except NotKnown:
         return False
+
+
+def is_operated(resource: Resource) -> bool:
+    """Whether it is of a kind of which an operator makes pods of its own software."""
+    return _OPERATED.fullmatch(kind(resource)) is not None
+
+
+def is_partial(resource: Resource) -> bool:
+    """Whether what it leaves open may be written elsewhere: of a Patch by who made the object, of an operator's kind by the operator."""
+    return resource.type.endswith("Patch") or is_operated(resource)
 
 
 def may_serve(resource: Resource) -> bool:

@@ -17,17 +17,19 @@ migrates says ``elsewhere``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from .commands import Command, argv, command, read
-from .databases import databases, in_arguments, is_address, is_name
+from .commands import Command, argv, read, read_known
+from .databases import databases, in_arguments, is_access, is_address, is_name
 from .images import Image, image_of
 from .kubernetes import (
     Nearby,
     annotation,
     containers,
+    is_operated,
     is_serving,
     kind,
     label,
@@ -37,7 +39,7 @@ from .kubernetes import (
     pod_labels,
     selector,
 )
-from .references import variables
+from .references import seen, variables
 from .selection import may_select
 from .values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
@@ -104,28 +106,41 @@ def _says(container: Container) -> bool:
     return read(container).migrates
 
 
-def changes_nothing(job: Resource) -> bool:
+def changes_nothing(job: Resource, program: Program | None = None) -> bool:
     """Whether everything that a migration Job may run is known to migrate nothing: a label makes no gate of it.
 
     Raises:
         NotKnown: it does as far as is known, and not everything is.
     """
-    return not _any(partial(_may_migrate, container) for container in migrating(job))
+    return not _any(partial(_may_migrate, container, job, program) for container in migrating(job))
 
 
-def _may_migrate(container: Container) -> bool:
-    found = read(container)
+def _may_migrate(container: Container, job: Resource, program: Program | None) -> bool:
+    found = read(container, seen(container, job, program) if program else None)
     return found.migrates or found.other
 
 
-def goes_back(job: Resource) -> bool:
+def goes_back(job: Resource, program: Program | None = None) -> bool:
     """Whether a command of a Job takes a migration back, as far as is known."""
-    return any(read_known(container).backwards for container in containers(job))
+    return any(
+        (read_in(container, job, program) if program else read_known(container)).backwards
+        for container in containers(job)
+    )
 
 
-def read_known(container: Container) -> Command:
-    """What a container runs as far as is known."""
-    return command(tuple(str(word) for word in argv(container) if word is not UNKNOWN))
+def runs_a_file(container: Container) -> bool:
+    """Whether a command names a file that is mounted."""
+    said = " ".join(str(word) for word in argv(container) if word is not UNKNOWN)
+    paths = [_known(get, m, "mountPath") for m in _known(get, container, "volumeMounts") or ()]
+    # A folder of another name is one by which a file may be found: cd, workingDir.
+    names = {str(path).strip("/").rpartition("/")[2] for path in paths if path}
+    folder = str(_known(get, container, "workingDir") or "")
+    return any(name and name in f"{said} {folder}" for name in names)
+
+
+def read_in(container: Container, job: Resource, program: Program) -> Command:
+    """What a container runs as far as is known, by what the whole program has for it."""
+    return read_known(container, seen(container, job, program))
 
 
 def _any(questions: Iterable[Callable[[], bool]]) -> bool:
@@ -332,7 +347,7 @@ def needs_gate(resource: Resource, program: Program) -> bool:
     except NotKnown:
         # An exemption is believed in plain sight only, where the rest of the program says otherwise.
         return _any(has_one[:1] if _names_it(resource) else has_one) or says_no_database(resource)
-    return what in _APPLICATIONS or "/" in what or _any(has_one)
+    return what in _APPLICATIONS or ("/" in what and not is_operated(resource)) or _any(has_one)
 
 
 def _names_it(resource: Resource) -> bool:
@@ -366,8 +381,12 @@ def _is_selected(pod: Resource, program: Program) -> bool:
 def database_variables(workload: Resource, program: Program) -> list[str]:
     """What says that a workload uses a database: variables of any container, also out of ConfigMaps of the program, and addresses in
     arguments. Nothing of a container that may be the database itself.
+
+    Raises:
+        NotKnown: there is none as far as is known, and a variable may be an address.
     """
     found: list[str] = []
+    unknown: set[str] = set()
     main = serving(workload)
     ports = [get(port, "containerPort") for port in get(main, "ports") or ()] if main else []
     if main is None or not _DATABASE_PORTS.isdisjoint(ports):
@@ -379,10 +398,55 @@ def database_variables(workload: Resource, program: Program) -> list[str]:
         names = [str(_known(get, entry, "name")) for entry in given]
         # A database server is told by such a name which database to make.
         held = databases({"env": [entry for entry in given if entry is not UNKNOWN]})
-        found += [name for name in held if not is_name(name) or ports]
-        found += [name for name in names if is_address(name) and name not in held]
+        later = {name for name, value in held.items() if value is UNKNOWN and not is_name(name)}
+        found += [name for name in held if name not in later and (not is_name(name) or ports)]
+        found += [name for name in names if is_address(name) and (name not in held or name in later)]
+        unknown |= {name for name in later if not is_address(name)}
         found += ["arguments" for _ in _known(in_arguments, container) or ()]
+    if unknown and not found:
+        raise NotKnown(f"env.{min(unknown)}")
     return found
+
+
+# Images of proxies and poolers that speak for a database, by the last part of their repository.
+_PROXY = re.compile(
+    r".*(?:cloud-?sql-?proxy|gce-proxy|alloydb-auth-proxy|pgbouncer|pgcat|pgpool|odyssey|supavisor|proxysql|maxscale|rds-?proxy).*"
+)
+
+
+def reaches_a_database(workload: Resource, program: Program) -> list[str]:
+    """What else says so: variables that have a server's host, and a proxy beside what serves.
+
+    Nothing of a proxy that is itself what serves.
+
+    Raises:
+        NotKnown: there is none as far as is known, and a host may be empty, or an image a proxy's.
+    """
+    main = serving(workload)
+    if main is None or _is_server(main) or _is_proxy(main):
+        return []
+    found: list[str] = []
+    unknown = ""
+    for container in containers(workload):
+        if container is not main and _is_proxy(container):
+            found.append(f"container {_known(get, container, 'name')!r}")
+            continue
+        given = _known(variables, container, workload, program) or _known(get, container, "env") or ()
+        for entry in given:
+            name = str(_known(get, entry, "name"))
+            if is_access(name) and entry is not UNKNOWN and entry.get("value") is UNKNOWN:
+                unknown = unknown or f"env.{name}"
+            elif is_access(name) and _known(get, entry, "value") != "":
+                found.append(name)
+    if found:
+        get(main, "image")
+    elif unknown:
+        raise NotKnown(unknown)
+    return found
+
+
+def _is_proxy(container: Container) -> bool:
+    return _PROXY.fullmatch((_repository(container) or "").rpartition("/")[2]) is not None
 
 
 def _is_server(container: Container) -> bool:

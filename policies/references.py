@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from .commands import surroundings
 from .kubernetes import Nearby, containers, is_workload, kind, object_name, place, pod
+from .shell import Surroundings
 from .values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
 Reference = tuple[str, str]  # kind, name
@@ -58,8 +62,17 @@ def variables(container: Mapping[str, Any], like: Resource, program: Program) ->
     return found
 
 
+def seen(container: Mapping[str, Any], like: Resource, program: Program) -> Surroundings:
+    """What the whole program tells of a container: its variables and its files, as far as they are known."""
+    try:
+        entries = variables(container, like, program)
+    except UNREADABLE:
+        entries = None
+    return surroundings(container, entries, mounted(container, like, program))
+
+
 def mounted(container: Mapping[str, Any], like: Resource, program: Program) -> dict[str, str]:
-    """The files that a container gets out of ConfigMaps of this program -> their texts, as far as both are known."""
+    """The files that a container gets out of ConfigMaps and Secrets of this program -> their texts, as far as both are known."""
     found: dict[str, str] = {}
     try:
         volumes = {get(v, "name"): v for v in get(pod(like), "volumes") or ()}
@@ -68,6 +81,10 @@ def mounted(container: Mapping[str, Any], like: Resource, program: Program) -> d
             for source in (volume, *(get(volume, "projected", "sources") or ())):
                 for _, name in _optional("ConfigMap", source, "configMap", "name"):
                     found |= _files(mount, get(source, "configMap", "items"), _data(program, like, name))
+                for key in ("name", "secretName"):
+                    for _, name in _optional("Secret", source, "secret", key):
+                        data = _data(program, like, name, "Secret")
+                        found |= _files(mount, get(source, "secret", "items"), data)
     except UNREADABLE:
         pass  # of a volume that is not known nothing is known
     return found
@@ -82,20 +99,31 @@ def _files(mount: Mapping[str, Any], items: Any, data: Mapping[str, Any]) -> dic
     return {f"{at}/{path}": text for path, text in held.items()}
 
 
-def _data(program: Program, like: Resource, name: str) -> Mapping[str, Any]:
-    return next(iter(_config_maps(program).nearest(place(like), name)), {})
+def _data(program: Program, like: Resource, name: str, kind_: str = "ConfigMap") -> Mapping[str, Any]:
+    return next(iter(_held(program).nearest(place(like), (kind_, name))), {})
 
 
 @lru_cache(maxsize=4)
-def _config_maps(program: Program) -> Nearby[Mapping[str, Any]]:
+def _held(program: Program) -> Nearby[Mapping[str, Any]]:
+    """What is in ConfigMaps and Secrets, by place, kind and name."""
     found: Nearby[Mapping[str, Any]] = Nearby()
     for r in program.resources:
-        if kind(r) == "ConfigMap":
+        if kind(r) in ("ConfigMap", "Secret"):
             try:
-                found.add(place(r), object_name(r), dict(r.get("data") or {}))
+                data = dict(r.get("data") or {})
+                if kind(r) == "Secret":
+                    data = {key: _decoded(value) for key, value in data.items()} | dict(r.get("stringData") or {})
+                found.add(place(r), (kind(r), object_name(r)), data)
             except UNREADABLE:
                 continue
     return found
+
+
+def _decoded(value: Any) -> Any:
+    try:
+        return base64.b64decode(value, validate=True).decode() if isinstance(value, str) else value
+    except (binascii.Error, UnicodeDecodeError):
+        return None
 
 
 def has_unknown_references(resource: Resource) -> bool:

@@ -1,6 +1,6 @@
-"""The grammar of a shell's script: words, commands and what joins them, without here-documents and redirections, as nothing in them is run.
+"""The grammar of a shell's script: words, commands, redirections and what joins them.
 
-https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html , and of Bash ``[[``, ``((``, ``function`` and ``|&``.
+https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html , and of Bash ``[[``, ``((``, ``function``, arrays and ``|&``.
 """
 
 from __future__ import annotations
@@ -15,24 +15,39 @@ class Unreadable(Exception):
     """A script that is no shell's, or too large to be followed."""
 
 
+class Part(NamedTuple):
+    text: str  # of an expansion as it is written
+    expands: bool = False
+    quoted: bool = False
+
+
 class Word(NamedTuple):
     text: str  # without quotes; what is expanded stays as it is written
     quoted: bool = False
     scripts: tuple[str, ...] = ()  # of its command substitutions
+    parts: tuple[Part, ...] = ()
+    array: tuple[Word, ...] | None = None  # what is assigned is an array of these
+
+
+class Redirect(NamedTuple):
+    operator: str
+    target: Word
+    document: str = ""
 
 
 _OPERATOR = re.compile(r"&&|\|\||;;&|;;|;&|\|&|\(\(|[;&|()\n]")
 _REDIRECT = re.compile(r"\d*(?:<<<|<<-?|&>>|&>|>>|>&|>\||<>|<&|[<>])(?!\()")
 _BLANK = re.compile(r"(?:[ \t\r]|\\\n)+")
 _PLAIN = re.compile(r"[^\s'\"`$\\;&|()<>]+")
-_EXPANSION = re.compile(r"\$(?:\{[^{}\n]*\}|[A-Za-z_]\w*|[?!$#@*0-9-])")
-ASSIGNS = re.compile(r"([A-Za-z_]\w*)\+?=(.*)", re.DOTALL)
+_EXPANSION = re.compile(r"\$(?:[A-Za-z_]\w*|[?!$#@*0-9-])")
+_BEGINS_ARRAY = re.compile(r"[A-Za-z_]\w*\+?=")
+ASSIGNS = re.compile(r"([A-Za-z_]\w*(?:\[[^\[\]]*\])?\+?)=(.*)", re.DOTALL)
 
 
-def _tokens(text: str) -> list[Word | str]:
-    """Words and operators; redirections and here-documents are left out, as nothing in them is run."""
-    found: list[Word | str] = []
-    documents: list[str] = []
+def _tokens(text: str, arrays: bool = True) -> list[Word | Redirect | str]:
+    """Words, redirections and operators."""
+    found: list[Word | Redirect | str] = []
+    documents: list[int] = []
     at, end = 0, len(text)
     while at < end:
         blank = _BLANK.match(text, at)
@@ -48,21 +63,28 @@ def _tokens(text: str) -> list[Word | str]:
             while at < end and text[at] in " \t":
                 at += 1
             target, at = _word(text, at)
-            if redirect[0].lstrip("0123456789") in ("<<", "<<-"):
-                documents.append(target.text)
-            elif target.scripts:
-                found.append(Word("", True, target.scripts))
+            found.append(Redirect(redirect[0].lstrip("0123456789"), target))
+            if found[-1].operator in ("<<", "<<-"):  # type: ignore[union-attr]
+                documents.append(len(found) - 1)
             continue
         operator = _OPERATOR.match(text, at)
         if operator:
             found.append(operator[0])
             at = operator.end()
             if operator[0] == "\n":
-                for delimiter in documents:
-                    at = _after_document(text, at, delimiter)
+                for n in documents:
+                    begun, document = at, found[n]
+                    assert isinstance(document, Redirect)
+                    at, until = _after_document(text, at, document.target.text)
+                    found[n] = document._replace(document=text[begun:until])
                 documents = []
             continue
         word, at = _word(text, at)
+        if arrays and not word.quoted and text[at : at + 1] == "(" and _BEGINS_ARRAY.fullmatch(word.text):
+            end_of_array = _closed(text, at + 1)
+            several = [t for t in _tokens(text[at + 1 : end_of_array - 1], False) if isinstance(t, Word)]
+            word = word._replace(scripts=tuple(x for w in several for x in w.scripts), array=tuple(several))
+            at = end_of_array
         found.append(word)
     return found
 
@@ -72,74 +94,128 @@ def _line_end(text: str, at: int) -> int:
     return len(text) if end < 0 else end
 
 
-def _after_document(text: str, at: int, delimiter: str) -> int:
+def _after_document(text: str, at: int, delimiter: str) -> tuple[int, int]:
+    """What comes behind a here-document, and where its text ends."""
+    until = at
     while at < len(text):
+        until = at
         end = _line_end(text, at)
         line = text[at:end]
         at = end + 1
         if line.lstrip("\t") == delimiter:
-            break
-    return min(at, len(text))
+            return min(at, len(text)), until
+    return len(text), len(text)
+
+
+_BACKQUOTED = re.compile(r"`((?:[^`\\]|\\.)*)`", re.DOTALL)
+_ESCAPED = re.compile(r"\\([`\\$])")
+_DOLLAR_QUOTED = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_IN_DOUBLE = re.compile(r"[^\"`$\\]+")
 
 
 def _word(text: str, at: int) -> tuple[Word, int]:
-    parts: list[str] = []
+    parts: list[Part] = []
     scripts: list[str] = []
     quoted, begun, double = False, at, False
     while at < len(text):
         character = text[at]
         if character == "\\":
-            parts.append("" if text[at + 1 : at + 2] == "\n" else text[at + 1 : at + 2])
+            following = text[at + 1 : at + 2]
+            kept = double and following not in tuple('$`"\\\n')
+            parts.append(Part("" if following == "\n" else f"\\{following}" if kept else following, False, True))
             quoted, at = True, at + 2
         elif character == '"':
             double, quoted, at = not double, True, at + 1
+            parts.append(Part("", False, True))
         elif character == "'" and not double:
             end = text.find("'", at + 1)
             if end < 0:
                 raise Unreadable("a quote that is not closed")
-            parts.append(text[at + 1 : end])
+            parts.append(Part(text[at + 1 : end], False, True))
             quoted, at = True, end + 1
         elif character == "`":
-            end = text.find("`", at + 1)
-            if end < 0:
+            found = _BACKQUOTED.match(text, at)
+            if not found:
                 raise Unreadable("a quote that is not closed")
-            scripts.append(text[at + 1 : end])
-            parts.append(text[at : end + 1])
-            at = end + 1
-        elif text.startswith("$((", at) or text.startswith(("$(", "<(", ">("), at):
+            scripts.append(_ESCAPED.sub(r"\1", found[1]))
+            parts.append(Part(found[0], True, double))
+            at = found.end()
+        elif not double and (dollar := _DOLLAR_QUOTED.match(text, at)):
+            parts.append(Part(dollar[1], False, True))
+            quoted, at = True, dollar.end()
+        elif text.startswith("$(", at) or (not double and text.startswith(("<(", ">("), at)):
             end = _closed(text, at + 2)
             if not text.startswith("$((", at):
                 scripts.append(text[at + 2 : end - 1])
-            parts.append(text[at:end])
+            parts.append(Part(text[at:end], True, double))
+            at = end
+        elif text.startswith("${", at):
+            end = _closed_brace(text, at + 2, double)
+            parts.append(Part(text[at:end], True, double))
             at = end
         elif character == "$":
             expansion = _EXPANSION.match(text, at)
-            parts.append(expansion[0] if expansion else "$")
-            at += len(parts[-1])
+            parts.append(Part(expansion[0] if expansion else "$", expansion is not None, double))
+            at += len(parts[-1].text)
         elif double:
-            plain = re.compile(r"[^\"`$\\]+").match(text, at)
+            plain = _IN_DOUBLE.match(text, at)
             assert plain is not None
-            parts.append(plain[0])
+            parts.append(Part(plain[0], False, True))
             at = plain.end()
         else:
             unquoted = _PLAIN.match(text, at)
             if not unquoted:
                 break
-            parts.append(unquoted[0])
+            parts.append(Part(unquoted[0]))
             at = unquoted.end()
     if double:
         raise Unreadable("a quote that is not closed")
     if at == begun:
         raise Unreadable("a word is missing")
-    return Word("".join(parts), quoted, tuple(scripts)), at
+    return Word("".join(part.text for part in parts), quoted, tuple(scripts), tuple(parts)), at
 
 
-_IN_PARENTHESES = re.compile(r"[^()'\"\\]+")
+def word_of(text: str) -> Word:
+    """A text as one word, such as what stands for a variable that is not set.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    return _word(f'"{text}"', 0)[0] if text else Word("")
+
+
+def _closed_brace(text: str, at: int, double: bool) -> int:
+    """Where an expansion in braces ends."""
+    depth, inner = 1, False
+    while at < len(text):
+        character = text[at]
+        if character == "\\":
+            at += 1
+        elif character == '"':
+            inner = not inner
+        elif character == "'" and not double and not inner:
+            at = text.find("'", at + 1)
+            if at < 0:
+                break
+        elif not inner:
+            depth += (character == "{") - (character == "}")
+        at += 1
+        if depth == 0:
+            return at
+    raise Unreadable("a brace that is not closed")
+
+
+_IN_PARENTHESES = re.compile(r"[^()'\"\\<#ce\n$]+")
+_CASE = re.compile(r"\bcase\s+(?:\"[^\"]{0,200}\"|\$\([^()]{0,200}\)|\S{1,200})\s+in\b")
+_ESAC = re.compile(r"\besac\b")
+_DOCUMENT = re.compile(r"<<-?[ \t]*[\"'\\]?(\w+)[\"']?")
 
 
 def _closed(text: str, at: int) -> int:
-    """Where the parenthesis ends that is open."""
+    """Where the parenthesis ends that is open: not that of a pattern, nor one in a comment or a here-document."""
     depth, double = 1, False
+    cases: list[int] = []
+    documents: list[str] = []
     while at < len(text):
         character = text[at]
         if character == "\\":
@@ -148,11 +224,31 @@ def _closed(text: str, at: int) -> int:
             at = text.find("'", at + 1) + 1
             if not at:
                 break
+        elif character == "#" and not double and text[at - 1] in " \t\n;(":
+            at = _line_end(text, at)
+        elif character == "<" and not double and (document := _DOCUMENT.match(text, at)):
+            documents.append(document[1])
+            at = document.end()
+        elif character == "<" and text.startswith("<<<", at):
+            at += 3
+        elif double and text.startswith("$(", at):
+            at = _closed(text, at + 2)
+        elif character == "\n" and documents:
+            at, _ = _after_document(text, at + 1, documents.pop(0))
+            at -= bool(documents)  # the next begins where this one ends
+        elif not double and (case := _CASE.match(text, at)):
+            cases.append(depth)
+            at = case.end()
+        elif cases and not double and _ESAC.match(text, at):
+            cases.pop()
+            at += len("esac")
         else:
             plain = _IN_PARENTHESES.match(text, at)
             at = plain.end() if plain else at + 1
             if character == '"':
                 double = not double
+            if double or (character == ")" and cases and cases[-1] == depth):
+                continue
             depth += (character == "(") - (character == ")")
             if depth == 0:
                 return at
@@ -165,6 +261,12 @@ def _closed(text: str, at: int) -> int:
 class Simple(NamedTuple):
     assigned: tuple[tuple[str, Word], ...]
     words: tuple[Word, ...]
+    redirects: tuple[Redirect, ...] = ()
+
+
+class Redirected(NamedTuple):
+    body: Node
+    redirects: tuple[Redirect, ...]
 
 
 class Pipe(NamedTuple):
@@ -191,15 +293,24 @@ class If(NamedTuple):
 
 
 class Loop(NamedTuple):
-    condition: Node | None  # None: a for
+    condition: Node
     until: bool
     body: Node
-    may_be_none: bool
+
+
+class Each(NamedTuple):
+    """A ``for``: without words it takes the arguments, of one that counts there are none to tell."""
+
+    name: str
+    words: tuple[Word, ...] | None
+    body: Node
+    counts: bool = False
 
 
 class Case(NamedTuple):
-    branches: tuple[Node, ...]
-    every: bool
+    word: Word
+    branches: tuple[tuple[tuple[Word, ...], Node], ...]
+    ends: bool  # each branch ends it
 
 
 class Function(NamedTuple):
@@ -211,7 +322,7 @@ class Arithmetic(NamedTuple):
     text: str
 
 
-Node = Simple | Pipe | AndOr | Sequence | Subshell | If | Loop | Case | Function | Arithmetic
+Node = Simple | Redirected | Pipe | AndOr | Sequence | Subshell | If | Loop | Each | Case | Function | Arithmetic
 
 
 class _Parser:
@@ -231,7 +342,9 @@ class _Parser:
         if self.at >= len(self.tokens):
             return None
         token = self.tokens[self.at]
-        return token if isinstance(token, str) else "" if token.quoted else token.text
+        if isinstance(token, str):
+            return token
+        return "" if isinstance(token, Redirect) or token.quoted else token.text
 
     def take(self, *expected: str) -> None:
         if self.peek() not in expected:
@@ -282,6 +395,18 @@ class _Parser:
         return parts[0] if len(parts) == 1 and not negated else Pipe(tuple(parts), negated)
 
     def command(self) -> Node:
+        node = self.compound()
+        redirects = self.redirects()
+        return Redirected(node, redirects) if redirects else node
+
+    def redirects(self) -> tuple[Redirect, ...]:
+        found = []
+        while self.at < len(self.tokens) and isinstance(token := self.tokens[self.at], Redirect):
+            found.append(token)
+            self.at += 1
+        return tuple(found)
+
+    def compound(self) -> Node:
         word = self.peek()
         if word == "(":
             self.at += 1
@@ -301,7 +426,7 @@ class _Parser:
         if word in ("while", "until"):
             self.at += 1
             condition = self.sequence("do")
-            return Loop(condition, word == "until", self.body(), False)
+            return Loop(condition, word == "until", self.body())
         if word in ("for", "select"):
             return self.every()
         if word == "case":
@@ -327,12 +452,18 @@ class _Parser:
             token = self.tokens[self.at]
             self.at += 1
             depth += {"(": 1, "((": 2, ")": -1}.get(token, 0) if isinstance(token, str) else 0
-            text.append(token if isinstance(token, str) else token.text)
+            text.append(
+                token
+                if isinstance(token, str)
+                else f"{token.operator} {token.target.text}"
+                if isinstance(token, Redirect)
+                else token.text
+            )
         return Arithmetic(" ".join(text[:-2]))
 
     def word(self) -> Word:
         token = self.tokens[self.at] if self.at < len(self.tokens) else ""
-        if isinstance(token, str):
+        if not isinstance(token, Word):
             raise Unreadable("a word is missing")
         self.at += 1
         return token
@@ -365,49 +496,54 @@ class _Parser:
         if self.peek() == "((":
             self.at += 1
             self.arithmetic()
-            return Loop(None, False, self.body(), True)
-        self.word()
+            return Each("", (), self.body(), True)
+        name = self.word().text
         self.skip("\n")
-        words: list[Word] = []
+        words: list[Word] | None = None
         if self.peek() == "in":
             self.at += 1
+            words = []
             while self.at < len(self.tokens) and isinstance(self.tokens[self.at], Word):
                 words.append(self.word())
-        return Loop(None, False, self.body(), not any("$" not in w.text or "seq " in w.text for w in words))
+        return Each(name, None if words is None else tuple(words), self.body())
 
     def cases(self) -> Node:
         self.at += 1
-        self.word()
+        word = self.word()
         self.skip("\n")
         self.take("in")
         self.skip("\n")
-        found, every = [], False
+        found, ends = [], True
         while self.peek() != "esac":
             if self.peek() == "(":
                 self.at += 1
+            patterns: list[Word] = []
             while self.peek() != ")":
-                every |= self.peek() == "*"
                 if self.peek() == "|":
                     self.at += 1
                 else:
-                    self.word()
+                    patterns.append(self.word())
             self.at += 1
-            found.append(self.sequence("esac"))
-            if self.peek() in (";;", ";&", ";;&"):
-                self.at += 1
-            self.skip("\n")
+            found.append((tuple(patterns), self.sequence("esac")))
+            ends &= self.peek() not in (";&", ";;&")
+            self.skip(";;", ";&", ";;&", "\n")
         self.take("esac")
-        return Case(tuple(found), every)
+        return Case(word, tuple(found), ends)
 
     def simple(self) -> Node:
         assigned: list[tuple[str, Word]] = []
         words: list[Word] = []
+        redirects: list[Redirect] = []
         test = False
         while self.at < len(self.tokens):
             token = self.tokens[self.at]
+            if isinstance(token, Redirect):
+                redirects.append(token)
+                self.at += 1
+                continue
             if isinstance(token, str):
                 if test and token != "\n":  # operators of [[ ]]
-                    words.append(Word(token, True))
+                    words.append(Word(token, True, (), (Part(token),)))
                     self.at += 1
                     continue
                 if token == "(" and len(words) == 1 and self.tokens[self.at + 1 : self.at + 2] == [")"]:
@@ -417,14 +553,20 @@ class _Parser:
                 break
             self.at += 1
             given = ASSIGNS.fullmatch(token.text) if not words else None
-            if given:
-                assigned.append((given[1], Word(given[2], True, token.scripts)))
+            if given and not token.parts[0].quoted and "=" in token.parts[0].text:
+                assigned.append((given[1], _after(token, given[2])))
                 continue
             words.append(token)
             test = (test or (len(words) == 1 and token.text == "[[")) and token.text != "]]"
-        if not words and not assigned:
+        if not words and not assigned and not redirects:
             raise Unreadable("a command is missing")
-        return Simple(tuple(assigned), tuple(words))
+        return Simple(tuple(assigned), tuple(words), tuple(redirects))
+
+
+def _after(word: Word, value: str) -> Word:
+    """What an assignment assigns: the parts behind its sign."""
+    first = word.parts[0].text.partition("=")[2]
+    return Word(value, True, word.scripts, (Part(first), *word.parts[1:]), word.array)
 
 
 def parsed(script: str) -> Node:

@@ -46,6 +46,7 @@ from ..migration import (
     migrations_of,
     needs_gate,
     pairs,
+    reaches_a_database,
     says_no_database,
 )
 from ..references import has_unknown_references, users
@@ -316,9 +317,16 @@ def _against_its_jobs(resource: Resource, program: Program, said: str) -> Iterat
 def _against_its_variables(resource: Resource, program: Program, said: str) -> Iterator[Finding]:
     if annotation(resource, NO_DATABASE) != "true" or _known_migrations(resource, program):
         return
-    for name in database_variables(resource, program)[:1]:
+    yield from every(
+        _against_them(said, "names", lambda: database_variables(resource, program)),
+        _against_them(said, "reaches", lambda: reaches_a_database(resource, program)),
+    )
+
+
+def _against_them(said: str, does: str, names: Callable[[], list[str]]) -> Iterator[Finding]:
+    for name in names()[:1]:
         yield Finding(
-            f"{said}, and its {name} names one",
+            f"{said}, and its {name} {does} one",
             f"Remove the annotation and add its migration Job; where another program migrates that database, annotate {NO_DATABASE}: elsewhere",
         )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..commands import read_known
 from ..kubernetes import label, named, own_annotation, shortest_await, wait_for
-from ..migration import JOB, is_gate, is_migration, migrating, read_known
+from ..migration import JOB, is_gate, is_migration, migrating, runs_a_file
 from ..rule import Examples, Finding, Options, ResourceRule, every
 from ..values import Resource
 
@@ -110,6 +111,8 @@ def _tells_of_failure(job: Resource, options: Options) -> Iterator[Finding]:
     if not is_migration(job):
         return
     for container in migrating(job):
+        if runs_a_file(container):
+            continue  # which the program may have: migration-fits reads it
         found = read_known(container)
         if found.unreadable:
             yield Finding(
@@ -118,7 +121,7 @@ def _tells_of_failure(job: Resource, options: Options) -> Iterator[Finding]:
             )
         elif found.hides:
             yield Finding(
-                f"the shell of {named(container)} {found.hides}, so a failed migration ends as a successful one",
+                f"the command of {named(container)} {found.hides}, so a failed migration ends as a successful one",
                 "Let the script end with the migration, or begin it with set -euo pipefail",
             )
 
@@ -167,10 +170,11 @@ RULE = ResourceRule(
     reason="The await of a Job is the gate. It fails fast only for BackoffLimitExceeded and DeadlineExceeded; its own timeout begins again "
     "with every event; waitFor and skipAwait replace it. A TTL makes drift of a success. Of a shell's script "
     "every way through it is followed: none may end well after a migration that failed, so the migration is what the script ends with, or `set -e` "
-    "(with a pipe also `pipefail`), `&&` or its status stands behind it.",
+    "(with a pipe also `pipefail`), `&&` or its status stands behind it. A program in the language of an interpreter (`python -c`, `node -e`) is not "
+    "followed: it may run another one only where it tells of its failure, and catch nothing. psql fails with a script only where ON_ERROR_STOP is set.",
     unseen="what a program in the image does with the failure of another, such as an entrypoint that goes on; whether a "
-    "guard in a script lets the migration run at all; that a proxy beside the migration never ends, which the "
-    "deadline bounds",
+    "guard in a script lets the migration run at all, where it depends on what is not known; that a proxy beside the migration never ends, "
+    "which the deadline bounds; a script in the image, or in a file that is mounted and not the program's",
     severity="critical",
     options={
         "maxDeadlineSeconds": {"type": "number", "default": 86400, "description": "the longest a migration may take"},

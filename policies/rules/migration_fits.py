@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from ..commands import argv, of_file
-from ..databases import databases, in_arguments, is_name, may_be_one
+from ..commands import read_known
+from ..databases import databases, in_words, is_name, may_be_one
 from ..images import image_of
-from ..kubernetes import Nearby, containers, kind, label, place
+from ..kubernetes import Nearby, containers, kind, label, named, place
 from ..migration import (
     JOB,
     MODULE,
@@ -21,8 +21,10 @@ from ..migration import (
     migrations_of,
     needs_gate,
     pairs,
+    read_in,
+    runs_a_file,
 )
-from ..references import mounted, variables
+from ..references import variables
 from ..rule import Examples, Finding, Options, StackRule, title
 from ..values import UNKNOWN, UNREADABLE, NotKnown, Program, Resource, get
 
@@ -73,7 +75,8 @@ def _same_database(resource: Resource, program: Program, options: Options) -> It
                     others.append(name)
             elif is_name(name) or any(v is not UNKNOWN for v in values):  # else it need not be a database at all
                 unknown.add(name)
-        written = {name for container in migrates for name in in_arguments(container)}
+        ran = [words for container in migrates for words in read_in(container, job, program).ran]
+        written = {name for words in ran for name in in_words(words)}
         ours_all = [value for values in own.values() for value in values]
         if (
             written
@@ -105,37 +108,32 @@ def _command_of_its_own(resource: Resource, program: Program, options: Options) 
 def _forward(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
     if not is_migration(job):
         return
-    if goes_back(job):
+    if goes_back(job, program):
         yield Finding(
             "its command takes migrations back or deletes what they made, on which the version that serves depends",
             "Give it the arguments that migrate forward, such as [migrate]",
         )
-    elif changes_nothing(job):
+    elif changes_nothing(job, program):
         yield Finding(
             "its command only looks at migrations, leaves them out or has nothing to do with them, and so succeeds without one",
             "Give it the arguments that migrate, such as [migrate]",
         )
 
 
-def _script_tells_of_failure(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
-    """A script that the program itself has in a ConfigMap, as job-bounded judges one in the command."""
+def _tells_of_failure(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
+    """That what the program itself has for the command ends as the migration does; the rest is judged by job-bounded."""
     if not is_migration(job):
         return
     for container in migrating(job):
-        files = mounted(container, job, program)
-        words = [str(word) for word in argv(container) if word is not UNKNOWN]
-        for path in (path for path in files if any(path in word for word in words)):
-            found = of_file(words[: next(n for n, word in enumerate(words) if path in word) + 1], path, files[path])
-            if found is None:
-                continue
-            if found.backwards or not (found.migrates or found.other):
-                yield Finding(f"its script {path} does not migrate forward", "Let it run the command that migrates")
-            elif found.hides or found.unreadable:
-                why = found.hides or f"cannot be followed ({found.unreadable})"
-                yield Finding(
-                    f"its script {path} {why}, so a failed migration may end as a successful one",
-                    "Let the script end with the migration, or begin it with set -euo pipefail",
-                )
+        found, alone = read_in(container, job, program), read_known(container)
+        if not runs_a_file(container) and (alone.hides or alone.unreadable):
+            continue
+        if found.hides or found.unreadable:
+            why = found.hides or f"cannot be followed ({found.unreadable})"
+            yield Finding(
+                f"what {named(container)} runs {why}, so a failed migration may end as a successful one",
+                "Let the script end with the migration, or begin it with set -euo pipefail",
+            )
 
 
 def _after_the_database(job: Resource, program: Program, options: Options) -> Iterator[Finding]:
@@ -199,12 +197,13 @@ RULE = StackRule(
     description="A migration runs a command of its own against the database that its Deployment uses, once that is there.",
     reason="A Job can succeed without having done anything for the Deployment behind it: in another database, or by a command that does not "
     "migrate. The gate would open all the same.",
-    unseen="what a Secret or a file holds, a database by a variable of an unusual name and form, two servers that have a "
-    "database of the same name, a search path that is set in SQL or by a role, and what a program does with "
-    "arguments that are not known to it. A script is read where it stands in the command or in a ConfigMap of the "
-    "program, not in the image or in a variable; `DRY_RUN` and its like in the environment are not known. `migrate "
-    "goto 7` may go back, and passes",
+    unseen="the database's name in a Secret or a file, a database by a variable of an unusual name and form, two servers that have a "
+    "database of the same name, a search path that is set in SQL or by a role, and what a program does with arguments that are not "
+    "known to it. A script is read where it stands in the command, in a ConfigMap or Secret of the program, or in a file that another "
+    "script writes, not in the image or in a variable out of a Secret. Variables are known where the manifest, a ConfigMap of the program "
+    "or the script itself sets them; an image may set others. `DRY_RUN` and its like mean what each program likes. `migrate goto 7` may go "
+    "back, and passes",
     severity="critical",
     examples=Examples(PASSES, FAILS),
-    checks=(_same_database, _command_of_its_own, _forward, _script_tells_of_failure, _after_the_database),
+    checks=(_same_database, _command_of_its_own, _forward, _tells_of_failure, _after_the_database),
 )

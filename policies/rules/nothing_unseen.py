@@ -9,6 +9,7 @@ from functools import lru_cache
 from ..kubernetes import (
     Nearby,
     held_containers,
+    is_operated,
     is_serving,
     is_workload,
     kind,
@@ -56,12 +57,17 @@ _DEPLOYERS = re.compile(
     r"|source\.fluxcd\.io/\w+Kustomization|argoproj\.io/(Application|ApplicationSet|AppProject)|fleet\.cattle\.io/(GitRepo|Bundle)"
     r"|kubernetes\.(m\.)?crossplane\.io/Object|helm\.(m\.)?crossplane\.io/Release|core\.oam\.dev/Application|kappctrl\.k14s\.io/App"
     r"|packaging\.carvel\.dev/PackageInstall|work\.open-cluster-management\.io/ManifestWork|addons\.cluster\.x-k8s\.io/\w+"
+    r"|(auto\.)?pulumi\.com/\w+|infra\.contrib\.fluxcd\.io/Terraform|(opentofu|tf)\.(m\.)?upbound\.io/Workspace|app\.terraform\.io/\w+"
+    r"|kro\.run/\w+|apps\.open-cluster-management\.io/(Subscription|Channel)|helm\.k0sproject\.io/Chart|k3s\.cattle\.io/Addon"
+    r"|config\.projectsveltos\.io/\w+Profile|gitops\.kluctl\.io/KluctlDeployment|kargo\.akuity\.io/(Stage|Promotion)|porter\.sh/\w+"
     r"|apps\.openshift\.io/DeploymentConfig|template\.openshift\.io/TemplateInstance|image\.toolkit\.fluxcd\.io/ImageUpdateAutomation"
 )
-# Kinds of operators that may hold containers and make pods of their own software.
-_OPERATED = re.compile(
-    r"([\w-]+\.)*(monitoring\.coreos\.com|elastic\.co|crunchydata\.com|acid\.zalan\.do|cnpg\.io|strimzi\.io|percona\.com|rabbitmq\.com|mongodb\.com"
-    r"|opentelemetry\.io|jaegertracing\.io|victoriametrics\.com|grafana\.integreatly\.org|redis\.opstreelabs\.in|mariadb\.com|kafka\.banzaicloud\.io)/.*"
+# Resources of other packages that do, by their types: those of Terraform's providers are also bridged under their own names.
+_PACKAGES = re.compile(
+    r"kubectl:.*|helm:.*:Release|helmfile:.*|argocd:.*:Application(Set)?|flux:.*"
+    r"|kustomization:.*:Resource|rancher2:.*:App(V2)?|ansible:.*:Playbook|(null|terraform):.*"
+    r"|azure-native(_\w+)?:kubernetesconfiguration(/\w+)?:(kubernetesconfiguration:)?FluxConfiguration"
+    r"|azure:.*:KubernetesFluxConfiguration|arc:.*FluxConfiguration|gcp:gkehub/.*:FeatureMembership"
 )
 # What is run once and ends, or only when somebody asks for it: the gate looks whether it migrates.
 _ENDS = re.compile(r"keda\.sh/ScaledJob|argoproj\.io/.*Workflow.*|tekton\.dev/.*|.*/(Task|Workflow|Job)\w*|.*Template")
@@ -72,13 +78,24 @@ _TRIGGERS = re.compile(
 # What may be asked of a cluster without changing it; every other verb deploys, or takes away.
 _ASKS = _words(
     "get describe wait logs version config auth cluster-info top explain api-resources api-versions diff events completion status history "
-    "template list ls show search lint pull package push repo dependency registry env login logout whoami port-forward dry-run plugin"
+    "template list ls show search lint pull package push repo dependency registry env login logout whoami port-forward plugin "
+    "plan preview validate output fmt init workspace providers graph select export manifests resources terminate-op"
 )
 _CHANGES = _words(
-    "apply create set patch replace rollout scale autoscale delete edit run expose annotate label taint drain cordon uncordon exec cp attach debug "
-    "install upgrade uninstall rollback sync reconcile deploy start resume restart undo pause import new-app app stack compose service"
+    "apply create set patch replace scale autoscale delete edit run expose annotate label taint drain cordon uncordon exec cp attach debug "
+    "install upgrade uninstall rollback sync reconcile deploy start resume restart undo pause import new-app up submit destroy ci "
+    "apply-all run-all refresh down rm"
 )
-_CLIENTS = _words("kubectl oc helm helmfile argocd flux kustomize kapp skaffold werf nomad")
+# Words that say of what, before the verb.
+_GROUPS = _words("rollout app appset stack compose service cluster release")
+_CLIENTS = _words(
+    "kubectl oc helm helmfile argocd flux kustomize kapp skaffold werf nomad terraform tofu terragrunt pulumi cdktf eksctl tk argo kn "
+    "istioctl porter garden tilt devspace okteto sst kluctl vela timoni"
+)
+_PLAYBOOK = "ansible-playbook"  # which has no verb
+_ONE = re.compile(r"[;&|\n]+")
+_COMMENT = re.compile(r"(?:^|\s)#[^\n]*")
+_DRY = re.compile(r"--(?:dry-run|check|syntax-check|list-hosts|list-tasks)(?:=(\w+))?(?=[\s\"']|$)")
 _WORD = re.compile(r"[^\s\"'`$()\[\],;&|]+")
 _AFTER = 40  # words behind a client's name in which its verb stands
 
@@ -152,7 +169,12 @@ def _seen_into(resource: Resource, program: Program, options: Options) -> Iterat
     of = kind(resource)
     if of in options["kinds"] or resource.type in options["kinds"]:
         return
-    if _DEPLOYERS.fullmatch(of):
+    if _PACKAGES.fullmatch(resource.type):
+        yield Finding(
+            "it deploys what no policy sees: its objects are no resources of this program",
+            f"Declare them by the kubernetes package; or add {resource.type} to kinds of this rule",
+        )
+    elif _DEPLOYERS.fullmatch(of):
         if of != "helm.sh/Release" or resource.get("chart") not in options["releases"]:
             yield Finding(
                 "it deploys what no policy sees: its objects are rendered in the cluster",
@@ -160,7 +182,7 @@ def _seen_into(resource: Resource, program: Program, options: Options) -> Iterat
             )
     elif "/" not in of and of.endswith("List") and resource.get("items"):
         yield Finding("it holds several objects, of which no policy sees any", "Declare each as a resource of its own")
-    elif "/" in of and not is_workload(resource) and not _OPERATED.fullmatch(of) and not _ENDS.fullmatch(of):
+    elif "/" in of and not is_workload(resource) and not is_operated(resource) and not _ENDS.fullmatch(of):
         held = next(held_containers(resource.props), None)
         if held:
             yield Finding(
@@ -196,22 +218,31 @@ def _by_a_command(resource: Resource, program: Program, options: Options) -> Ite
 
 def _deploys(text: str) -> str:
     """A client of a cluster and the verb by which it changes something; empty where it only asks."""
-    client, verb, left = "", "", 0
-    for found in _WORD.finditer(text):
+    for one in _ONE.split(_COMMENT.sub("", text)):
+        tried = _DRY.findall(one)
+        deploys = "" if tried and tried[-1] not in ("none", "false") else _deploys_by(one)
+        if deploys:
+            return deploys
+    return ""
+
+
+def _deploys_by(command: str) -> str:
+    client, group, left = "", "", 0
+    for found in _WORD.finditer(command):
         word = found[0].rpartition("/")[2]
+        if word == _PLAYBOOK:
+            return word
         if word in _CLIENTS:
-            client, verb, left = word, "", _AFTER
+            client, group, left = word, "", _AFTER
         elif left:
             left -= 1
             if word in _ASKS:
-                left = 0  # also behind rollout: status and history
-            elif verb:
-                return f"{client} {verb}"
+                left = 0  # also behind a group: rollout status, app get
             elif word in _CHANGES:
-                if word != "rollout":
-                    return f"{client} {word}"
-                verb = word
-    return f"{client} {verb}" if verb and left else ""
+                return f"{client} {group or word}"
+            elif word in _GROUPS:
+                group = group or word
+    return f"{client} {group}" if group and left else ""
 
 
 def _not_triggered(resource: Resource, program: Program, options: Options) -> Iterator[Finding]:
@@ -232,7 +263,7 @@ RULE = StackRule(
     description="Every object is a resource of its own, and of one resource only, and is applied as it is declared.",
     reason="The objects of a Helm Release are rendered in the cluster and those of a List are one resource, so no rule sees them; a Patch "
     "of what the same program declares changes what was judged without it. So it is with what Flux, Argo CD or Crossplane deploy, with pods in objects "
-    "of other kinds, with commands that run kubectl or helm, and with dynamic resources. A provider that renders YAML applies nothing.",
+    "of other kinds, with packages and commands that run kubectl, helm, Terraform or their like, and with dynamic resources. A provider that renders YAML applies nothing.",
     unseen="what a command does that runs a script of its own or speaks to the cluster's API itself, what an operator "
     "makes of objects that hold no container, controllers that are told in comments or in their own configuration "
     "which image to write, and the environment's `PULUMI_K8S_*` variables of a provider",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..kubernetes import is_workload, pod, template_path
+from ..kubernetes import is_partial, is_workload, pod, template_path
 from ..rule import Examples, ResourceRule
 from ..values import UNREADABLE, NotKnown, Resource, get
 from .pod_security import PASSES
@@ -59,7 +59,7 @@ FAILS = PASSES.replace("      automountServiceAccountToken: false\n", "")
 
 def _defaults(resource: Resource) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """Path and value of everything to fill in."""
-    if not is_workload(resource) or resource.type.endswith("Patch"):
+    if not is_workload(resource) or is_partial(resource):
         return
     try:
         spec, root = pod(resource), (*template_path(resource), "spec")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..kubernetes import HOOKS, containers, is_workload, kind, named, pod, template_path
+from ..kubernetes import HOOKS, containers, is_partial, is_workload, kind, named, pod, template_path
 from ..rule import Examples, Finding, Options, ResourceRule, every
 from ..values import Resource, get
 
@@ -98,7 +98,7 @@ def _token(resource: Resource, options: Options) -> Iterator[Finding]:
         return
     spec = pod(resource)
     mounted = get(spec, "automountServiceAccountToken")
-    if mounted or (mounted is None and not _is_patch(resource)):
+    if mounted or (mounted is None and not is_partial(resource)):
         yield Finding(
             "its pods are given a token of the Kubernetes API",
             "Set automountServiceAccountToken: false in the pod's spec; a workload that talks to the API needs serviceAccountToken: allowed in this rule's configuration",
@@ -110,11 +110,6 @@ def _token(resource: Resource, options: Options) -> Iterator[Finding]:
                     f"volume {get(volume, 'name')!r} has a token of the Kubernetes API",
                     "Remove it, or give it the audience of the server that it is for",
                 )
-
-
-def _is_patch(resource: Resource) -> bool:
-    """Whether what is missing may be written elsewhere."""
-    return resource.type.endswith("Patch")
 
 
 def _context(context: Any, who: str) -> Iterator[Finding]:
@@ -131,7 +126,7 @@ def _containers(resource: Resource, options: Options) -> Iterator[Finding]:
     outer = pod(resource).get("securityContext")
     # https://kubernetes.io/docs/concepts/security/pod-security-standards/#os-specific-policy-controls
     windows = get(pod(resource), "os", "name") == "windows"
-    left_open: tuple[Any, ...] = (None,) if _is_patch(resource) else ()
+    left_open: tuple[Any, ...] = (None,) if is_partial(resource) else ()
     yield from every(*(part for c in containers(resource) for part in _of_container(c, outer, windows, left_open)))
 
 

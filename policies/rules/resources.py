@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..kubernetes import containers, is_workload, named
+from ..kubernetes import containers, is_partial, is_workload, named
 from ..rule import Examples, Finding, Options, ResourceRule, every, texts
 from ..values import Resource, get
 
@@ -40,7 +40,7 @@ def _is_some(container: Mapping[str, Any], kind: str, name: str) -> bool:
 
 
 def _given(resource: Resource, options: Options) -> Iterator[Finding]:
-    if not is_workload(resource) or resource.type.endswith("Patch"):
+    if not is_workload(resource) or is_partial(resource):
         return
     yield from every(
         *(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..commands import read
 from ..kubernetes import (
     AWAIT_SECONDS,
     ROUTES,
@@ -174,6 +175,11 @@ def _probed(resource: Resource, container: Mapping[str, Any], probe: str) -> Ite
     asked = get(container, "ports") or not _is_singleton(resource)
     if asked and not any(get(container, probe, how) for how in _PROBED_BY):
         yield Finding(f"{named(container)} has no {probe}", f"Add {probe}, such as httpGet of /_healthcheck")
+    elif get(container, probe, "exec") and not read({"command": get(container, probe, "exec", "command")}).fails:
+        yield Finding(
+            f"the {probe} of {named(container)} asks nothing: its command always succeeds",
+            "Let it ask what serves, such as httpGet of /_healthcheck",
+        )
 
 
 def _drains(resource: Resource, container: Mapping[str, Any]) -> Iterator[Finding]:
@@ -232,8 +238,8 @@ def _sleep(hook: Any) -> float | None:
 RULE = ResourceRule(
     name="zero-downtime",
     description="A Deployment keeps every pod until its successor is ready, is probed, drains, and has time to do so.",
-    reason="maxUnavailable counts pods that are missing during a rollout; without a readiness probe a pod gets traffic as soon as its process "
-    "runs; a pod ends before every kube-proxy has heard of it, so it must drain; an await shorter than the grace period fails a good update.",
+    reason="maxUnavailable counts pods that are missing during a rollout; without a readiness probe, or with one that always "
+    "succeeds, a pod gets traffic as soon as its process runs; a pod ends before every kube-proxy has heard of it, so it must drain; an await shorter than the grace period fails a good update.",
     unseen="whether a probe asks the right thing, whether the process ends politely, and how long a request may take; of "
     "kinds other than Deployment only what lets all pods go, replaces none, or deletes first",
     severity="high",

@@ -108,7 +108,7 @@ def running(key: str, **fields: Any) -> Change:
         own = container(resources[key])
         own |= fields
         for name in [n for n, v in fields.items() if v is None]:
-            del own[name]
+            own.pop(name, None)
 
     return change
 

@@ -9,7 +9,7 @@ from policies.judge import judge
 from policies.values import Program
 from tests.unit.policies.corpus import programs
 from tests.unit.policies.corpus.commands import BACK, FORWARD, IDLE
-from tests.unit.policies.corpus.scripts import FAILS_TOO, HIDES, NOTHING
+from tests.unit.policies.corpus.scripts import BACKWARDS, FAILS_TOO, HIDES, NOTHING
 from tests.unit.policies.good_program import JOB, Change, changed, running
 
 STACK = "prod"
@@ -40,7 +40,7 @@ def cases() -> Iterator[Case]:
     for line in FORWARD:
         script = f"set -e; {line.replace('$(DSN)', '$DSN')}; echo migrated"
         yield Case(script, True, (running(JOB, command=["sh", "-c"], args=[script]),))
-    for good, scripts in ((True, FAILS_TOO), (False, HIDES), (False, NOTHING)):
+    for good, scripts in ((True, FAILS_TOO), (False, HIDES), (False, NOTHING), (False, BACKWARDS)):
         for script in scripts:
             yield Case(script, good, (running(JOB, command=["sh", "-c"], args=[script]),))
     for good, several in ((True, programs.GOOD), (False, programs.BAD)):

@@ -212,15 +212,45 @@ def to(name: str) -> dict[str, Any]:
     }
 
 
-def script(name: str, text: str) -> list[Change]:
+def script(name: str, text: str, kind: str = "ConfigMap") -> list[Change]:
+    """A Job that runs a file of the program's own."""
+    held = {"configMap": {"name": "scripts"}} if kind == "ConfigMap" else {"secret": {"secretName": "scripts"}}
+    field = {"data": {name: text}} if kind == "ConfigMap" else {"data": None, "stringData": {name: text}}
     return [
-        config("scripts", data={name: text}),
-        put(JOB, "spec", "template", "spec", "volumes", to=[{"name": "s", "configMap": {"name": "scripts"}}]),
-        running(
-            JOB, args=None, command=["sh", f"/scripts/{name}"], volumeMounts=[{"name": "s", "mountPath": "/scripts"}]
-        ),
+        config("scripts", kind=kind, **field),
+        put(JOB, "spec", "template", "spec", "volumes", to=[{"name": "s", **held}]),
+        shell_run(["sh", f"/scripts/{name}"], volumeMounts=[{"name": "s", "mountPath": "/scripts"}]),
         versioned,
     ]
+
+
+def shell_run(command: list[str], **fields: Any) -> Change:
+    """The Job's command, without arguments."""
+    return running(JOB, args=None, command=command, **fields)
+
+
+def shell(text: str, **fields: Any) -> Change:
+    return shell_run(["sh", "-c", text], **fields)
+
+
+def from_config_map(**data: str) -> list[Change]:
+    """The Job's variables out of a ConfigMap."""
+    given = [{"name": n, "valueFrom": {"configMapKeyRef": {"name": "mode", "key": n}}} for n in data]
+    return [config("mode", data=data), running(JOB, env=[{"name": "POSTGRES_DB", "value": "api"}, *given])]
+
+
+def no_database(**fields: Any) -> list[Change]:
+    """A Deployment that says so, and what speaks against it."""
+    return [
+        without(JOB),
+        running(DEPLOYMENT, env=None),
+        running(DEPLOYMENT, **fields),
+        annotated(DEPLOYMENT, no_database="true"),
+    ]
+
+
+def probed(*command: str, probe: str = "readinessProbe") -> Change:
+    return running(DEPLOYMENT, **{probe: {"exec": {"command": list(command)}}})
 
 
 def cron(args: list[str]) -> Change:
@@ -233,6 +263,14 @@ def cron(args: list[str]) -> Change:
     return change
 
 
+BARE = {k: v for k, v in pod(changed().resources[0]).items() if k not in ("containers", "restartPolicy")}
+OPERATED = [
+    {
+        **{k: v for k, v in container(changed().resources[0]).items() if k not in ("args", "env")},
+        "name": "own",
+        "image": "ghcr.io/formancehq/pgbouncer:1.23.1",
+    }
+]
 HPA = "kubernetes:autoscaling/v2:HorizontalPodAutoscaler"
 GOOD: dict[str, list[Change]] = {
     "updated in place": [],
@@ -279,6 +317,17 @@ GOOD: dict[str, list[Change]] = {
     "a labelled Job of the image's own entrypoint": [versioned, running(JOB, args=None)],
     "a script in a ConfigMap": script("run.sh", "#!/bin/sh\nset -e\napi migrate\ncurl -XPOST localhost:15020/quitquitquit\n"),
     "a script in a ConfigMap that execs": script("run.sh", "exec api migrate up"),
+    "a script in a Secret": script("run.sh", "set -e\napi migrate\ncurl quit\n", "Secret"),
+    "a script that waits, and the migration": [*script("wait.sh", "#!/bin/sh\nuntil nc -z db 5432; do sleep 1; done\n"), shell("/scripts/wait.sh && api migrate")],
+    "a script of functions without set -e of its own": [*script("lib.sh", "log() { echo \"$@\"; }\nrun() { log \"$@\"; \"$@\"; }\n"), shell("set -e; . /scripts/lib.sh; run api migrate; log migrated")],
+    "a script that is copied to be run": [*script("run.sh", "#!/bin/sh\nexec api migrate\n"), shell("cp /scripts/run.sh /tmp/ && chmod +x /tmp/run.sh && /tmp/run.sh")],
+    "a script from the folder it is in": [*script("run.sh", "set -e\napi migrate\necho done\n"), shell_run(["sh", "run.sh"], workingDir="/scripts")],
+    "arguments out of a ConfigMap": [*from_config_map(MODE="up"), running(JOB, args=["migrate", "$(MODE)"])],
+    "arguments out of a variable of another": [running(JOB, env=[{"name": "POSTGRES_DB", "value": "api"}, {"name": "WAY", "value": "up"}, {"name": "MODE", "value": "$(WAY)"}], args=["migrate", "$(MODE)"])],
+    "an address put together in the shell": [shell("exec api migrate --dsn \"postgres://db:5432/$POSTGRES_DB?sslmode=require\"")],
+    "an address put together in the shell of what is not known": [shell("exec api migrate --dsn \"postgres://$HOST/${NAME}\"", env=None)],
+    "the database by a flag": [running(JOB, env=None, args=["migrate", "--db-name", "api"])],
+    "the database set in the shell": [shell("export POSTGRES_DB=api; exec api migrate", env=None)],
     "a configuration in a ConfigMap": [*script("alembic.ini", "[alembic]\nscript_location = migrations\n"), running(JOB, command=["alembic", "-c", "/scripts/alembic.ini", "upgrade", "head"])],
     "a changelog in a ConfigMap": [*script("changelog.xml", "<databaseChangeLog>\n</databaseChangeLog>\n"), running(JOB, command=["liquibase", "--changelog-file=/scripts/changelog.xml", "update"])],
     "settings in a ConfigMap": [*script("c.yaml", "log: debug\nport: 1\n"), running(JOB, command=["api", "migrate", "--config", "/scripts/c.yaml"])],
@@ -311,6 +360,19 @@ GOOD: dict[str, list[Change]] = {
     "an HTTPRoute to all versions": [resource("kubernetes:gateway.networking.k8s.io/v1:HTTPRoute", spec={"rules": [{"backendRefs": [{"name": "api", "port": 80}]}]})],
     "a Certificate": [resource("kubernetes:cert-manager.io/v1:Certificate", spec={"secretName": "tls"})],
     "a Prometheus with a sidecar": [resource("kubernetes:monitoring.coreos.com/v1:Prometheus", spec={"containers": [{"name": "thanos", "image": "quay.io/thanos/thanos:v0.36.1"}]})],
+    "CloudNativePG's Pooler": [resource("kubernetes:postgresql.cnpg.io/v1:Pooler", spec={"cluster": {"name": "pg"}, "template": {"metadata": {"labels": {"app": "pooler"}}, "spec": {"containers": []}}})],
+    "CloudNativePG's Pooler of another image": [resource("kubernetes:postgresql.cnpg.io/v1:Pooler", spec={"cluster": {"name": "pg"}, "template": {"spec": {"containers": [{"name": "pgbouncer", "image": "ghcr.io/formancehq/pgbouncer:1.23.1"}]}}})],
+    "an AutoscalingRunnerSet": [resource("kubernetes:actions.github.com/v1alpha1:AutoscalingRunnerSet", spec={"template": {"metadata": {"labels": {"app": "runner"}}, "spec": {**BARE, "containers": OPERATED}}})],
+    "Keycloak's podTemplate": [resource("kubernetes:k8s.keycloak.org/v2alpha1:Keycloak", spec={"unsupported": {"podTemplate": {"spec": {"initContainers": [{"name": "themes", "image": "ghcr.io/formancehq/themes:1.2.0"}]}}}})],
+    "a dry run of kubectl": [resource("command:local:Command", create="kubectl apply --dry-run=server -f all.yaml && kubectl diff -f all.yaml")],
+    "terraform plan": [resource("command:local:Command", create="terraform init && terraform plan -out plan")],
+    "outputs of another stack": [resource("command:local:Command", create="pulumi stack output --stack org/net/prod url")],
+    "the state of an application": [resource("command:local:Command", create="argocd app get api && argocd app wait api --health")],
+    "no database, with an empty host": no_database(env=[{"name": "DB_HOST", "value": ""}]),
+    "no database, with a pool size and a host of Redis": no_database(env=[{"name": "DATABASE_POOL_SIZE", "value": "5"}, {"name": "REDIS_DB_HOST", "value": "redis"}]),
+    "a pooler, which has none of its own": [*no_database(image="ghcr.io/formancehq/pgbouncer:1.23.1", args=["pgbouncer"], env=[{"name": "DB_HOST", "value": "db"}])],
+    "a probe by a command": [probed("sh", "-c", "curl -f localhost:8080/healthz || exit 1")],
+    "a probe that looks for a file": [probed("cat", "/tmp/healthy")],
     "a command that asks the cluster": [resource("command:local:Command", create="kubectl get nodes -o name")],
     "a command that builds": [resource("command:local:Command", create="docker build -t x . && docker push x")],
     "a random password": [resource("random:index/randomPassword:RandomPassword", length=20)],
@@ -325,6 +387,7 @@ GOOD: dict[str, list[Change]] = {
     "a provider with options": everywhere(Provider("urn::p", {"enableServerSideApply": "true", "suppressHelmHookWarnings": "true", "skipUpdateUnreachable": "false"})),
 }  # fmt: skip
 
+UNSEEN = "command:local:Command"
 MIGRATES = {"name": "m", "image": API, "command": ["api", "migrate"]}
 UNGATED = having(DEPLOYMENT, waits=[])
 REPORT = copied(JOB, "report", running(JOB, args=["report"]))
@@ -380,6 +443,30 @@ BAD: dict[str, list[Change]] = {
     "a script in a ConfigMap that hides": script("run.sh", "api migrate || true\n"),
     "a script in a ConfigMap that goes on": script("run.sh", "#!/bin/sh\napi migrate\ncurl -XPOST localhost:15020/quitquitquit\n"),
     "a script in a ConfigMap that does nothing": script("run.sh", "echo migrated\n"),
+    "a script in a Secret that hides": script("run.sh", "api migrate || true\n", "Secret"),
+    "a script by a path of two slashes": [*script("run.sh", "api migrate || true\n"), shell_run(["sh", "//scripts//run.sh"])],
+    "a script in the folder that the container begins in": [*script("run.sh", "api migrate || true\n"), shell_run(["sh", "./run.sh"], workingDir="/scripts")],
+    "a script behind cd": [*script("run.sh", "api migrate || true\n"), shell("cd /scripts; sh run.sh")],
+    "a script that is copied, and hides": [*script("run.sh", "#!/bin/sh\napi migrate || true\n"), shell("cp /scripts/run.sh /tmp/x; chmod +x /tmp/x; exec /tmp/x")],
+    "a script that only waits": [*script("wait.sh", "until nc -z db 5432; do sleep 1; done\n"), shell("sh /scripts/wait.sh; echo migrated")],
+    "a script whose first line is not read": script("run.sh", "#!/bin/sh -e\napi migrate\ncurl quit\n"),
+    "a script that has not the set -e of who runs it": [*script("run.sh", "api migrate\ncurl quit\n"), shell_run(["sh", "-ec", "sh /scripts/run.sh"])],
+    "back by a ConfigMap": [*from_config_map(MODE="down"), running(JOB, args=["migrate", "$(MODE)"])],
+    "back by a variable of another in a ConfigMap": [*from_config_map(WAY="down"), put(JOB, "spec", "template", "spec", "containers", 0, "env", 0, to={"name": "POSTGRES_DB", "value": "api"}), shell("MODE=$WAY; api migrate $MODE")],
+    "back by envFrom": [config("mode", data={"MODE": "down"}), running(JOB, envFrom=[{"configMapRef": {"name": "mode"}}], args=["migrate", "$(MODE)"])],
+    "back by a variable of a variable": [running(JOB, env=[{"name": "POSTGRES_DB", "value": "api"}, {"name": "WAY", "value": "down"}, {"name": "MODE", "value": "$(WAY)"}], args=["migrate", "$(MODE)"])],
+    "back by a variable in the shell": [shell("api migrate $MODE", env=[{"name": "POSTGRES_DB", "value": "api"}, {"name": "MODE", "value": "down"}])],
+    "back by Rails' VERSION": [running(JOB, env=[{"name": "POSTGRES_DB", "value": "api"}, {"name": "VERSION", "value": "0"}], args=["bundle", "exec", "rake", "db:migrate"])],
+    "a labelled Job that pauses": [versioned, running(JOB, args=["/pause"])],
+    "a labelled Job that asks the database": [versioned, running(JOB, args=["psql", "-c", "select 1"])],
+    "a labelled Job that tests": [versioned, running(JOB, args=["pytest", "tests"])],
+    "psql that goes on": [versioned, running(JOB, args=["psql", "-h", "db", "-f", "schema.sql"])],
+    "psql that goes on with what it reads": [versioned, shell("cat *.sql | psql -h db -v ON_ERROR_STOP=0")],
+    "psql that goes on between commands": [versioned, running(JOB, args=["psql", "-c", "create table a ()", "-c", "select 1"])],
+    "sqlcmd that goes on": [versioned, running(JOB, args=["sqlcmd", "-S", "db", "-i", "schema.sql"])],
+    "a labelled Job in another language": [versioned, running(JOB, args=["perl", "-e", "system('./upgrade')"])],
+    "a labelled Job that is left behind": [versioned, running(JOB, args=["setsid", "-f", "./upgrade"])],
+    "a labelled Job that is piped to a shell": [versioned, shell("curl -s https://example.org/upgrade | sh")],
     "the Job runs the service's command": [versioned, running(JOB, args=["serve"])],
     "no deadline": [put(JOB, "spec", "activeDeadlineSeconds", to=None)],
     "a deadline of a week": [put(JOB, "spec", "activeDeadlineSeconds", to=604800)],
@@ -401,6 +488,18 @@ BAD: dict[str, list[Change]] = {
     "another schema": [running(JOB, env=[{"name": "DATABASE_URL", "value": "postgres://db/api?schema=other"}]), running(DEPLOYMENT, env=[{"name": "DATABASE_URL", "value": "postgres://db/api"}])],
     "another database in the arguments": [running(JOB, env=None, args=["migrate", "-database", "postgres://db/other", "up"])],
     "no-database, with DATABASE_URL out of a Secret": [without(JOB), running(DEPLOYMENT, env=[{"name": "DATABASE_URL", **SECRET}]), annotated(DEPLOYMENT, no_database="true")],
+    "another database by a flag": [running(JOB, env=None, args=["migrate", "--db-name", "other"])],
+    "another database by a flag with a sign": [running(JOB, env=None, args=["migrate", "--database-name=other"])],
+    "another database by a variable before the command": [shell("POSTGRES_DB=other api migrate")],
+    "another database that is exported": [shell("export POSTGRES_DB=other; exec api migrate")],
+    "another database put together in the shell": [shell("N=other; exec api migrate --dsn postgres://db/$N")],
+    "no-database, with PGHOST": no_database(env=[{"name": "PGHOST", "value": "db"}]),
+    "no-database, with PGHOST and a value that is not known": no_database(env=[{"name": "PGHOST", "value": "db"}, {"name": "LEVEL", "value": UNKNOWN}]),
+    "no-database, with a host out of a Secret": no_database(env=[{"name": "DB_HOST", **SECRET}]),
+    "no-database, with a socket of Cloud SQL": no_database(env=[{"name": "INSTANCE_CONNECTION_NAME", "value": "p:r:db"}]),
+    "no-database, with a proxy beside it": [beside(DEPLOYMENT, **PROXY), *no_database()],
+    "no-database, with a pooler beside it": [*no_database(), beside(DEPLOYMENT, name="pooler", image="ghcr.io/formancehq/pgbouncer:1.23.1")],
+    "no-database, with a proxy as a native sidecar": [first(DEPLOYMENT, **PROXY, restartPolicy="Always"), *no_database()],
     "no-database, with a URI in the arguments": [without(JOB), running(DEPLOYMENT, env=None, args=["--db", "postgres://db/api"]), annotated(DEPLOYMENT, no_database="true")],
     "no-database, with a database in a second container": [without(JOB), running(DEPLOYMENT, env=None), beside(DEPLOYMENT, name="worker", env=[{"name": "POSTGRES_DB", "value": "api"}]), annotated(DEPLOYMENT, no_database="true")],
     "no-database, with a migration": [annotated(DEPLOYMENT, no_database="true"), UNGATED],
@@ -419,6 +518,18 @@ BAD: dict[str, list[Change]] = {
     "a LeaderWorkerSet": [resource("kubernetes:leaderworkerset.x-k8s.io/v1:LeaderWorkerSet", spec={"leaderWorkerTemplate": {"workerTemplate": {"spec": {"containers": [{"image": API}]}}}})],
     "kubectl set image": [resource("command:local:Command", create=f"kubectl set image deploy/api api={NEW}")],
     "helm upgrade": [resource("command:remote:Command", create="helm upgrade --install api ./api")],
+    "a Stack of Pulumi's operator": [resource("kubernetes:pulumi.com/v1:Stack", spec={"stack": "org/api/prod"})],
+    "a Workspace of Pulumi's operator": [resource("kubernetes:auto.pulumi.com/v1alpha1:Workspace", spec={})],
+    "a Terraform of Flux": [resource("kubernetes:infra.contrib.fluxcd.io/v1alpha2:Terraform", spec={})],
+    "a Manifest of kubectl's package": [resource("kubectl:index/manifest:Manifest", yamlBody="kind: Deployment")],
+    "a Release of helm's package": [resource("helm:index/release:Release", chart="api")],
+    "an Application of Argo CD's package": [resource("argocd:index/application:Application", spec={})],
+    "terraform apply": [resource(UNSEEN, create="cd infra && terraform apply -auto-approve")],
+    "pulumi up": [resource(UNSEEN, create="pulumi up --yes --stack api")],
+    "ansible-playbook": [resource(UNSEEN, create="ansible-playbook deploy.yaml")],
+    "kubectl with a dry run that is none": [resource(UNSEEN, create="kubectl apply --dry-run=none -f all.yaml")],
+    "kubectl after a dry run": [resource(UNSEEN, create="kubectl apply --dry-run=server -f all.yaml && kubectl apply -f all.yaml # --dry-run=server")],
+    "argocd app sync": [resource(UNSEEN, create="argocd app sync api --prune")],
     "a dynamic resource": [resource("pulumi-python:dynamic:Resource", image=NEW)],
     "a trigger of images": [annotated(DEPLOYMENT, **{"keel.sh/policy": "all"})],
     "a provider that renders YAML": everywhere(Provider("urn::p", {"renderYamlToDirectory": "out"})),
@@ -439,6 +550,10 @@ BAD: dict[str, list[Change]] = {
     "a Rollout of which all pods go": [having(DEPLOYMENT, type=ROLLOUT), put(DEPLOYMENT, "spec", "strategy", to={"canary": {"maxUnavailable": "100%"}})],
     "no replicas, and an autoscaler of a StatefulSet": [put(DEPLOYMENT, "spec", "replicas", to=0), resource(HPA, spec={"minReplicas": 2, "scaleTargetRef": {"kind": "StatefulSet", "name": "api"}})],
     "no readiness probe": [running(DEPLOYMENT, readinessProbe=None)],
+    "a readiness probe of true": [probed("true")],
+    "a readiness probe that never fails": [probed("sh", "-c", "curl -f localhost:8080/healthz || true")],
+    "a readiness probe that ends well": [probed("/bin/sh", "-c", "exit 0")],
+    "a liveness probe that talks": [probed("echo", "alive", probe="livenessProbe")],
     "no preStop": [running(DEPLOYMENT, lifecycle=None)],
     "not awaited": [annotated(DEPLOYMENT, **{"pulumi.com/skipAwait": "true"})],
     "no budget": [without(BUDGET)],
