@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .progress import Progress
     from .verdict import Verdict
 
-_USAGE = 2
+# Beside those of outcomes; the numbers are those of sysexits.h.
+_REFUSED, _USAGE, _INTERNAL = 2, 64, 70
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; default: of this process.
 
     Returns:
-        The exit code of the outcome: 0 unchanged or deployed, 2 refused or wrong usage, 3 migration failed, 4 rollout failed, 5 locked,
-        130 cancelled.
+        The exit code of the outcome: 0 unchanged or deployed, 2 refused, 3 migration failed, 4 rollout failed, 5 locked, 130 cancelled; 64
+        for wrong usage, 70 for a defect of this program.
     """
     options = _parser().parse_args(arguments)
     # What pods say may have characters that the terminal's encoding has not.
@@ -65,26 +66,27 @@ def _failed(options: argparse.Namespace, error: Exception) -> int:
     clean = Redactor()
     if options.verbose:
         print(clean(traceback.format_exc()), file=sys.stderr)
-    if isinstance(error, (AutomationError, SettingsError)):
-        # One document here too, so that a program need not read two formats.
-        if options.json:
-            print(
-                json.dumps(
-                    {
-                        "stack": options.stack,
-                        "outcome": "refused",
-                        "exit_code": _USAGE,
-                        "modules": [],
-                        "changes": {},
-                        "error": clean(str(error)),
-                    },
-                    indent=2,
-                )
-            )
-        _complain(f"rollout: {'usage: ' if isinstance(error, UsageError) else ''}", clean(str(error)))
-        return _USAGE
-    _complain("rollout: internal error: ", f"{type(error).__name__}: {clean(str(error))} (--verbose shows where)")
-    return 1
+    said = clean(str(error))
+    if isinstance(error, UsageError):
+        label, outcome, code = "rollout: usage: ", "usage", _USAGE
+    elif isinstance(error, AutomationError | SettingsError):
+        label, outcome, code = "rollout: ", "refused", _REFUSED
+    else:
+        label, outcome, code = "rollout: internal error: ", "internal", _INTERNAL
+        said = f"{type(error).__name__}: {said} (--verbose shows where)"
+    # One document here too, so that a program need not read two formats.
+    if options.json:
+        document = {
+            "stack": options.stack,
+            "outcome": outcome,
+            "exit_code": code,
+            "modules": [],
+            "changes": {},
+            "error": said,
+        }
+        print(json.dumps(document, indent=2))
+    _complain(label, said)
+    return code
 
 
 def _complain(label: str, text: str) -> None:
@@ -120,9 +122,9 @@ def _check(options: argparse.Namespace) -> int:
         if not options.json:
             raise
         print(json.dumps(check.as_json([], str(error)), indent=2), flush=True)
-        return _USAGE
+        return _USAGE if isinstance(error, UsageError) else _REFUSED
     print(json.dumps(check.as_json(results), indent=2) if options.json else check.text(results), flush=True)
-    return 0 if all(r.ok for r in results) else _USAGE
+    return 0 if all(r.ok for r in results) else _REFUSED
 
 
 def _import_operator(options: argparse.Namespace) -> int:
@@ -130,7 +132,7 @@ def _import_operator(options: argparse.Namespace) -> int:
 
     written = write.import_files(options.files, options.cwd, options.stack, options.overwrite)
     print(json.dumps(write.as_json(written), indent=2) if options.json else write.text(written), flush=True)
-    return _USAGE if written.problem else 0
+    return _REFUSED if written.problem else 0
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -286,21 +288,29 @@ def _install_signals(
     signal.signal(signal.SIGTERM, stop)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Ends with the code of wrong usage, which argparse gives the number of `refused`."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(_USAGE, f"{self.prog}: error: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="rollout",
         description="Upgrades the modules of a stack, each behind the migration of its database.",
-        epilog="Exit codes: 0 unchanged or deployed, 2 refused or wrong usage, 3 migration failed, 4 rollout failed, 5 locked, 130 cancelled.",
+        epilog="Exit codes: 0 unchanged or deployed, 2 refused, 3 migration failed, 4 rollout failed, 5 locked, 64 wrong usage, 70 a defect of rollout, 130 cancelled.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--stack", "-s", required=True, help="name of the stack, as in Pulumi.<stack>.yaml")
     common.add_argument(
         "--cwd", type=Path, default=Path(), metavar="DIR", help="folder of Pulumi.yaml (default: the current one)"
     )
     common.add_argument("--json", action="store_true", help="one JSON document on stdout at the end")
     common.add_argument("--verbose", action="store_true", help="the engine's own messages too, and tracebacks")
-    changing = argparse.ArgumentParser(add_help=False)
+    changing = _Parser(add_help=False)
     changing.add_argument(
         "--set",
         type=_version,

@@ -1,7 +1,8 @@
 """What can keep a rollout from being started. What goes wrong once it has begun is no exception but a verdict.
 
 AutomationError
-├── UsageError            the command or call itself cannot be meant
+├── UsageError            the command or call itself cannot be meant: exit code 64
+├── NotNow                what is at work, or not to be had, does not allow it at the moment
 ├── ProjectNotFound       no Pulumi.yaml where one is expected
 ├── StackNotConfigured    no Pulumi.<stack>.yaml
 ├── BackendMissing        nothing says where the state is kept
@@ -24,6 +25,10 @@ class AutomationError(Exception):
 
 class UsageError(AutomationError):
     """Arguments that contradict each other or leave something open."""
+
+
+class NotNow(AutomationError):
+    """The command means something, and cannot be carried out as things are."""
 
 
 class ProjectNotFound(AutomationError):

@@ -13,7 +13,7 @@ from components.foreign_text import Fields, flat, read
 from components.termination_message import TerminationMessage, parse
 
 from .backup import size
-from .errors import AutomationError, UsageError
+from .errors import AutomationError, NotNow, UsageError
 from .held import Holding, outputs_of, urns_of
 from .interrupt import Interrupt
 from .pulumi_adapter import Recorder, Session
@@ -179,6 +179,7 @@ class Restoring(Rollout):
 
         Raises:
             UsageError: there is no such module or backup, or nobody said yes.
+            NotNow: a Job is at work on the database, or the backups cannot be listed.
             AutomationError: it cannot be begun.
         """
         if locked := self._held_lock():
@@ -197,10 +198,10 @@ class Restoring(Rollout):
                     f"the backups of {module} are made by a command of its own (backup: {plan.settings.backup}); restore them with its tool"
                 )
             if running := self._at_work(module, facts.before):
-                raise UsageError(f"Job {', '.join(running)} is at work on the database of {module}; wait for its end")
+                raise NotNow(f"Job {', '.join(running)} is at work on the database of {module}; wait for its end")
             found = self._listed(backups, plan)
             if found.message:
-                raise UsageError(f"the backups of {module} cannot be listed: {found.message}")
+                raise NotNow(f"the backups of {module} cannot be listed: {found.message}")
             chosen = _chosen(found, wanted)
             if serving and serving != chosen.version and not other_version:
                 return self._ended(verdict, _other(module, serving, chosen, self._request.stack))
@@ -233,7 +234,7 @@ class Restoring(Rollout):
             now = cluster.snapshot()
             served = now.serving.get(plan.module)
             if (served.version if served else None) != verdict.previous or self._at_work(plan.module, now):
-                raise UsageError(f"{plan.module} has been updated since you were asked; nothing was changed")
+                raise NotNow(f"{plan.module} has been updated since you were asked; nothing was changed")
             return self._restored(cluster, backups, plan, chosen, differences, verdict)
 
         # Ctrl-C is for the restore: the engine must go on holding the lock until that has come to an end.

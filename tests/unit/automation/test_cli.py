@@ -41,7 +41,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_arguments_that_mean_nothing_are_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
-    assert ended.value.code == 2
+    assert ended.value.code == 64
     assert "usage:" in capsys.readouterr().err
 
 
@@ -99,11 +99,24 @@ def test_json_errors_are_one_document_on_stdout(project: Path, capsys: pytest.Ca
     assert "Pulumi.dve.yaml" in document["error"]
 
 
+def test_a_defect_of_our_own_is_told_apart_from_a_refusal(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_options: object) -> int:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("automation.cli._run", broken)
+    assert main(["up", "--stack", "dev", "--json"]) == 70
+    said = capsys.readouterr()
+    assert json.loads(said.out)["outcome"] == "internal"
+    assert "internal error: ZeroDivisionError: division by zero" in said.err
+
+
 def test_destroy_without_anybody_to_ask_needs_yes(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    assert main(["destroy", "--stack", "dev"]) == 2
+    assert main(["destroy", "--stack", "dev"]) == 64
     assert "--yes" in capsys.readouterr().err
 
 
@@ -117,7 +130,7 @@ def test_the_librarys_functions_are_not_hidden_by_its_modules() -> None:
 
 
 def test_a_folder_that_is_no_policy_pack_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["up", "--stack", "dev", "--policy-pack", "nowhere"]) == 2
+    assert main(["up", "--stack", "dev", "--policy-pack", "nowhere"]) == 64
     assert "PulumiPolicy.yaml" in capsys.readouterr().err
 
 

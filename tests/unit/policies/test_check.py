@@ -170,7 +170,7 @@ def test_the_command_prints_one_document_and_exits_with_2(tmp_path: Path, capsys
 
 @pytest.mark.parametrize("stacks", [[], ["--stack", "dev", "--stack", "prod"]])
 def test_a_state_is_judged_for_one_stack_that_is_named(stacks: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "--state", "state.json", *stacks]) == 2
+    assert main(["check", "--state", "state.json", *stacks]) == 64
     assert "--state is of one stack: name it with --stack" in capsys.readouterr().err
 
 
