@@ -467,12 +467,12 @@ def test_a_database_that_is_claimed_while_it_is_about_to_be_dropped_is_not_dropp
     assert here.rows(ledger) == ROWS
 
 
-def _waiting(here: Server, dropping: Any) -> None:
-    """Until somebody waits for a lock that whoever changes a database has, or it is done."""
-    query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND (locktype = 'object' AND classid = 'pg_database'::regclass OR locktype = 'transactionid')"
+def _waiting(here: Server, changing: psycopg.Connection, dropping: Any) -> None:
+    """Until somebody waits for what another session has changed and not committed, or it is done."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
     with psycopg.connect(here.uri, autocommit=True) as looking:
-        end = time.monotonic() + 20
-        while not dropping.done() and looking.execute(query).fetchone() == (0,):
+        end = time.monotonic() + 60
+        while not dropping.done() and looking.execute(query, (changing.info.backend_pid,)).fetchone() == (0,):
             assert time.monotonic() < end
 
 
@@ -501,7 +501,7 @@ def test_what_somebody_is_about_to_keep_is_not_dropped(
         for each in changes:
             changing.execute(each.format(name, other).encode())
         dropping = pool.submit(copy.drop, QUIET, print, oid)
-        _waiting(here, dropping)
+        _waiting(here, changing, dropping)
         changing.commit()
         if "COMMENT" in changes[0] or (len(changes) > 1 and "{0}" in changes[1].rpartition(" ")[2]):
             with pytest.raises(ForeignDatabase, match="left alone"):
@@ -583,7 +583,7 @@ def test_a_restore_does_not_put_away_what_has_become_another_s_meanwhile(
 
         restoring = pool.submit(restore.restore, env, Folder(tmp_path), "", differences=False, log=log)
         if not committed:
-            _waiting(here, restoring)
+            _waiting(here, changing, restoring)
             changing.commit()
         with pytest.raises(ForeignDatabase):
             restoring.result(60)
@@ -608,7 +608,7 @@ def test_a_module_s_database_that_becomes_another_s_while_it_is_about_to_be_drop
     with psycopg.connect(here.uri) as changing, ThreadPoolExecutor(1) as pool:
         changing.execute(change.format(ledger, other, mark).encode())
         dropping = pool.submit(database.drop, Target(ledger, here.uri), Settings(), print, PROD)
-        _waiting(here, dropping)
+        _waiting(here, changing, dropping)
         changing.commit()
         if "-keep" in kept:
             assert dropping.result(60) is False
