@@ -244,8 +244,9 @@ class _Following:
         judge, warm, previous = by_name.get("judge"), by_name.get("warm"), by_name.get("previous")
         if judge and judge.exit_code == 0:
             # What the serving version said when it could not be started anew is in its log.
-            logs = self._tail(state.name, "previous") if previous and not previous.running else ()
-            return self._ended("passed", self._verdict(judge, state.name), logs, "judge", 0)
+            words = self._verdict(judge, state.name)
+            fails = any(found.text("rule") == "restart-fails" for found in read(words).objects("findings"))
+            return self._ended("passed", words, self._tail(state.name, "previous") if fails else (), "judge", 0)
         if previous and previous.restarts and not previous.running and not (warm and warm.exit_code == 0):
             return self._does_not_start(previous, state.name)
         if state.gone or state.reason:

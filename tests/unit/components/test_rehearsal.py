@@ -321,10 +321,17 @@ def test_a_serving_version_that_ends_when_it_is_restarted_at_the_end_leaves_its_
     crashed = Container("previous", exit_code=1, restarts=2, waiting=("CrashLoopBackOff", ""))
     warm = Container("warm", exit_code=0)
     going = PodState("p", (crashed, warm, Container("judge", running=True)))
-    done = PodState("p", (crashed, warm, Container("judge", exit_code=0, message='{"outcome": "passed"}')))
+    words = {"outcome": "passed", "findings": [{"rule": "restart-fails"}]}
+    again = replace(crashed, running=True, exit_code=None)  # the kubelet tries once more at that moment
+    done = PodState("p", (again, warm, Container("judge", exit_code=0, message=json.dumps(words))))
     result, _ = rehearse(going, done)
     assert result
     assert (result.outcome, result.logs) == ("passed", ("log of previous",))
+    result, _ = rehearse(
+        going, PodState("p", (again, warm, Container("judge", exit_code=0, message='{"outcome": "passed"}')))
+    )
+    assert result
+    assert result.logs == (), "one that started anew has nothing to say"
 
 
 def test_at_its_deadline_the_log_of_what_it_was_at_is_there_though_the_pod_is_gone() -> None:
