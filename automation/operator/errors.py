@@ -1,15 +1,18 @@
 """Why a stack cannot be imported.
 
-UsageError (automation/errors.py)
-├── WhichStack      the files have none of that name, or several to choose from
-└── CannotImport    objects are of the wrong form, or say what cannot be
+AutomationError (automation/errors.py)
+├── UsageError
+│   └── WhichStack   the files have none of that name, or several to choose from
+├── UnreadableFile   a file is not there, or is no YAML
+└── CannotImport     objects are of the wrong form, or say what cannot be
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import AutomationError, UsageError
 
 
 class WhichStack(UsageError):
@@ -19,7 +22,19 @@ class WhichStack(UsageError):
         super().__init__(f"which stack? --stack NAME; the files have: {', '.join(known) or 'none'}")
 
 
-class CannotImport(UsageError):
+class UnreadableFile(AutomationError):
+    """A file of objects cannot be read.
+
+    Args:
+        file: its path.
+        cause: without anything of its text, which has credentials.
+    """
+
+    def __init__(self, file: Path, cause: str) -> None:
+        super().__init__(f"{file} cannot be read: {cause}")
+
+
+class CannotImport(AutomationError):
     """Nothing was written.
 
     Args:

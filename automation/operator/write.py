@@ -21,6 +21,7 @@ from ..check import Checked, check
 from ..errors import UsageError
 from ..stack_file import StrictLoader
 from .draft import Step
+from .errors import UnreadableFile
 from .forward import forward
 from .translate import Imported, translate
 
@@ -51,7 +52,9 @@ def import_files(files: Iterable[Path], folder: Path, stack: str | None = None, 
     """Writes ``Pulumi.<stack>.yaml`` and the versions file.
 
     Raises:
-        UsageError: a file cannot be read, objects cannot be used, or a file that would be written exists.
+        UnreadableFile: a file cannot be read.
+        CannotImport: objects cannot be used.
+        UsageError: it is not clear which stack is meant, or a file that would be written exists.
     """
     imported = translate(list(_documents(files)), stack)
     contents = {folder / f"Pulumi.{imported.stack}.yaml": _configuration(imported)}
@@ -124,10 +127,10 @@ def _documents(files: Iterable[Path]) -> Iterator[Any]:
         try:
             yield from yaml.load_all(file.read_text(), StrictLoader)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UsageError(f"{file} cannot be read: {_cause(error)}") from None
+            raise UnreadableFile(file, _cause(error)) from None
         # Such as 2024-13-45, which YAML takes for a date, and keys that are lists.
         except (ValueError, TypeError, RecursionError) as error:
-            raise UsageError(f"{file} cannot be read: {type(error).__name__}") from None
+            raise UnreadableFile(file, type(error).__name__) from None
 
 
 def _cause(error: Exception) -> str:

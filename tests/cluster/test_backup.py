@@ -187,11 +187,11 @@ def test_a_restore_brings_rows_and_schema_back_to_the_cent(backed: tuple[Stack, 
     assert (code, verdict["outcome"]) == (2, "refused"), "1.1.0 serves, and its migration would not run again"
     assert "--set ledger=1.0.0 --allow-downgrade" in verdict["error"]
     code, verdict = stack.workspace.rollout("restore", "--module", "ledger", "--allow-other-version", "--backup", made)
-    assert (code, "add --yes-restore=ledger/" in verdict["error"]) == (2, True), "nobody was there to be asked"
+    assert (code, "add --yes-restore=ledger/" in verdict["error"]) == (64, True), "nobody was there to be asked"
     code, verdict = stack.workspace.rollout(
         "restore", "--module", "ledger", "--yes-restore=ledger/other", "--allow-other-version"
     )
-    assert (code, "is not what would be replaced" in verdict["error"]) == (2, True)
+    assert (code, "is not what would be replaced" in verdict["error"]) == (64, True)
     assert (stack.pods("1.1.0"), stack.schema()) == before
     assert stack.databases() == {f"{stack.name}-ledger"}
 

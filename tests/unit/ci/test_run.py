@@ -88,7 +88,7 @@ def test_an_earlier_report_is_not_taken_for_this_ones(plans: Path) -> None:
 
 
 def test_options_that_mean_nothing_are_reported(plans: Path) -> None:
-    assert main(["up", "dev", "--sett"]) == 2
+    assert main(["up", "dev", "--sett"]) == 64
     assert "did not finish" in (plans / "dev.md").read_text()
 
 
