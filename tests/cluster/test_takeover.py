@@ -160,6 +160,8 @@ class Takeover(Stack):
             clients.start()
         try:
             yield summaries
+            # On a fast machine it is over before many have asked.
+            wait_for("a hundred requests of each", lambda: all(c.count().requests > 100 for c in both), 60)
         finally:
             found = [clients.stop() for clients in both]
             wait_for("the clients' end", lambda: not self._clients())
