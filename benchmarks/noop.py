@@ -42,9 +42,13 @@ def _made(planned: dict[str, Any]) -> dict[str, Any]:
     """A resource as the state has it once it is made."""
     if not planned["custom"]:
         return planned
+    if provider := planned.get("provider"):
+        # By its URN and an ID that a preview does not know yet.
+        urn = provider.rpartition("::")[0]
+        planned = {**planned, "provider": f"{urn}::{_name(urn)}"}
     inputs = planned.get("inputs") or {}
     if planned["type"].startswith("pulumi:providers:"):
-        return {**planned, "id": planned["urn"].rsplit("::", 1)[1], "outputs": inputs}
+        return {**planned, "id": _name(planned["urn"]), "outputs": inputs}
     metadata = inputs.get("metadata") or {}
     name = "/".join(part for part in (metadata.get("namespace"), metadata["name"]) if part)
     live = {**inputs, "metadata": {**metadata, "uid": f"uid-{name}", "resourceVersion": "1"}}
@@ -55,6 +59,10 @@ def _made(planned: dict[str, Any]) -> dict[str, Any]:
         "__inputs": inputs,
     }
     return {**planned, "id": name, "outputs": outputs}
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
 
 
 def measured(stack: Workspace, command: str, outcome: str) -> dict[str, float]:
