@@ -13,12 +13,12 @@ _LOOKS = re.compile(
     r"(?:select|show|values|table|explain|\\[dlz]\S*|\\conninfo|\\q|\\echo|describe|use|begin|commit|rollback|set)\b.*",
     re.DOTALL,
 )
-_CALLS = re.compile(r"([\w.]+)\s*\(")
+_CALLS = re.compile(r"(?<![\w.])([\w.]++)\s*+\(")
 _HARMLESS = re.compile(
     r"count|now|version|current_\w+|to_reg\w+|coalesce|max|min|sum|avg|exists|in|and|or|as|pg_is_in_recovery|pg_postmaster_start_time"
     r"|inet_server_\w+|has_\w+_privilege|length|lower|upper|values|interval|extract|from|where|not|any|all"
 )
-_STOPS = re.compile(r"^\s*\\set\s+ON_ERROR_STOP\s+(?:on|1|true|yes)\b", re.MULTILINE | re.IGNORECASE)
+_STOPS = re.compile(r"^[ \t]*+\\set[ \t]++ON_ERROR_STOP[ \t]++(?:on|1|true|yes)\b", re.MULTILINE | re.IGNORECASE)
 _LONGEST = 4_096  # a longer text is not one that only looks
 _ON = ("", "1", "on", "true", "yes", "t", "y")
 
